@@ -1,0 +1,274 @@
+//! The protocol between the rig and the agent, PID 1 of the guest.
+//!
+//! Transport: a byte stream (virtio-serial port [`PORT_NAME`]). Each frame is a little-endian `u32` length, at most
+//! [`MAX_FRAME`], then that many bytes of postcard. The agent speaks first, with [`FromAgent::Ready`].
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::io::{self, Read, Write};
+
+/// Version of the protocol; both sides refuse any other.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// Name of the virtio-serial port.
+pub const PORT_NAME: &str = "org.seamrig.agent.0";
+/// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
+pub const MAX_FRAME: u32 = 4 << 20;
+
+/// From the rig to the agent. Each request with an `id` is answered by exactly one [`FromAgent::Done`] with that `id`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the rig, unique in a run.
+    pub id: u64,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What the agent can be asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Nothing; answers [`Answer::Unit`]. For liveness.
+    Ping,
+    /// Load a kernel module from `/lib/modules/rig/NAME.ko` with these parameters.
+    LoadModule {
+        /// File name without `.ko`.
+        name: String,
+        /// Parameters, as for insmod.
+        parameters: String,
+    },
+    /// Remove a kernel module.
+    UnloadModule {
+        /// Module name.
+        name: String,
+    },
+    /// Read a file under `/sys` or `/proc`, at most 64 KiB.
+    Read {
+        /// Absolute path.
+        path: String,
+    },
+    /// Write a file under `/sys` or `/proc`.
+    Write {
+        /// Absolute path.
+        path: String,
+        /// What to write, in one `write(2)`.
+        data: Vec<u8>,
+    },
+    /// Upload a module image through the firmware upload class and wait until the kernel is idle again.
+    Update {
+        /// Name of the upload device: `tdx_module` for the in-tree driver.
+        device: String,
+        /// The image as it is, good or bad.
+        image: Vec<u8>,
+    },
+    /// Start a load in the guest; answers when it runs.
+    StartLoad {
+        /// Which.
+        load: Load,
+    },
+    /// Stop all loads; answers [`Answer::Loads`].
+    StopLoads,
+    /// Sync and power the machine off. The answer comes first.
+    PowerOff,
+}
+
+/// A load that the agent itself can make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "profile", rename_all = "kebab-case")]
+pub enum Load {
+    /// `threads` threads that compute and never sleep.
+    CpuHog {
+        /// How many.
+        threads: u32,
+    },
+    /// Threads that read these files in loops.
+    Reader {
+        /// Absolute paths.
+        paths: Vec<String>,
+        /// How many threads for each path.
+        threads: u32,
+    },
+    /// Takes CPUs (all but CPU 0, in turn) offline and online.
+    Hotplug {
+        /// Pause between two switches, milliseconds.
+        pause_ms: u32,
+    },
+    /// Threads that map, touch and unmap memory.
+    PageFault {
+        /// How many.
+        threads: u32,
+        /// Size of each mapping, KiB.
+        kib: u32,
+    },
+    /// Timers with a period, on each CPU.
+    Timer {
+        /// Period, microseconds.
+        period_us: u32,
+    },
+}
+
+/// From the agent to the rig.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromAgent {
+    /// First message: the guest is up.
+    Ready(Ready),
+    /// A record of the kernel's log.
+    Kmsg {
+        /// The record as `/dev/kmsg` gives it: `prio,seq,us,flags;text`.
+        line: String,
+    },
+    /// The answer to a request.
+    Done {
+        /// The request's id.
+        id: u64,
+        /// What came of it.
+        result: Result<Answer, Failure>,
+    },
+}
+
+/// What the agent knows when it is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// [`PROTOCOL_VERSION`].
+    pub protocol: u32,
+    /// `uname -r`.
+    pub kernel: String,
+    /// Contents of `/sys/devices/system/cpu/online`.
+    pub cpus_online: String,
+    /// Contents of `/sys/devices/system/cpu/present`.
+    pub cpus_present: String,
+}
+
+/// Payload of a successful answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Nothing to tell.
+    Unit,
+    /// Bytes of a file.
+    Bytes(Vec<u8>),
+    /// Outcome of an update.
+    Update(UpdateOutcome),
+    /// What the loads achieved.
+    Loads(Vec<LoadReport>),
+}
+
+/// What the kernel said of an update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateOutcome {
+    /// Contents of `status` at the end, trimmed (`idle`).
+    pub status: String,
+    /// Contents of `error` at the end, trimmed: empty when none, else such as `transferring:firmware-invalid`.
+    pub error: String,
+    /// `errno` of writing the image or `loading`, when that failed already.
+    pub errno: Option<i32>,
+    /// From writing `0` to `loading` until idle, guest monotonic clock, microseconds.
+    pub duration_us: u64,
+}
+
+/// What one load achieved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadReport {
+    /// Its name, such as `reader`.
+    pub name: String,
+    /// Operations done.
+    pub operations: u64,
+    /// Operations that failed.
+    pub errors: u64,
+    /// The first error, if any.
+    pub first_error: Option<String>,
+    /// For how long it ran, guest monotonic clock, milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// Why a request failed in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `errno`, when there is one.
+    pub errno: Option<i32>,
+    /// What was tried and what came of it, one line.
+    pub what: String,
+}
+
+/// Why a frame could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The stream failed or ended.
+    #[error("the agent's channel failed: {0}")]
+    Io(#[from] io::Error),
+    /// The length word is beyond [`MAX_FRAME`].
+    #[error("a frame of {0} bytes is over the limit of {MAX_FRAME}")]
+    TooLong(u32),
+    /// The bytes are no message of this protocol.
+    #[error("a frame could not be decoded: {0}")]
+    Malformed(#[from] postcard::Error),
+}
+
+/// Encodes a message with its length in front.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
+    let body = postcard::to_stdvec(message)?;
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    if length > MAX_FRAME {
+        return Err(FrameError::TooLong(length));
+    }
+    let mut frame = length.to_le_bytes().to_vec();
+    frame.extend(body);
+    Ok(frame)
+}
+
+/// Decodes the body of a frame.
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
+    Ok(postcard::from_bytes(body)?)
+}
+
+/// The length of the body that follows, checked.
+pub fn body_length(prefix: [u8; 4]) -> Result<usize, FrameError> {
+    let length = u32::from_le_bytes(prefix);
+    if length > MAX_FRAME {
+        return Err(FrameError::TooLong(length));
+    }
+    Ok(length as usize)
+}
+
+/// Writes one frame to a blocking stream.
+pub fn write_frame<T: Serialize>(stream: &mut impl Write, message: &T) -> Result<(), FrameError> {
+    stream.write_all(&encode(message)?)?;
+    stream.flush()?;
+    Ok(())
+}
+
+/// Reads one frame from a blocking stream.
+pub fn read_frame<T: DeserializeOwned>(stream: &mut impl Read) -> Result<T, FrameError> {
+    let mut prefix = [0; 4];
+    stream.read_exact(&mut prefix)?;
+    let mut body = vec![0; body_length(prefix)?];
+    stream.read_exact(&mut body)?;
+    decode(&body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_the_stream() {
+        let request = Request { id: 7, command: Command::Update { device: "tdx_module".into(), image: vec![1; 9000] } };
+        let mut stream = Vec::new();
+        write_frame(&mut stream, &request).unwrap();
+        assert_eq!(read_frame::<Request>(&mut stream.as_slice()).unwrap(), request);
+    }
+
+    #[test]
+    fn cannot_read_a_frame_that_is_too_long() {
+        let mut stream: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0];
+        assert!(matches!(read_frame::<Request>(&mut stream), Err(FrameError::TooLong(u32::MAX))));
+    }
+
+    #[test]
+    fn cannot_write_a_frame_that_is_too_long() {
+        let command = Command::Write { path: String::new(), data: vec![0; MAX_FRAME as usize + 1] };
+        assert!(matches!(encode(&Request { id: 0, command }), Err(FrameError::TooLong(_))));
+    }
+
+    #[test]
+    fn cannot_read_a_truncated_frame() {
+        let mut stream: &[u8] = &[8, 0, 0, 0, 1, 2];
+        assert!(matches!(read_frame::<Request>(&mut stream), Err(FrameError::Io(_))));
+    }
+}
