@@ -1,1 +1,23 @@
-//! (skeleton)
+//! The SEAM firmware of an emulated Intel TDX platform: P-SEAMLDR and the TDX module, as a pure library.
+//!
+//! [`Firmware`] is a function of (LP, registers, guest memory, state, time) to (registers, memory writes, state,
+//! duration). It does no IO, starts no thread and reads no clock. A mistake of the caller is a status value that goes
+//! back to the guest; a mistake of this crate is a panic.
+
+pub mod config;
+pub mod faults;
+pub mod image;
+
+mod call;
+mod durations;
+mod firmware;
+mod memory;
+mod notes;
+
+pub use call::{Caller, Completion, Outcome, Regs, Reply};
+pub use config::{Config, ConfigError, KeyHash, LoaderGeneration, LogicalProcessor, MemoryRange};
+pub use durations::Durations;
+pub use faults::{Fault, FaultAction, FaultPoint};
+pub use firmware::{BootError, Firmware, RestoreError};
+pub use memory::{BadAddress, GuestMemory, SparseMemory};
+pub use notes::Note;

@@ -1,0 +1,101 @@
+//! What can be made to go wrong, and where.
+
+use crate::Config;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// One thing that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Name of the leaf, such as `TDH.SYS.SHUTDOWN` or `SEAMLDR.INSTALL`.
+    pub leaf: String,
+    /// The LP whose calls are meant; none: any LP's.
+    #[serde(default)]
+    pub lp: Option<usize>,
+    /// Which of the matching calls is the first hit, counted from 1.
+    #[serde(default = "one")]
+    pub nth: u32,
+    /// How many matching calls in a row are hit; none: all later ones too.
+    #[serde(default = "once")]
+    pub times: Option<u32>,
+    /// Whether the leaf's own work is done first.
+    #[serde(default)]
+    pub at: FaultPoint,
+    /// What happens.
+    pub action: FaultAction,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "serde wants the field's type")]
+fn once() -> Option<u32> {
+    Some(1)
+}
+
+/// When a fault strikes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultPoint {
+    /// Instead of the leaf's work.
+    #[default]
+    Before,
+    /// After the leaf's work, hiding its result.
+    After,
+}
+
+/// What a fault does to the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FaultAction {
+    /// RAX gets this value.
+    Status(u64),
+    /// The instruction fails with CF set.
+    VmFailInvalid,
+    /// The call lasts this many nanoseconds longer, its locks held.
+    DelayNs(u64),
+    /// The LP never leaves SEAM; its locks stay held.
+    NeverReturns,
+    /// For this many nanoseconds other LPs see SYS_SHUTDOWN; then the call ends with SYS_BUSY and all is as before.
+    /// Only for TDH.SYS.SHUTDOWN.
+    TransientShutdownNs(u64),
+}
+
+/// Why a fault cannot happen.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum FaultError {
+    #[error("no leaf is called `{0}`; leaves are named like TDH.SYS.SHUTDOWN or SEAMLDR.INSTALL")]
+    UnknownLeaf(String),
+    #[error("there is no LP {lp}: the platform has {lps}")]
+    NoSuchLp { lp: usize, lps: usize },
+    #[error("nth is counted from 1")]
+    NthZero,
+    #[error("times of 0 would never strike: leave it out or give a positive number")]
+    TimesZero,
+    #[error("a transient shutdown window can only open in TDH.SYS.SHUTDOWN, not in {0}")]
+    WindowElsewhere(String),
+    #[error("a transient shutdown window replaces the leaf's work: it cannot come after it")]
+    WindowAfter,
+}
+
+impl Fault {
+    /// Whether the fault can happen on this platform.
+    pub fn validate(&self, config: &Config) -> Result<(), FaultError> {
+        match self.lp {
+            Some(lp) if lp >= config.lps.len() => {
+                return Err(FaultError::NoSuchLp { lp, lps: config.lps.len() });
+            }
+            _ => {}
+        }
+        if self.nth == 0 {
+            return Err(FaultError::NthZero);
+        }
+        if self.times == Some(0) {
+            return Err(FaultError::TimesZero);
+        }
+        Ok(())
+    }
+}

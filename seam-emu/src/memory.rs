@@ -1,0 +1,72 @@
+//! Guest-physical memory, as the firmware reaches it.
+
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// The address is not backed by RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no RAM at physical address {0:#x}")]
+pub struct BadAddress(pub u64);
+
+/// Guest-physical memory.
+pub trait GuestMemory {
+    /// Fills `buf` from physical address `pa`; on error `buf` is unspecified.
+    fn read(&self, pa: u64, buf: &mut [u8]) -> Result<(), BadAddress>;
+    /// Writes `data` at physical address `pa`; on error memory is unspecified.
+    fn write(&mut self, pa: u64, data: &[u8]) -> Result<(), BadAddress>;
+}
+
+/// Bytes per page.
+const PAGE: u64 = 4096;
+
+/// Memory for tests and benchmarks: `[0, size)`, zero until written, pages allocated when touched.
+#[derive(Clone, Debug)]
+pub struct SparseMemory {
+    size: u64,
+    pages: BTreeMap<u64, Box<[u8; PAGE as usize]>>,
+}
+
+impl SparseMemory {
+    /// Memory of `size` bytes, a multiple of 4096.
+    pub fn new(size: u64) -> Self {
+        assert!(size.is_multiple_of(PAGE), "whole pages only");
+        Self { size, pages: BTreeMap::new() }
+    }
+
+    /// Page number, offset in the page and length of the first piece of `[pa, pa + len)` that lies in one page.
+    fn piece(&self, pa: u64, len: usize) -> Result<(u64, usize, usize), BadAddress> {
+        if pa >= self.size {
+            return Err(BadAddress(pa));
+        }
+        let offset = (pa % PAGE) as usize;
+        Ok((pa / PAGE, offset, len.min(PAGE as usize - offset)))
+    }
+}
+
+impl GuestMemory for SparseMemory {
+    fn read(&self, mut pa: u64, mut buf: &mut [u8]) -> Result<(), BadAddress> {
+        while !buf.is_empty() {
+            let (page, offset, len) = self.piece(pa, buf.len())?;
+            let (now, rest) = buf.split_at_mut(len);
+            match self.pages.get(&page) {
+                Some(bytes) => now.copy_from_slice(&bytes[offset..offset + len]),
+                None => now.fill(0),
+            }
+            buf = rest;
+            pa += len as u64;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, mut pa: u64, mut data: &[u8]) -> Result<(), BadAddress> {
+        while !data.is_empty() {
+            let (page, offset, len) = self.piece(pa, data.len())?;
+            let (now, rest) = data.split_at(len);
+            let bytes = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE as usize]));
+            bytes[offset..offset + len].copy_from_slice(now);
+            data = rest;
+            pa += len as u64;
+        }
+        Ok(())
+    }
+}
