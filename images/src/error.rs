@@ -1,0 +1,155 @@
+//! What can go wrong while images are made: a cause and a remedy, one line each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why an image could not be provided.
+///
+/// `Display` is the cause in one line; [`ImagesError::remedy`] is what to do about it, also in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    /// The host lacks programs that the builder calls.
+    #[error("this host lacks {}", .0.join(", "))]
+    MissingHostTools(Vec<String>),
+    /// Neither the environment nor the host's apt names a Debian mirror.
+    #[error("no Debian mirror is known to this host's apt")]
+    NoMirror,
+    /// The archive's public keys are neither installed nor available from the host's own archive.
+    #[error("the Debian archive keyring is missing: {0}")]
+    NoKeyring(String),
+    /// The network, or the mirror, does not answer.
+    #[error("the package archive cannot be reached: {0}")]
+    NoNetwork(String),
+    /// The archive was reached, but a signature or a checksum is wrong.
+    #[error("the package archive is not to be trusted: {0}")]
+    Untrusted(String),
+    /// No version of a needed package is in the archive.
+    #[error("package {0} is not in the archive")]
+    NoPackage(String),
+    /// The file system of the cache is full.
+    #[error("no space left on the disk that holds {}", .0.display())]
+    DiskFull(PathBuf),
+    /// Ordinary users may not make namespaces, and this user is not root.
+    #[error("a private mount namespace is refused: {0}")]
+    NoNamespace(String),
+    /// A program of the host or of the tool root failed.
+    #[error("{program} failed: {detail}")]
+    Program {
+        /// What was run.
+        program: String,
+        /// Its last meaningful line.
+        detail: String,
+        /// Where all it said is kept, if anywhere.
+        log: Option<PathBuf>,
+    },
+    /// A demanded line is not in the configuration that Kconfig resolved.
+    #[error("the kernel configuration lacks the demanded line `{line}` of fragment {fragment}")]
+    ConfigLine {
+        /// The fragment that demands it.
+        fragment: String,
+        /// The line itself.
+        line: String,
+    },
+    /// No fragment has this name.
+    #[error("there is no kernel fragment named {0:?}")]
+    NoFragment(String),
+    /// A source edit cannot be applied.
+    #[error("the edit of {file} cannot be applied: {detail}")]
+    Edit {
+        /// Path in the kernel source.
+        file: String,
+        /// Why not.
+        detail: String,
+    },
+    /// The given path holds no kernel image.
+    #[error("no kernel image at {}", .0.display())]
+    NoKernelImage(PathBuf),
+    /// The kernel has no symbols beside it.
+    #[error("no System.map or vmlinux belongs to {}", .0.display())]
+    NoSymbols(PathBuf),
+    /// The kernel cannot be the subject.
+    #[error("the kernel at {} has no TDX host support ({})", .path.display(), .evidence)]
+    NoTdxHost {
+        /// The kernel asked about.
+        path: PathBuf,
+        /// What shows it.
+        evidence: String,
+    },
+    /// The kernel's module tree cannot take out-of-tree modules.
+    #[error("modules cannot be built against {}: {detail}", .path.display())]
+    NoModuleTree {
+        /// The kernel asked about.
+        path: PathBuf,
+        /// Why not.
+        detail: String,
+    },
+    /// The program was moved away from its workspace, and no built part lies beside it.
+    #[error("{0} is neither beside this program nor can it be built, because its workspace is gone")]
+    NoWorkspace(String),
+    /// QEMU of the tool root cannot load a library that this host's linker made.
+    #[error("{} needs glibc {needs}, but QEMU of the tool root runs on {has}", .path.display())]
+    HostTooNew {
+        /// The library.
+        path: PathBuf,
+        /// Version it was linked against.
+        needs: String,
+        /// Version in the tool root.
+        has: String,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ImagesError {
+    /// What the person can do about it: one line.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::MissingHostTools(tools) => missing_remedy(tools),
+            Self::NoMirror => "set RIG_DEBIAN_MIRROR to the URL of a Debian archive (the folder that holds dists/)".into(),
+            Self::NoKeyring(_) => "install the package debian-archive-keyring".into(),
+            Self::NoNetwork(_) => "connect the network (or set RIG_DEBIAN_MIRROR) and run the command again; it resumes".into(),
+            Self::Untrusted(_) => {
+                "check RIG_DEBIAN_MIRROR, any proxy in between, the host's clock, and update debian-archive-keyring".into()
+            }
+            Self::NoPackage(_) => "use a mirror that carries Debian trixie and trixie-backports (RIG_DEBIAN_MIRROR)".into(),
+            Self::DiskFull(_) => {
+                "free some space (`cargo rig images clean`), or point RIG_CACHE at a larger disk (6 GB are enough)".into()
+            }
+            Self::NoNamespace(_) => {
+                "run as root, or allow user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0 kernel.unprivileged_userns_clone=1".into()
+            }
+            Self::Program { log: Some(log), .. } => format!("read {}", log.display()),
+            Self::Program { log: None, .. } => "read the line above; nothing half-made was kept, so run it again once mended".into(),
+            Self::ConfigLine { .. } => "give the fragment what this option depends on, or drop the line".into(),
+            Self::NoFragment(_) => format!("use one of: {}", crate::kernel::Fragment::NAMES.join(", ")),
+            Self::Edit { .. } => "compare the edit with the file of this kernel version".into(),
+            Self::NoKernelImage(_) => "give a kernel build tree after `make bzImage modules`, or a bzImage file".into(),
+            Self::NoSymbols(_) => "put System.map (or System.map-RELEASE, or vmlinux) beside the bzImage".into(),
+            Self::NoTdxHost { .. } => "take Linux 7.2 or later, configured with images/kernels/tdx-host.config".into(),
+            Self::NoModuleTree { .. } => "use a kernel that this program built, or a complete build tree".into(),
+            Self::NoWorkspace(_) => "run it from a checkout, or keep the built parts beside the program".into(),
+            Self::HostTooNew { .. } => "build on a host with an older glibc, such as Debian trixie".into(),
+            Self::Io { .. } => "check that the path exists and may be read and written".into(),
+        }
+    }
+
+    /// Wraps what the system said about `path`; a full disk becomes [`ImagesError::DiskFull`].
+    pub(crate) fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull(path),
+            _ => Self::Io { path, source },
+        }
+    }
+}
+
+fn missing_remedy(tools: &[String]) -> String {
+    let packages: Vec<&str> = tools.iter().filter_map(|tool| crate::host::package_of(tool)).collect();
+    format!("on Debian or Ubuntu: apt-get install {}", packages.join(" "))
+}
