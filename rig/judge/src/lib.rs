@@ -1,1 +1,20 @@
-//! (skeleton)
+//! Turns the records of a run into a verdict.
+//!
+//! Pure: no process, no network, no clock. Records and console lines go into a [`Judge`] in their global order; breaches
+//! come out as they happen and [`Findings`] at the end. The same records give the same findings, while the run is under
+//! way and afterwards from its events file.
+
+pub mod finding;
+mod invariant;
+mod judge;
+pub mod lps;
+mod setup;
+mod step;
+pub mod verdict;
+
+pub use finding::{Breach, Cited, Finding, Standing};
+pub use invariant::Invariant;
+pub use judge::{Findings, Judge, RunEnd};
+pub use setup::{LoadDemands, Setup, SubjectNames};
+pub use step::Step;
+pub use verdict::{Facts, Outcome, Verdict};

@@ -1,0 +1,282 @@
+//! `verdict.json`: all that the rig says of one run.
+
+use crate::finding::{Breach, Finding, NotObserved, Standing};
+use crate::{Findings, Invariant, RunEnd};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Version of `verdict.json`'s form.
+pub const VERDICT_VERSION: u32 = 1;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every invariant that could be judged held, and the scenario's outcome is the expected one.
+    Passed,
+    /// An invariant broke, or the scenario's outcome is another than the expected one.
+    Failed,
+    /// The guest made no progress.
+    Hung,
+    /// The guest's kernel crashed.
+    GuestCrashed,
+    /// The rig or its environment failed; nothing is said of the subject.
+    RigError,
+    /// Not run.
+    Skipped,
+}
+
+impl Outcome {
+    /// The exit code of a command that ends with it. 2, for usage, is no verdict.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Failed => 1,
+            Self::Hung => 3,
+            Self::GuestCrashed => 4,
+            Self::RigError => 5,
+            Self::Skipped => 77,
+        }
+    }
+
+    /// Its name, as in `verdict.json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Hung => "hung",
+            Self::GuestCrashed => "guest-crashed",
+            Self::RigError => "rig-error",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What the rig knows of a run apart from what was judged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Facts {
+    /// The scenario's name.
+    pub scenario: String,
+    /// vCPUs of the machine.
+    pub cpus: u16,
+    /// Updates that were completed with success, as the uploader read it back.
+    pub updates: u32,
+    /// Version of the TDX module before the first update, as the guest reads it.
+    pub module_before: Option<String>,
+    /// Version of the TDX module after the last update; none: the guest has no module any more.
+    pub module_after: Option<String>,
+    /// Release of the guest's kernel.
+    pub kernel: Option<String>,
+    /// How SEAMCALLs reached the emulated firmware, and why that way was chosen.
+    pub backend: Backend,
+    /// The code under test: `in-tree` or `kmod`.
+    pub subject: String,
+    /// `parallel` or `deterministic`.
+    pub clock: String,
+    /// Durations, milliseconds of host time.
+    pub timing_ms: Timing,
+    /// Folder with the run's evidence.
+    pub run_dir: Option<PathBuf>,
+    /// What the scenario expected beside the invariants, and what came.
+    pub checks: Vec<Check>,
+    /// What the load beside the updates reported.
+    pub load: Vec<LoadReport>,
+    /// What the run was made of.
+    pub artifacts: Vec<Artifact>,
+    /// Where the vCPUs were when the run hung.
+    pub diagnosis: Option<Diagnosis>,
+    /// Seed of the schedule, when one was drawn.
+    pub seed: Option<u64>,
+}
+
+/// A way from SEAMCALL to firmware.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Backend {
+    /// `tcg`, `kvm` or `hw`.
+    pub name: String,
+    /// Why it was chosen.
+    pub reason: String,
+}
+
+/// Durations in milliseconds of host time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Timing {
+    /// From the machine's start to the agent's ready message.
+    pub boot: u64,
+    /// All updates, from upload to outcome.
+    pub update: u64,
+    /// The whole command.
+    pub total: u64,
+}
+
+/// One expectation of the scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// What was looked at, such as `module_after`.
+    pub name: String,
+    /// What the scenario expects.
+    pub expected: String,
+    /// What came.
+    pub seen: String,
+    /// Whether that is as expected.
+    pub met: bool,
+}
+
+/// What one kind of load did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadReport {
+    /// Name of the load.
+    pub name: String,
+    /// Its counters.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// Something that a run was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Artifact {
+    /// What it is, such as `qemu`, `kernel` or `initramfs`.
+    pub name: String,
+    /// Its version, where it has one.
+    pub version: Option<String>,
+    /// SHA-256 in hexadecimal.
+    pub sha256: Option<String>,
+}
+
+/// Where everything was when the guest stopped making progress.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Diagnosis {
+    /// One line for people.
+    pub summary: String,
+    /// Each vCPU.
+    pub cpus: Vec<CpuDiagnosis>,
+    /// The emulated firmware's states and lock holders, in words.
+    pub firmware: String,
+}
+
+/// Where one vCPU was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CpuDiagnosis {
+    /// The LP.
+    pub lp: u16,
+    /// The step it was in, and its last event.
+    pub position: String,
+    /// Its stack, symbolised, innermost first.
+    pub stack: Vec<String>,
+}
+
+/// A leaf that the emulated firmware does not model and answered as firmware without it would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unmodelled {
+    /// RAX at entry.
+    pub leaf: u64,
+    /// Its name where known.
+    pub name: String,
+    /// How often it was called.
+    pub calls: u64,
+}
+
+/// `verdict.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// [`VERDICT_VERSION`].
+    pub version: u32,
+    /// What the run came to.
+    pub verdict: Outcome,
+    /// Why, in one line; none when passed.
+    pub reason: Option<String>,
+    /// What to do about it, where the rig knows.
+    pub remedy: Option<String>,
+    /// The exit code that belongs to `verdict`.
+    pub exit_code: u8,
+    /// What the rig knows of the run.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// Each invariant.
+    pub invariants: BTreeMap<Invariant, Standing>,
+    /// The broken ones with their evidence.
+    pub breaches: Vec<Breach>,
+    /// The ones that could not be judged, and why.
+    pub not_observed: Vec<NotObserved>,
+    /// Leaves that the emulated firmware does not model but the guest called.
+    pub unmodelled: Vec<Unmodelled>,
+    /// Events that were judged.
+    pub events: u64,
+}
+
+impl Verdict {
+    /// The verdict on a run that was judged.
+    pub fn new(facts: Facts, findings: &Findings, end: &RunEnd) -> Self {
+        let breaches = findings.breaches();
+        let (verdict, reason) = decide(&facts, &breaches, end);
+        Self {
+            version: VERDICT_VERSION,
+            verdict,
+            reason,
+            remedy: None,
+            exit_code: verdict.exit_code(),
+            invariants: findings.invariants.iter().map(|(i, f)| (*i, f.standing())).collect(),
+            not_observed: findings.not_observed(),
+            unmodelled: findings.unmodelled.clone(),
+            events: findings.events,
+            breaches,
+            facts,
+        }
+    }
+
+    /// The verdict on a run that the rig could not make, or did not want to: nothing was judged.
+    pub fn unjudged(facts: Facts, verdict: Outcome, reason: &str, remedy: Option<String>) -> Self {
+        let why = format!("the run was not judged: {reason}");
+        Self {
+            version: VERDICT_VERSION,
+            verdict,
+            reason: Some(reason.to_string()),
+            remedy,
+            exit_code: verdict.exit_code(),
+            facts,
+            invariants: Invariant::ALL.into_iter().map(|i| (i, Standing::NotApplicable)).collect(),
+            breaches: Vec::new(),
+            not_observed: Invariant::ALL.map(|invariant| NotObserved { invariant, reason: why.clone() }).to_vec(),
+            unmodelled: Vec::new(),
+            events: 0,
+        }
+    }
+}
+
+/// A broken invariant outranks a hang or a crash unless it only says that there was one.
+fn decide(facts: &Facts, breaches: &[Breach], end: &RunEnd) -> (Outcome, Option<String>) {
+    let says_no_more_than = |end: &RunEnd, i: Invariant| match end {
+        RunEnd::Hung { .. } => i == Invariant::Progress,
+        RunEnd::Crashed { .. } => matches!(i, Invariant::Progress | Invariant::QuietKernel),
+        RunEnd::Finished | RunEnd::Stopped | RunEnd::Lost { .. } => false,
+    };
+    if let RunEnd::Lost { cause } = end {
+        return (Outcome::RigError, Some(cause.clone()));
+    }
+    if let Some(breach) = breaches.iter().find(|b| !says_no_more_than(end, b.invariant)) {
+        return (Outcome::Failed, Some(breach.summary()));
+    }
+    match end {
+        RunEnd::Hung { what } => (Outcome::Hung, Some(what.clone())),
+        RunEnd::Crashed { what } => (Outcome::GuestCrashed, Some(what.clone())),
+        _ => match facts.checks.iter().find(|c| !c.met) {
+            Some(c) => (Outcome::Failed, Some(format!("{}: expected {}, seen {}", c.name, c.expected, c.seen))),
+            None => (Outcome::Passed, None),
+        },
+    }
+}
+
+impl Findings {
+    /// The broken invariants, in the order of reports.
+    pub fn breaches(&self) -> Vec<Breach> {
+        let broken = |f: &Finding| if let Finding::Broken(b) = f { Some(b.as_ref().clone()) } else { None };
+        self.invariants.values().filter_map(broken).collect()
+    }
+
+    /// The invariants that could not be judged.
+    pub fn not_observed(&self) -> Vec<NotObserved> {
+        let reason = |f: &Finding| if let Finding::NotApplicable { reason } = f { Some(reason.clone()) } else { None };
+        self.invariants.iter().filter_map(|(i, f)| Some(NotObserved { invariant: *i, reason: reason(f)? })).collect()
+    }
+}
