@@ -1,1 +1,250 @@
-//! (skeleton)
+//! The QEMU TCG plugin that turns an ordinary virtual machine into a TDX platform.
+//!
+//! SEAMCALL is an undefined opcode to TCG. The plugin sees it translated, runs the firmware model when it executes, and
+//! moves the program counter past it. Nothing outside this crate knows QEMU's plugin interface.
+
+#![allow(unsafe_code, reason = "entry points called by QEMU, and calls into it")]
+
+mod bytes;
+mod control;
+mod decode;
+mod emulator;
+mod facade;
+mod ffi;
+mod memory;
+mod recorder;
+mod registers;
+mod seamcall;
+mod watch;
+
+use decode::Intercept;
+use emulator::Emulator;
+use ffi::{CB_NO_REGS, CB_R_REGS, CB_RW_REGS_PC, Info, Insn, MEM_RW, MemCallback, Tb, VcpuCallback};
+use registers::Reg;
+use rig_wire::event::{Kind, flags};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::path::Path;
+use std::ptr::null_mut;
+use std::sync::OnceLock;
+use watch::Watchlist;
+
+static WATCHLIST: OnceLock<Watchlist> = OnceLock::new();
+
+/// QEMU's entry point: `-plugin FILE,plan=PATH`.
+///
+/// # Safety
+/// Called once by QEMU, with a valid `info` and `argc` C strings in `argv`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn qemu_plugin_install(
+    id: u64,
+    info: *const Info,
+    argc: c_int,
+    argv: *const *const c_char,
+) -> c_int {
+    // SAFETY: QEMU's promise, see above.
+    let (info, arguments) = unsafe { (&*info, arguments(argc, argv)) };
+    match install(info, &arguments) {
+        Ok(emulator) => {
+            register(id, emulator);
+            0
+        }
+        Err(cause) => {
+            eprintln!("seam-plugin: {cause}");
+            1
+        }
+    }
+}
+
+unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<String> {
+    (0..usize::try_from(argc).unwrap_or(0))
+        // SAFETY: the caller promises `argc` C strings.
+        .map(|i| unsafe { CStr::from_ptr(*argv.add(i)) }.to_string_lossy().into_owned())
+        .collect()
+}
+
+fn install(info: &Info, arguments: &[String]) -> Result<&'static Emulator, String> {
+    if !info.system_emulation {
+        return Err("this plugin is for system emulation".into());
+    }
+    let [plan] = arguments else { return Err("give exactly one argument: plan=PATH".into()) };
+    let plan = plan.strip_prefix("plan=").ok_or_else(|| format!("unknown argument {plan}: give plan=PATH"))?;
+    let vcpus = usize::try_from(info.max_vcpus).map_err(|_| "QEMU reports no vCPUs".to_string())?;
+    let emulator = emulator::install(Path::new(plan), vcpus).map_err(|e| e.to_string())?;
+    if let Some(socket) = &emulator.plan.control {
+        control::serve(emulator, socket).map_err(|e| format!("control socket {}: {e}", socket.display()))?;
+    }
+    Ok(emulator)
+}
+
+fn register(id: u64, emulator: &'static Emulator) {
+    WATCHLIST.get_or_init(|| Watchlist::new(&emulator.plan.watches, &emulator.plan.functions));
+    // SAFETY: plain registrations with callbacks that live as long as the process.
+    unsafe {
+        ffi::qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, null_mut());
+        ffi::qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, null_mut());
+    }
+}
+
+extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
+    registers::learn();
+}
+
+/// An instruction's bytes and address, while its block is being translated.
+struct Site {
+    insn: *mut Insn,
+    pc: u64,
+    bytes: [u8; 16],
+    len: usize,
+}
+
+impl Site {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn on_execute(&self, callback: VcpuCallback, flags: c_uint, userdata: u64) {
+        // SAFETY: the instruction handle is valid during translation; userdata is a number, never a pointer.
+        unsafe { ffi::qemu_plugin_register_vcpu_insn_exec_cb(self.insn, callback, flags, userdata as *mut c_void) };
+    }
+
+    fn on_access(&self, callback: MemCallback) {
+        // SAFETY: as above.
+        unsafe {
+            ffi::qemu_plugin_register_vcpu_mem_cb(self.insn, callback, CB_NO_REGS, MEM_RW, self.pc as *mut c_void);
+        }
+    }
+}
+
+extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
+    // SAFETY: QEMU hands out a valid block, and handles of its instructions that are valid during this call.
+    let sites = unsafe {
+        (0..ffi::qemu_plugin_tb_n_insns(tb)).map(move |i| {
+            let insn = ffi::qemu_plugin_tb_get_insn(tb, i);
+            let mut bytes = [0; 16];
+            let len = ffi::qemu_plugin_insn_data(insn, bytes.as_mut_ptr().cast(), bytes.len());
+            Site { insn, pc: ffi::qemu_plugin_insn_vaddr(insn), bytes, len }
+        })
+    };
+    for site in sites {
+        instrument_watched(&site);
+        if let Some(intercept) = decode::classify(site.bytes()) {
+            instrument(&site, intercept);
+        }
+    }
+}
+
+fn instrument(site: &Site, intercept: Intercept) {
+    let (callback, flags): (VcpuCallback, c_uint) = match intercept {
+        Intercept::Seamcall => (on_seamcall, CB_RW_REGS_PC),
+        Intercept::Vmxon => (on_vmxon, CB_RW_REGS_PC),
+        Intercept::Vmxoff => (on_vmxoff, CB_RW_REGS_PC),
+        Intercept::Rdmsr => (on_rdmsr, CB_RW_REGS_PC),
+        Intercept::Wrmsr => (on_wrmsr, CB_RW_REGS_PC),
+        Intercept::ReadCr4(reg) | Intercept::WriteCr4(reg) => {
+            // Kernel addresses have their top bits set, so the register's number fits above the length of the
+            // instruction: 3 bytes, or 4 with REX.B.
+            let next = site.pc + site.len as u64;
+            let callback = if matches!(intercept, Intercept::ReadCr4(_)) { on_read_cr4 } else { on_write_cr4 };
+            return site.on_execute(callback, CB_RW_REGS_PC, next << 4 | u64::from(reg));
+        }
+        Intercept::Pause if emulator::get().plan.yield_at_pause => (on_pause, CB_NO_REGS),
+        Intercept::Pause => return,
+        Intercept::Unhandled => (on_unhandled, CB_NO_REGS),
+    };
+    site.on_execute(callback, flags, site.pc);
+}
+
+fn instrument_watched(site: &Site) {
+    let list = WATCHLIST.get().expect("the watchlist is made before registration");
+    if list.instruments(site.pc) {
+        site.on_access(on_access);
+    }
+    if let Some(index) = list.entered_at(site.pc) {
+        site.on_execute(on_function_enter, CB_R_REGS, index as u64);
+    }
+    if let Some((index, range)) = list.function_around(site.pc)
+        && decode::leaves(site.bytes(), site.pc, range)
+    {
+        site.on_execute(on_function_exit, CB_R_REGS, index as u64);
+    }
+}
+
+/// Goes on at `next`, or lets TCG execute the instruction.
+///
+/// `set_pc` longjmps out of the callback: whatever the caller borrowed or locked has been dropped before.
+fn resume(next: Option<u64>) {
+    if let Some(pc) = next {
+        // SAFETY: called last in a callback registered with RW_REGS_PC, with nothing alive that has a destructor.
+        unsafe { ffi::qemu_plugin_set_pc(pc) }
+    }
+}
+
+extern "C" fn on_seamcall(vcpu: c_uint, userdata: *mut c_void) {
+    resume(seamcall::execute(emulator::get(), vcpu as usize, userdata as u64));
+}
+
+extern "C" fn on_vmxon(vcpu: c_uint, userdata: *mut c_void) {
+    resume(facade::vmxon(emulator::get(), vcpu as usize, userdata as u64));
+}
+
+extern "C" fn on_vmxoff(vcpu: c_uint, userdata: *mut c_void) {
+    resume(facade::vmxoff(emulator::get(), vcpu as usize, userdata as u64));
+}
+
+extern "C" fn on_rdmsr(_vcpu: c_uint, userdata: *mut c_void) {
+    resume(facade::rdmsr(emulator::get(), userdata as u64));
+}
+
+extern "C" fn on_wrmsr(_vcpu: c_uint, userdata: *mut c_void) {
+    resume(facade::wrmsr(userdata as u64));
+}
+
+/// Undoes the packing of [`instrument`]: the next instruction's address, sign-extended, and a register's number.
+fn unpack_cr4(userdata: *mut c_void) -> (u64, u8) {
+    let packed = userdata as u64;
+    ((packed.cast_signed() >> 4).cast_unsigned(), (packed & 0xf) as u8)
+}
+
+extern "C" fn on_read_cr4(vcpu: c_uint, userdata: *mut c_void) {
+    let (next, reg) = unpack_cr4(userdata);
+    resume(facade::read_cr4(emulator::get(), vcpu as usize, reg, next));
+}
+
+extern "C" fn on_write_cr4(vcpu: c_uint, userdata: *mut c_void) {
+    let (next, reg) = unpack_cr4(userdata);
+    resume(facade::write_cr4(emulator::get(), vcpu as usize, reg, next));
+}
+
+extern "C" fn on_pause(_vcpu: c_uint, _userdata: *mut c_void) {
+    std::thread::yield_now();
+}
+
+extern "C" fn on_unhandled(vcpu: c_uint, userdata: *mut c_void) {
+    let pc = userdata as u64;
+    seamcall::report_unknown(emulator::get(), vcpu as u16, pc, &memory::read_code::<8>(pc));
+}
+
+extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void) {
+    let list = WATCHLIST.get().expect("the watchlist is made before registration");
+    let Some(index) = list.watch_at(vaddr) else { return };
+    // SAFETY: `info` is this callback's own.
+    let (store, value) = unsafe { (ffi::qemu_plugin_mem_is_store(info), ffi::qemu_plugin_mem_get_value(info)) };
+    let mask = if value.kind >= 3 { u64::MAX } else { (1 << (8 << value.kind)) - 1 };
+    let flag = if store { flags::STORE } else { 0 };
+    emulator::get().recorder.record(
+        vcpu as u16,
+        Kind::Watch,
+        flag,
+        [index as u64, value.data[0] & mask, vaddr, userdata as u64],
+    );
+}
+
+extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
+    let caller = memory::read_virtual::<8>(registers::read(Reg::Rsp)).map_or(0, u64::from_le_bytes);
+    emulator::get().recorder.record(vcpu as u16, Kind::FunctionEnter, 0, [userdata as u64, caller, 0, 0]);
+}
+
+extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
+    let result = registers::read(Reg::Rax);
+    emulator::get().recorder.record(vcpu as u16, Kind::FunctionExit, 0, [userdata as u64, result, 0, 0]);
+}

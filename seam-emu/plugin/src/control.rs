@@ -1,0 +1,59 @@
+//! The control socket: one JSON line in, one out. For the rig's parallel mode; deterministic runs have none.
+
+use crate::emulator::Emulator;
+use rig_wire::plan::{Control, ControlReply};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+/// No request is longer: a path and a few words.
+const MAX_LINE: u64 = 64 * 1024;
+
+/// Binds the socket and serves it from a thread of its own, one client at a time.
+pub fn serve(emulator: &'static Emulator, socket: &Path) -> std::io::Result<()> {
+    let listener = UnixListener::bind(socket)?;
+    std::thread::Builder::new().name("seam-control".into()).spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away mid-line is no business of the machine.
+            let _ = talk(emulator, stream);
+        }
+    })?;
+    Ok(())
+}
+
+fn talk(emulator: &Emulator, mut stream: UnixStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    loop {
+        let mut line = String::new();
+        if reader.by_ref().take(MAX_LINE).read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let reply = match serde_json::from_str(&line) {
+            Ok(request) => answer(emulator, &request),
+            Err(e) => ControlReply::Failed { cause: format!("not a control request: {e}") },
+        };
+        let mut text = serde_json::to_string(&reply).expect("a reply is plain data");
+        text.push('\n');
+        stream.write_all(text.as_bytes())?;
+    }
+}
+
+fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
+    match request {
+        Control::Save { path } => match replace(path, &emulator.save()) {
+            Ok(()) => ControlReply::Ok { text: String::new() },
+            Err(e) => ControlReply::Failed { cause: format!("cannot write {}: {e}", path.display()) },
+        },
+        Control::Mark { mark, argument } => {
+            emulator.record_mark(*mark, *argument);
+            ControlReply::Ok { text: String::new() }
+        }
+        Control::Describe => ControlReply::Ok { text: emulator.firmware().describe() },
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("partial");
+    std::fs::write(&temporary, bytes)?;
+    std::fs::rename(&temporary, path)
+}

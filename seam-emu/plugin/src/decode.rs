@@ -1,0 +1,166 @@
+//! Which instructions the emulation intercepts, and where control goes after a SEAMCALL. Pure.
+
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
+
+/// An instruction that the emulation handles instead of, or beside, TCG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intercept {
+    /// `66 0F 01 CF`.
+    Seamcall,
+    /// VMXON m64.
+    Vmxon,
+    /// VMXOFF.
+    Vmxoff,
+    /// `mov %cr4, r64`, with the general register's number.
+    ReadCr4(u8),
+    /// `mov r64, %cr4`, with the general register's number.
+    WriteCr4(u8),
+    /// RDMSR.
+    Rdmsr,
+    /// WRMSR.
+    Wrmsr,
+    /// PAUSE.
+    Pause,
+    /// Another instruction of VMX or SEAM that TCG lacks: it will raise #UD and is reported.
+    Unhandled,
+}
+
+/// SEAMCALL's length in bytes.
+pub const SEAMCALL_LEN: u64 = 4;
+
+/// Classifies an instruction by its first bytes (as many as TCG saw, which for an opcode that it does not know may be
+/// fewer than the instruction has).
+pub fn classify(bytes: &[u8]) -> Option<Intercept> {
+    match bytes {
+        [0x66, 0x0f, 0x01, 0xcf, ..] => Some(Intercept::Seamcall),
+        // TDCALL, SEAMRET, SEAMOPS.
+        [0x66, 0x0f, 0x01, 0xcc..=0xce, ..] => Some(Intercept::Unhandled),
+        [0x0f, 0x01, 0xc4, ..] => Some(Intercept::Vmxoff),
+        // VMLAUNCH, VMRESUME, VMCALL is left to TCG.
+        [0x0f, 0x01, 0xc2 | 0xc3, ..] | [0x0f, 0x78 | 0x79, ..] => Some(Intercept::Unhandled),
+        [0xf3, 0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) == 6 => Some(Intercept::Vmxon),
+        [0x66, 0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) == 6 => Some(Intercept::Unhandled),
+        [0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) >= 6 => Some(Intercept::Unhandled),
+        [0x0f, 0x32, ..] => Some(Intercept::Rdmsr),
+        [0x0f, 0x30, ..] => Some(Intercept::Wrmsr),
+        [0xf3, 0x90, ..] => Some(Intercept::Pause),
+        [0x0f, 0x20, modrm, ..] if reg(*modrm) == 4 => Some(Intercept::ReadCr4(modrm & 7)),
+        [0x0f, 0x22, modrm, ..] if reg(*modrm) == 4 => Some(Intercept::WriteCr4(modrm & 7)),
+        [0x41, 0x0f, 0x20, modrm, ..] if reg(*modrm) == 4 => Some(Intercept::ReadCr4(modrm & 7 | 8)),
+        [0x41, 0x0f, 0x22, modrm, ..] if reg(*modrm) == 4 => Some(Intercept::WriteCr4(modrm & 7 | 8)),
+        _ => None,
+    }
+}
+
+fn is_memory(modrm: u8) -> bool {
+    modrm >> 6 != 3
+}
+
+fn reg(modrm: u8) -> u8 {
+    modrm >> 3 & 7
+}
+
+fn decode(code: &[u8], address: u64) -> Option<Instruction> {
+    let instruction = Decoder::with_ip(64, code, address, DecoderOptions::NONE).decode();
+    (instruction.code() != Code::INVALID).then_some(instruction)
+}
+
+/// Length in bytes of the instruction at the start of `code`.
+pub fn length(code: &[u8], address: u64) -> Option<u64> {
+    decode(code, address).map(|i| i.len() as u64)
+}
+
+/// Where control goes after an instruction that sets CF, as the conditional jump on CF behind it decides.
+///
+/// TCG keeps the arithmetic flags in a form that the plugin interface cannot write, so the jump is taken here, on TCG's
+/// behalf. None when the code behind is not `jc` or `jnc`: that is reported, never guessed.
+pub fn after_carry(code: &[u8], address: u64, carry: bool) -> Option<u64> {
+    let jump = decode(code, address)?;
+    let taken = match jump.code() {
+        Code::Jb_rel8_64 | Code::Jb_rel32_64 => carry,
+        Code::Jae_rel8_64 | Code::Jae_rel32_64 => !carry,
+        _ => return None,
+    };
+    Some(if taken { jump.near_branch_target() } else { jump.next_ip() })
+}
+
+/// Does this instruction leave a function that spans `range`: a return, or a jump out of it?
+pub fn leaves(code: &[u8], address: u64, range: (u64, u64)) -> bool {
+    let Some(instruction) = decode(code, address) else { return false };
+    match instruction.flow_control() {
+        FlowControl::Return => true,
+        FlowControl::UnconditionalBranch => !(range.0..range.1).contains(&instruction.near_branch_target()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intercepts_are_told_by_their_bytes() {
+        let table: &[(&[u8], Option<Intercept>)] = &[
+            (&[0x66, 0x0f, 0x01, 0xcf], Some(Intercept::Seamcall)),
+            (&[0x66, 0x0f, 0x01, 0xcc], Some(Intercept::Unhandled)),
+            (&[0x0f, 0x01, 0xc4], Some(Intercept::Vmxoff)),
+            // vmxon 0x8(%rsp), with and without the displacement that TCG does not see.
+            (&[0xf3, 0x0f, 0xc7, 0x74, 0x24, 0x08], Some(Intercept::Vmxon)),
+            (&[0xf3, 0x0f, 0xc7, 0x74, 0x24], Some(Intercept::Vmxon)),
+            // rdrand %eax is no memory form; vmclear and vmptrld are not handled.
+            (&[0x0f, 0xc7, 0xf0], None),
+            (&[0x66, 0x0f, 0xc7, 0x34, 0x24], Some(Intercept::Unhandled)),
+            (&[0x0f, 0xc7, 0x34, 0x24], Some(Intercept::Unhandled)),
+            // cmpxchg16b is not VMX.
+            (&[0x48, 0x0f, 0xc7, 0x0f], None),
+            (&[0x0f, 0xc7, 0x0f], None),
+            (&[0x0f, 0x32], Some(Intercept::Rdmsr)),
+            (&[0x0f, 0x30], Some(Intercept::Wrmsr)),
+            (&[0xf3, 0x90], Some(Intercept::Pause)),
+            (&[0x90], None),
+            (&[0x0f, 0x20, 0xe0], Some(Intercept::ReadCr4(0))),
+            (&[0x0f, 0x22, 0xe7], Some(Intercept::WriteCr4(7))),
+            (&[0x41, 0x0f, 0x22, 0xe1], Some(Intercept::WriteCr4(9))),
+            (&[0x0f, 0x22, 0xd8], None), // mov %rax,%cr3
+            (&[0x0f, 0x01, 0xc1], None), // vmcall
+            (&[], None),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(classify(bytes), *expected, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn the_jump_behind_a_seamcall_is_taken_by_carry() {
+        // jc +0x10, short and near; jnc +0x10.
+        assert_eq!(after_carry(&[0x72, 0x10], 0x1000, true), Some(0x1012));
+        assert_eq!(after_carry(&[0x72, 0x10], 0x1000, false), Some(0x1002));
+        assert_eq!(after_carry(&[0x0f, 0x82, 0x10, 0, 0, 0], 0x1000, true), Some(0x1016));
+        assert_eq!(after_carry(&[0x0f, 0x82, 0x10, 0, 0, 0], 0x1000, false), Some(0x1006));
+        assert_eq!(after_carry(&[0x73, 0x10], 0x1000, true), Some(0x1002));
+        assert_eq!(after_carry(&[0x73, 0x10], 0x1000, false), Some(0x1012));
+    }
+
+    #[test]
+    fn cannot_guess_what_else_follows_a_seamcall() {
+        // jz, setc, ret, a truncated jc, nothing.
+        for code in [&[0x74, 0x10][..], &[0x0f, 0x92, 0xc0], &[0xc3], &[0x0f, 0x82, 0x10], &[]] {
+            assert_eq!(after_carry(code, 0x1000, true), None, "{code:02x?}");
+        }
+    }
+
+    #[test]
+    fn the_length_includes_a_displacement() {
+        assert_eq!(length(&[0xf3, 0x0f, 0xc7, 0x74, 0x24, 0x08, 0x90], 0), Some(6));
+        assert_eq!(length(&[0xf3, 0x0f, 0xc7, 0x34, 0x24], 0), Some(5));
+        assert_eq!(length(&[0xf3, 0x0f], 0), None);
+    }
+
+    #[test]
+    fn returns_and_jumps_out_leave_a_function() {
+        assert!(leaves(&[0xc3], 0x1000, (0x1000, 0x2000)));
+        assert!(leaves(&[0xe9, 0x00, 0x10, 0, 0], 0x1000, (0x1000, 0x2000)));
+        assert!(!leaves(&[0xeb, 0x10], 0x1000, (0x1000, 0x2000)));
+        assert!(!leaves(&[0xe8, 0x00, 0x10, 0, 0], 0x1000, (0x1000, 0x2000)));
+    }
+}

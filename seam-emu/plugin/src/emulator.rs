@@ -1,0 +1,142 @@
+//! The emulated platform inside one QEMU process: firmware, CPU facade, recorder, plan.
+
+use crate::facade::Facade;
+use crate::recorder::Recorder;
+use rig_wire::event::{Kind, NO_LP};
+use rig_wire::plan::{PLAN_VERSION, Plan};
+use rig_wire::ring::Ring;
+use seam_emu::{Config, Firmware, Note};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Everything that the callbacks share.
+#[derive(Debug)]
+pub struct Emulator {
+    /// What the rig asked for.
+    pub plan: Plan<Config>,
+    /// The SEAM firmware. Held for one call at a time, never across `set_pc`.
+    firmware: Mutex<Firmware>,
+    /// What each vCPU believes of VMX.
+    pub facade: Facade,
+    /// Where events go.
+    pub recorder: Recorder,
+}
+
+/// Why the plugin refuses to load.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    /// The plan is no plan.
+    #[error("the plan {path} is malformed: {source}")]
+    Plan { path: PathBuf, source: serde_json::Error },
+    /// The plan is of another version of the rig.
+    #[error("the plan is of version {0}, this plugin reads version {PLAN_VERSION}")]
+    PlanVersion(u32),
+    /// The plan's platform and QEMU's disagree.
+    #[error("the plan describes {planned} LPs, QEMU has {actual} vCPUs")]
+    LpCount { planned: usize, actual: usize },
+    /// The event ring cannot be mapped.
+    #[error("cannot open the event ring {path}: {source}")]
+    Ring { path: PathBuf, source: std::io::Error },
+    /// The firmware does not start with this module image or configuration.
+    #[error("the firmware does not start: {0}")]
+    Boot(#[from] seam_emu::BootError),
+    /// A saved state does not fit.
+    #[error("the saved state {path} cannot be used: {cause}")]
+    Restore { path: PathBuf, cause: String },
+}
+
+/// State beside a snapshot.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    firmware: Vec<u8>,
+    facade: Vec<u8>,
+}
+
+static EMULATOR: OnceLock<Emulator> = OnceLock::new();
+
+/// The one emulator of this process.
+pub fn get() -> &'static Emulator {
+    EMULATOR.get().expect("callbacks run after the plugin was installed")
+}
+
+/// Builds the emulator from the plan file, for a machine with this many vCPUs.
+pub fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulator, LoadError> {
+    let bytes = read(plan_path)?;
+    let plan: Plan<Config> =
+        serde_json::from_slice(&bytes).map_err(|source| LoadError::Plan { path: plan_path.to_owned(), source })?;
+    if plan.version != PLAN_VERSION {
+        return Err(LoadError::PlanVersion(plan.version));
+    }
+    if plan.firmware.lps.len() < vcpus {
+        return Err(LoadError::LpCount { planned: plan.firmware.lps.len(), actual: vcpus });
+    }
+    let ring = match &plan.ring {
+        Some(path) => Some(Ring::open(path).map_err(|source| LoadError::Ring { path: path.clone(), source })?),
+        None => None,
+    };
+    let recorder = Recorder::new(ring, !plan.deterministic);
+    let (firmware, facade) = start(&plan, vcpus)?;
+    let emulator = Emulator { plan, firmware: Mutex::new(firmware), facade, recorder };
+    Ok(EMULATOR.get_or_init(|| emulator))
+}
+
+fn start(plan: &Plan<Config>, vcpus: usize) -> Result<(Firmware, Facade), LoadError> {
+    let Some(path) = &plan.restore else {
+        let image = read(&plan.module_image)?;
+        return Ok((Firmware::boot(plan.firmware.clone(), &image)?, Facade::new(vcpus)));
+    };
+    let unusable = |cause: String| LoadError::Restore { path: path.clone(), cause };
+    let saved: Saved = postcard::from_bytes(&read(path)?).map_err(|e| unusable(e.to_string()))?;
+    if saved.facade.len() != vcpus {
+        return Err(unusable(format!("it is of {} vCPUs, not {vcpus}", saved.facade.len())));
+    }
+    let firmware =
+        Firmware::restore(plan.firmware.clone(), &saved.firmware).map_err(|e| unusable(e.to_string()))?;
+    Ok((firmware, Facade::restore(&saved.facade)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+}
+
+impl Emulator {
+    /// The firmware, for the length of one call. A poisoned lock means that a callback panicked, which aborts anyway.
+    pub fn firmware(&self) -> MutexGuard<'_, Firmware> {
+        self.firmware.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Firmware and facade as bytes, to be kept beside a snapshot.
+    pub fn save(&self) -> Vec<u8> {
+        let saved = Saved { firmware: self.firmware().save(), facade: self.facade.save() };
+        postcard::to_stdvec(&saved).expect("two byte strings can always be encoded")
+    }
+
+    /// Records what the firmware noted while it served the call with this RAX.
+    pub fn record_notes(&self, lp: u16, rax: u64, notes: Vec<Note>) {
+        let when = match rax & (1 << 63 | 0xffff) {
+            52 => 1,
+            53 => 2,
+            _ => 3,
+        };
+        for note in notes {
+            match note {
+                Note::ModuleState { old, new } => self.recorder.record(lp, Kind::ModuleState, 0, [old, new, 0, 0]),
+                Note::TdDigest { tdr, digest } => {
+                    let head = u64::from_be_bytes(digest[..8].try_into().expect("a digest of 48 bytes"));
+                    self.recorder.record(lp, Kind::TdDigest, 0, [tdr, head, when, 0]);
+                }
+                // The exit record of the call carries the flag.
+                Note::UnmodelledLeaf { .. } => {}
+            }
+        }
+    }
+
+    /// Records a mark that the rig set.
+    pub fn record_mark(&self, mark: u64, argument: u64) {
+        self.recorder.record(NO_LP, Kind::Mark, 0, [mark, argument, 0, 0]);
+    }
+}

@@ -1,0 +1,170 @@
+//! The VMX facade: what Linux's TDX host code needs of a CPU and TCG lacks.
+//!
+//! TCG raises #GP when CR4.VMXE is set and #UD on VMXON and VMXOFF. Here CR4.VMXE lives in a shadow bit of each vCPU, and
+//! VMXON and VMXOFF enter and leave VMX root operation (SDM volume 3, chapters 25 and 33). CPUID bits come from QEMU's CPU
+//! model (`x-force-features`), so that CPUID needs no interception.
+
+use crate::decode;
+use crate::emulator::Emulator;
+use crate::memory;
+use crate::registers::{self, GPR, Reg};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const CR4_VMXE: u64 = 1 << 13;
+const VMXE: u8 = 1;
+const VMX_ROOT: u8 = 2;
+
+/// `IA32_FEATURE_CONTROL`: locked, VMX outside SMX enabled.
+const FEATURE_CONTROL: u64 = 0x5;
+/// `IA32_VMX_BASIC`: revision 4, VMCS of 4096 bytes, memory type 6 (write-back), true controls (bit 55).
+const VMX_BASIC: u64 = 4 | 0x1000 << 32 | 6 << 50 | 1 << 55;
+/// `IA32_VMX_BASIC` bit 60: SEAMRET from P-SEAMLDR keeps the current VMCS.
+const VMX_BASIC_SEAMRET_KEEPS_VMCS: u64 = 1 << 60;
+
+/// Per-vCPU VMX state: a byte of [`VMXE`] and [`VMX_ROOT`].
+#[derive(Debug)]
+pub struct Facade {
+    vcpus: Vec<AtomicU8>,
+}
+
+impl Facade {
+    /// Power-on state.
+    pub fn new(vcpus: usize) -> Self {
+        Self { vcpus: (0..vcpus).map(|_| AtomicU8::new(0)).collect() }
+    }
+
+    /// One byte for each vCPU.
+    pub fn save(&self) -> Vec<u8> {
+        self.vcpus.iter().map(|v| v.load(Ordering::Relaxed)).collect()
+    }
+
+    /// The inverse of [`Facade::save`].
+    pub fn restore(bytes: &[u8]) -> Self {
+        Self { vcpus: bytes.iter().map(|b| AtomicU8::new(*b)).collect() }
+    }
+
+    /// Is this vCPU in VMX root operation?
+    pub fn in_vmx_root(&self, vcpu: usize) -> bool {
+        self.has(vcpu, VMX_ROOT)
+    }
+
+    fn has(&self, vcpu: usize, bit: u8) -> bool {
+        self.vcpus[vcpu].load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn set(&self, vcpu: usize, bit: u8, on: bool) {
+        if on {
+            self.vcpus[vcpu].fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.vcpus[vcpu].fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+}
+
+/// VMXON: the address to go on at, or none to let TCG raise #UD.
+pub fn vmxon(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
+    if !emulator.facade.has(vcpu, VMXE) || registers::read(Reg::Cs) & 3 != 0 {
+        return None;
+    }
+    let length = decode::length(&memory::read_code::<15>(pc), pc)?;
+    emulator.facade.set(vcpu, VMX_ROOT, true);
+    Some(pc + length)
+}
+
+/// VMXOFF: #UD outside VMX root operation.
+pub fn vmxoff(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
+    if !emulator.facade.in_vmx_root(vcpu) {
+        return None;
+    }
+    emulator.facade.set(vcpu, VMX_ROOT, false);
+    Some(pc + 3)
+}
+
+/// `mov r64, %cr4`: VMXE goes to the shadow, everything else to the real register, through QEMU's gdb interface, which
+/// flushes what has to be flushed.
+pub fn write_cr4(emulator: &Emulator, vcpu: usize, register: u8, next: u64) -> Option<u64> {
+    let value = registers::read(GPR[usize::from(register)]);
+    let wanted = value & CR4_VMXE != 0;
+    if !wanted && !emulator.facade.has(vcpu, VMXE) {
+        return None;
+    }
+    let rest = value & !CR4_VMXE;
+    if registers::read(Reg::Cr4) != rest {
+        registers::write(Reg::Cr4, rest);
+    }
+    emulator.facade.set(vcpu, VMXE, wanted);
+    Some(next)
+}
+
+/// `mov %cr4, r64`, with the shadowed bit.
+pub fn read_cr4(emulator: &Emulator, vcpu: usize, register: u8, next: u64) -> Option<u64> {
+    if !emulator.facade.has(vcpu, VMXE) {
+        return None;
+    }
+    registers::write(GPR[usize::from(register)], registers::read(Reg::Cr4) | CR4_VMXE);
+    Some(next)
+}
+
+/// RDMSR of a register that the facade or the firmware defines; none leaves it to TCG.
+pub fn rdmsr(emulator: &Emulator, pc: u64) -> Option<u64> {
+    let index = registers::read(Reg::Rcx) as u32;
+    let value = vmx_msr(index, emulator.plan.seamret_keeps_vmcs).or_else(|| emulator.firmware().msr(index))?;
+    registers::write(Reg::Rax, value & 0xffff_ffff);
+    registers::write(Reg::Rdx, value >> 32);
+    Some(pc + 2)
+}
+
+/// WRMSR: `IA32_FEATURE_CONTROL` is locked. Linux reads the lock and does not write it; a write is dropped here, where
+/// hardware would raise #GP, which the plugin interface cannot.
+pub fn wrmsr(pc: u64) -> Option<u64> {
+    let index = registers::read(Reg::Rcx) as u32;
+    (index == 0x3a).then_some(pc + 2)
+}
+
+/// The VMX capability registers (SDM volume 3, appendix A). Control registers allow every setting: high word all ones,
+/// low word 0.
+fn vmx_msr(index: u32, seamret_keeps_vmcs: bool) -> Option<u64> {
+    const ALLOW_ALL: u64 = 0xffff_ffff_0000_0000;
+    Some(match index {
+        0x3a => FEATURE_CONTROL,
+        0x480 if seamret_keeps_vmcs => VMX_BASIC | VMX_BASIC_SEAMRET_KEEPS_VMCS,
+        0x480 => VMX_BASIC,
+        0x481..=0x484 | 0x48b | 0x48d..=0x490 => ALLOW_ALL,
+        // IA32_VMX_MISC: preemption timer rate 5, activity states, 256 CR3 targets' limit left at 4.
+        0x485 => 0x4_01e5,
+        // Bits of CR0 and CR4 fixed in VMX operation.
+        0x486 => 0x8000_0021,
+        0x487 => 0xffff_ffff,
+        0x488 => 0x2000,
+        0x489 => 0x7f_ffff,
+        0x48a => 0x2e,
+        // EPT: execute-only, 4 and 5 levels, UC and WB, 2 MB, 1 GB, INVEPT, accessed and dirty; VPID with INVVPID.
+        0x48c => 0xf01_0673_4141,
+        0x491 | 0x492 => 0,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_kept_for_each_vcpu() {
+        let facade = Facade::new(2);
+        facade.set(1, VMX_ROOT, true);
+        assert!(!facade.in_vmx_root(0) && facade.in_vmx_root(1));
+        let again = Facade::restore(&facade.save());
+        assert!(!again.in_vmx_root(0) && again.in_vmx_root(1));
+        again.set(1, VMX_ROOT, false);
+        assert!(!again.in_vmx_root(1));
+    }
+
+    #[test]
+    fn vmx_basic_follows_the_erratum_switch() {
+        assert_eq!(vmx_msr(0x480, true).unwrap() >> 60 & 1, 1);
+        assert_eq!(vmx_msr(0x480, false).unwrap() >> 60 & 1, 0);
+        assert_eq!(vmx_msr(0x480, true).unwrap() >> 32 & 0x1fff, 4096);
+        assert_eq!(vmx_msr(0x10, true), None);
+    }
+}

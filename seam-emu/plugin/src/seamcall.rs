@@ -1,0 +1,159 @@
+//! SEAMCALL: from the instruction to the firmware and back.
+
+use crate::decode::{self, SEAMCALL_LEN};
+use crate::emulator::Emulator;
+use crate::memory::{self, Physical};
+use crate::registers::{self, Reg};
+use rig_wire::event::{Kind, flags};
+use seam_emu::{Caller, Completion, Outcome, Regs, Reply};
+use std::cell::Cell;
+use std::time::Duration;
+
+const RFLAGS_IF: u64 = 1 << 9;
+const EFER_LMA: u64 = 1 << 10;
+/// Waits longer than this let the host thread sleep between two executions of the instruction.
+const SLEEP_ABOVE_NS: u64 = 1_000_000;
+const SLEEP: Duration = Duration::from_micros(50);
+
+/// What a vCPU remembers while its SEAMCALL is in flight and the instruction is executed again and again.
+#[derive(Clone, Copy, Default)]
+struct InFlight {
+    active: bool,
+    /// RFLAGS.IF when the SEAMCALL began. It is cleared meanwhile: hardware delivers no interrupt inside SEAM root mode.
+    interrupts: bool,
+    /// Flags of the entry record.
+    context: u32,
+}
+
+thread_local! {
+    static IN_FLIGHT: Cell<InFlight> = const { Cell::new(InFlight { active: false, interrupts: false, context: 0 }) };
+}
+
+/// Serves a SEAMCALL at `pc`. Returns where to go on, or none to let TCG raise #UD.
+pub fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
+    let lp = vcpu as u16;
+    let before = registers::operands();
+    let eflags = registers::read(Reg::Eflags);
+    let selector = registers::read(Reg::Cs);
+    let mut flight = IN_FLIGHT.get();
+    if !flight.active {
+        flight.interrupts = eflags & RFLAGS_IF != 0;
+        flight.context = context_flags(emulator, flight.interrupts, selector);
+        emulator.recorder.record(
+            lp,
+            Kind::SeamcallEnter,
+            flight.context,
+            [before.rax, before.rcx, before.rdx, before.r8],
+        );
+    }
+    let caller = Caller {
+        lp: vcpu,
+        in_vmx_root: emulator.facade.in_vmx_root(vcpu),
+        cpl: (selector & 3) as u8,
+        long_mode: registers::read(Reg::Efer) & EFER_LMA != 0,
+    };
+    let mut after = before;
+    let now_ns = emulator.recorder.host_ns();
+    let (reply, notes) = {
+        let mut firmware = emulator.firmware();
+        let reply = firmware.seamcall(caller, &mut after, &mut Physical, now_ns);
+        (reply, firmware.take_notes())
+    };
+    emulator.record_notes(lp, before.rax, notes);
+    match reply {
+        Reply::Done(completion) => {
+            IN_FLIGHT.set(InFlight::default());
+            if flight.active && flight.interrupts {
+                registers::write(Reg::Eflags, eflags | RFLAGS_IF);
+            }
+            finish(emulator, lp, pc, completion, (&before, &after), flight.context)
+        }
+        Reply::Wait { until_ns } => {
+            hold(flight, eflags, until_ns.saturating_sub(now_ns));
+            Some(pc)
+        }
+        Reply::Never => {
+            hold(flight, eflags, u64::MAX);
+            Some(pc)
+        }
+    }
+}
+
+/// Keeps the vCPU at its SEAMCALL without interrupts.
+fn hold(mut flight: InFlight, eflags: u64, remaining_ns: u64) {
+    if !flight.active {
+        flight.active = true;
+        IN_FLIGHT.set(flight);
+        if flight.interrupts {
+            registers::write(Reg::Eflags, eflags & !RFLAGS_IF);
+        }
+    }
+    if remaining_ns > SLEEP_ABOVE_NS {
+        std::thread::sleep(SLEEP);
+    } else {
+        std::thread::yield_now();
+    }
+}
+
+fn finish(
+    emulator: &Emulator,
+    lp: u16,
+    pc: u64,
+    completion: Completion,
+    (before, after): (&Regs, &Regs),
+    context: u32,
+) -> Option<u64> {
+    let outcome = match completion.outcome {
+        Outcome::Return => 0,
+        Outcome::VmFailInvalid => flags::VMFAIL_INVALID,
+        Outcome::Ud => flags::UD,
+        Outcome::Gp => flags::GP,
+    };
+    let bit = |on: bool, flag: u32| if on { flag } else { 0 };
+    let all = context
+        | outcome
+        | bit(completion.by_fault, flags::FAULT)
+        | bit(completion.unmodelled, flags::UNMODELLED)
+        | bit(completion.contended, flags::CONTENDED);
+    registers::write_operands(before, after);
+    emulator.recorder.record(lp, Kind::SeamcallExit, all, [before.rax, after.rax, after.rcx, after.rdx]);
+    // #GP(0) cannot be raised through the plugin interface; TCG raises #UD for both (see FIDELITY.md).
+    if matches!(completion.outcome, Outcome::Ud | Outcome::Gp) {
+        return None;
+    }
+    let next = pc + SEAMCALL_LEN;
+    let code = memory::read_code::<8>(next);
+    let carry = completion.outcome == Outcome::VmFailInvalid;
+    if let Some(target) = decode::after_carry(&code, next, carry) {
+        return Some(target);
+    }
+    report_unknown(emulator, lp, next, &code);
+    Some(next)
+}
+
+/// Records an instruction that the emulation cannot follow.
+pub fn report_unknown(emulator: &Emulator, lp: u16, pc: u64, code: &[u8]) {
+    let mut bytes = [0; 8];
+    let n = code.len().min(8);
+    bytes[..n].copy_from_slice(&code[..n]);
+    emulator.recorder.record(lp, Kind::Unknown, 0, [pc, u64::from_be_bytes(bytes), 0, 0]);
+}
+
+fn context_flags(emulator: &Emulator, interrupts: bool, selector: u64) -> u32 {
+    /// Hard-interrupt nesting in the kernel's `preempt_count` (include/linux/preempt.h: 4 bits above 16).
+    const HARDIRQ_MASK: u32 = 0x000f_0000;
+    let mut context = if interrupts { flags::IF } else { 0 };
+    if selector & 3 != 0 {
+        return context | flags::USER;
+    }
+    if let Some(offset) = emulator.plan.preempt_count_offset {
+        let address = registers::read(Reg::GsBase).wrapping_add(offset);
+        if let Some(count) = memory::read_virtual::<4>(address).map(u32::from_le_bytes) {
+            context |= flags::CONTEXT_KNOWN;
+            if count & HARDIRQ_MASK != 0 {
+                context |= flags::HARDIRQ;
+            }
+        }
+    }
+    context
+}
