@@ -1,7 +1,11 @@
 //! The protocol between the rig and the agent, PID 1 of the guest.
 //!
 //! Transport: a byte stream (virtio-serial port [`PORT_NAME`]). Each frame is a little-endian `u32` length, at most
-//! [`MAX_FRAME`], then that many bytes of postcard. The agent speaks first, with [`FromAgent::Ready`].
+//! [`MAX_FRAME`], then that many bytes of postcard. The agent speaks first, with [`FromAgent::Ready`], and again so
+//! whenever the host has closed its end of the port and opened it anew; what it was asked before goes on. A virtual
+//! machine that is restored from a snapshot into an open port has seen no closing and says nothing: ask it with
+//! [`Command::Ping`]. The rig checks [`Ready::protocol`] before it sends anything. A request that the agent does not
+//! understand is answered with EPROTO and its id, or `u64::MAX` when not even that is readable.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
@@ -12,6 +16,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
 pub const MAX_FRAME: u32 = 4 << 20;
+/// Longest file that [`Command::Read`] reads, bytes: `/proc/interrupts` of 255 CPUs is over 100 KiB.
+pub const MAX_READ: u32 = 1 << 20;
 
 /// From the rig to the agent. Each request with an `id` is answered by exactly one [`FromAgent::Done`] with that `id`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +45,7 @@ pub enum Command {
         /// Module name.
         name: String,
     },
-    /// Read a file under `/sys` or `/proc`, at most 64 KiB.
+    /// Read a file under `/sys` or `/proc`. One longer than [`MAX_READ`] is refused with EFBIG, never cut.
     Read {
         /// Absolute path.
         path: String,
@@ -51,7 +57,8 @@ pub enum Command {
         /// What to write, in one `write(2)`.
         data: Vec<u8>,
     },
-    /// Upload a module image through the firmware upload class and wait until the kernel is idle again.
+    /// Upload a module image through the firmware upload class and wait, however long, until the kernel is idle again.
+    /// An empty image is refused with EINVAL: the kernel would drop it and keep the error of the update before.
     Update {
         /// Name of the upload device: `tdx_module` for the in-tree driver.
         device: String,
@@ -61,6 +68,7 @@ pub enum Command {
     /// Start a load in the guest; answers when it runs.
     StartLoad {
         /// Which.
+        #[serde(with = "LoadOnWire")]
         load: Load,
     },
     /// Stop all loads; answers [`Answer::Loads`].
@@ -69,7 +77,7 @@ pub enum Command {
     PowerOff,
 }
 
-/// A load that the agent itself can make.
+/// A load that the agent itself can make. In text (a scenario) its `profile` names it, beside its other keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "profile", rename_all = "kebab-case")]
 pub enum Load {
@@ -102,6 +110,18 @@ pub enum Load {
         /// Period, microseconds.
         period_us: u32,
     },
+}
+
+/// The form of [`Load`] between rig and agent: postcard cannot decode an enum whose tag stands beside its fields. The
+/// compiler holds the two together.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Load")]
+enum LoadOnWire {
+    CpuHog { threads: u32 },
+    Reader { paths: Vec<String>, threads: u32 },
+    Hotplug { pause_ms: u32 },
+    PageFault { threads: u32, kib: u32 },
+    Timer { period_us: u32 },
 }
 
 /// From the agent to the rig.
@@ -167,7 +187,8 @@ pub struct UpdateOutcome {
 pub struct LoadReport {
     /// Its name, such as `reader`.
     pub name: String,
-    /// Operations done.
+    /// Operations that succeeded: readings of a file, switches of a CPU, mappings, expiries of a timer, or 65,536 rounds
+    /// of arithmetic.
     pub operations: u64,
     /// Operations that failed.
     pub errors: u64,
@@ -252,6 +273,23 @@ mod tests {
         let mut stream = Vec::new();
         write_frame(&mut stream, &request).unwrap();
         assert_eq!(read_frame::<Request>(&mut stream.as_slice()).unwrap(), request);
+    }
+
+    #[test]
+    fn every_load_survives_the_stream() {
+        let loads = [
+            Load::CpuHog { threads: 1 },
+            Load::Reader { paths: vec!["/proc/stat".into()], threads: 2 },
+            Load::Hotplug { pause_ms: 3 },
+            Load::PageFault { threads: 4, kib: 5 },
+            Load::Timer { period_us: 6 },
+        ];
+        for load in loads {
+            let request = Request { id: 1, command: Command::StartLoad { load } };
+            let mut stream = Vec::new();
+            write_frame(&mut stream, &request).unwrap();
+            assert_eq!(read_frame::<Request>(&mut stream.as_slice()).unwrap(), request);
+        }
     }
 
     #[test]

@@ -131,8 +131,21 @@ impl Kind {
             SeamcallEnter, SeamcallExit, TdDigest, Unknown, Watch,
         };
         let all = [
-            SeamcallEnter, SeamcallExit, Watch, FunctionEnter, FunctionExit, Interrupt, Exception, HoldBegin, HoldEnd,
-            ModuleState, TdDigest, Unknown, Console, Mark, Idle,
+            SeamcallEnter,
+            SeamcallExit,
+            Watch,
+            FunctionEnter,
+            FunctionExit,
+            Interrupt,
+            Exception,
+            HoldBegin,
+            HoldEnd,
+            ModuleState,
+            TdDigest,
+            Unknown,
+            Console,
+            Mark,
+            Idle,
         ];
         all.into_iter().find(|k| *k as u16 == n)
     }
@@ -178,7 +191,18 @@ mod tests {
 
     #[test]
     fn record_survives_its_bytes() {
-        let r = Record { seq: 1, host_ns: 2, guest_ns: 3, lp: 4, kind: 5, flags: 0x8000_0006, a: 7, b: 8, c: 9, d: u64::MAX };
+        let r = Record {
+            seq: 1,
+            host_ns: 2,
+            guest_ns: 3,
+            lp: 4,
+            kind: 5,
+            flags: 0x8000_0006,
+            a: 7,
+            b: 8,
+            c: 9,
+            d: u64::MAX,
+        };
         assert_eq!(Record::from_bytes(&r.to_bytes()), r);
     }
 

@@ -31,7 +31,7 @@ pub struct Plan<F> {
     pub watches: Vec<Watch>,
     /// Functions whose entries and exits are recorded.
     pub functions: Vec<Function>,
-    /// IA32_VMX_BASIC bit 60: SEAMRET keeps the current VMCS. Clear it to show the erratum.
+    /// `IA32_VMX_BASIC` bit 60: SEAMRET keeps the current VMCS. Clear it to show the erratum.
     pub seamret_keeps_vmcs: bool,
     /// Offsets of the kernel's per-CPU `__preempt_count`, to tell interrupt context; none: unknown.
     pub preempt_count_offset: Option<u64>,

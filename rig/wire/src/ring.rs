@@ -7,7 +7,10 @@
 //! Layout: a header page of 4096 bytes, then `capacity` slots of 64 bytes. A slot's first word holds `seq + 1` once its
 //! record is complete, so that a zeroed file is an empty ring.
 
-#![allow(unsafe_code, reason = "memory shared with another process is read and written through raw pointers and atomics")]
+#![allow(
+    unsafe_code,
+    reason = "memory shared with another process is read and written through raw pointers and atomics"
+)]
 
 use crate::event::Record;
 use memmap2::MmapRaw;
@@ -128,9 +131,11 @@ impl Ring {
 
     fn at(&self, index: usize) -> &AtomicU64 {
         assert!((index + 1) * 8 <= self.map.len(), "word {index} is outside the mapping");
-        // SAFETY: the index was checked to lie in the mapping, which is page aligned and lives as long as `self`; every
-        // access by either process is atomic, and any bit pattern is a valid word.
-        unsafe { &*self.map.as_mut_ptr().cast::<AtomicU64>().add(index) }
+        #[expect(clippy::cast_ptr_alignment, reason = "a mapping starts at a page boundary")]
+        let words = self.map.as_mut_ptr().cast::<AtomicU64>();
+        // SAFETY: the index was checked to lie in the mapping, which lives as long as `self`; every access by either
+        // process is atomic, and any bit pattern is a valid word.
+        unsafe { &*words.add(index) }
     }
 }
 

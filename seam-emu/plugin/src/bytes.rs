@@ -22,7 +22,7 @@ fn buffer() -> *mut GByteArray {
 }
 
 /// Lets `fill` write into an emptied buffer and returns a copy of what it wrote, or none when it says that it failed.
-pub fn filled<T>(fill: impl FnOnce(*mut GByteArray) -> bool, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+pub(crate) fn filled<T>(fill: impl FnOnce(*mut GByteArray) -> bool, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
     let array = buffer();
     // SAFETY: the array is this thread's own and nothing borrows it: `read` below cannot keep its slice.
     unsafe {
@@ -30,17 +30,14 @@ pub fn filled<T>(fill: impl FnOnce(*mut GByteArray) -> bool, read: impl FnOnce(&
         if !fill(array) {
             return None;
         }
-        let bytes = if (*array).len == 0 {
-            &[]
-        } else {
-            std::slice::from_raw_parts((*array).data, (*array).len as usize)
-        };
+        let bytes =
+            if (*array).len == 0 { &[] } else { std::slice::from_raw_parts((*array).data, (*array).len as usize) };
         Some(read(bytes))
     }
 }
 
 /// Puts `data` into the buffer and hands it to `take`.
-pub fn with<T>(data: &[u8], take: impl FnOnce(*mut GByteArray) -> T) -> T {
+pub(crate) fn with<T>(data: &[u8], take: impl FnOnce(*mut GByteArray) -> T) -> T {
     let array = buffer();
     let len = u32::try_from(data.len()).expect("a buffer below 4 GiB");
     // SAFETY: as above; set_size makes `len` bytes writable at `data`.

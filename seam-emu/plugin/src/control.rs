@@ -10,7 +10,7 @@ use std::path::Path;
 const MAX_LINE: u64 = 64 * 1024;
 
 /// Binds the socket and serves it from a thread of its own, one client at a time.
-pub fn serve(emulator: &'static Emulator, socket: &Path) -> std::io::Result<()> {
+pub(crate) fn serve(emulator: &'static Emulator, socket: &Path) -> std::io::Result<()> {
     let listener = UnixListener::bind(socket)?;
     std::thread::Builder::new().name("seam-control".into()).spawn(move || {
         for stream in listener.incoming().flatten() {

@@ -4,7 +4,7 @@ use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
 
 /// An instruction that the emulation handles instead of, or beside, TCG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intercept {
+pub(crate) enum Intercept {
     /// `66 0F 01 CF`.
     Seamcall,
     /// VMXON m64.
@@ -26,11 +26,11 @@ pub enum Intercept {
 }
 
 /// SEAMCALL's length in bytes.
-pub const SEAMCALL_LEN: u64 = 4;
+pub(crate) const SEAMCALL_LEN: u64 = 4;
 
 /// Classifies an instruction by its first bytes (as many as TCG saw, which for an opcode that it does not know may be
 /// fewer than the instruction has).
-pub fn classify(bytes: &[u8]) -> Option<Intercept> {
+pub(crate) fn classify(bytes: &[u8]) -> Option<Intercept> {
     match bytes {
         [0x66, 0x0f, 0x01, 0xcf, ..] => Some(Intercept::Seamcall),
         // TDCALL, SEAMRET, SEAMOPS.
@@ -66,7 +66,7 @@ fn decode(code: &[u8], address: u64) -> Option<Instruction> {
 }
 
 /// Length in bytes of the instruction at the start of `code`.
-pub fn length(code: &[u8], address: u64) -> Option<u64> {
+pub(crate) fn length(code: &[u8], address: u64) -> Option<u64> {
     decode(code, address).map(|i| i.len() as u64)
 }
 
@@ -74,7 +74,7 @@ pub fn length(code: &[u8], address: u64) -> Option<u64> {
 ///
 /// TCG keeps the arithmetic flags in a form that the plugin interface cannot write, so the jump is taken here, on TCG's
 /// behalf. None when the code behind is not `jc` or `jnc`: that is reported, never guessed.
-pub fn after_carry(code: &[u8], address: u64, carry: bool) -> Option<u64> {
+pub(crate) fn after_carry(code: &[u8], address: u64, carry: bool) -> Option<u64> {
     let jump = decode(code, address)?;
     let taken = match jump.code() {
         Code::Jb_rel8_64 | Code::Jb_rel32_64 => carry,
@@ -85,7 +85,7 @@ pub fn after_carry(code: &[u8], address: u64, carry: bool) -> Option<u64> {
 }
 
 /// Does this instruction leave a function that spans `range`: a return, or a jump out of it?
-pub fn leaves(code: &[u8], address: u64, range: (u64, u64)) -> bool {
+pub(crate) fn leaves(code: &[u8], address: u64, range: (u64, u64)) -> bool {
     let Some(instruction) = decode(code, address) else { return false };
     match instruction.flow_control() {
         FlowControl::Return => true,

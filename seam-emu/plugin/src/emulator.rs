@@ -12,20 +12,20 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Everything that the callbacks share.
 #[derive(Debug)]
-pub struct Emulator {
+pub(crate) struct Emulator {
     /// What the rig asked for.
-    pub plan: Plan<Config>,
+    pub(crate) plan: Plan<Config>,
     /// The SEAM firmware. Held for one call at a time, never across `set_pc`.
     firmware: Mutex<Firmware>,
     /// What each vCPU believes of VMX.
-    pub facade: Facade,
+    pub(crate) facade: Facade,
     /// Where events go.
-    pub recorder: Recorder,
+    pub(crate) recorder: Recorder,
 }
 
 /// Why the plugin refuses to load.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// A file cannot be read.
     #[error("cannot read {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
@@ -59,12 +59,12 @@ struct Saved {
 static EMULATOR: OnceLock<Emulator> = OnceLock::new();
 
 /// The one emulator of this process.
-pub fn get() -> &'static Emulator {
+pub(crate) fn get() -> &'static Emulator {
     EMULATOR.get().expect("callbacks run after the plugin was installed")
 }
 
 /// Builds the emulator from the plan file, for a machine with this many vCPUs.
-pub fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulator, LoadError> {
+pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulator, LoadError> {
     let bytes = read(plan_path)?;
     let plan: Plan<Config> =
         serde_json::from_slice(&bytes).map_err(|source| LoadError::Plan { path: plan_path.to_owned(), source })?;
@@ -94,8 +94,7 @@ fn start(plan: &Plan<Config>, vcpus: usize) -> Result<(Firmware, Facade), LoadEr
     if saved.facade.len() != vcpus {
         return Err(unusable(format!("it is of {} vCPUs, not {vcpus}", saved.facade.len())));
     }
-    let firmware =
-        Firmware::restore(plan.firmware.clone(), &saved.firmware).map_err(|e| unusable(e.to_string()))?;
+    let firmware = Firmware::restore(plan.firmware.clone(), &saved.firmware).map_err(|e| unusable(e.to_string()))?;
     Ok((firmware, Facade::restore(&saved.facade)))
 }
 
@@ -105,18 +104,18 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 
 impl Emulator {
     /// The firmware, for the length of one call. A poisoned lock means that a callback panicked, which aborts anyway.
-    pub fn firmware(&self) -> MutexGuard<'_, Firmware> {
+    pub(crate) fn firmware(&self) -> MutexGuard<'_, Firmware> {
         self.firmware.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Firmware and facade as bytes, to be kept beside a snapshot.
-    pub fn save(&self) -> Vec<u8> {
+    pub(crate) fn save(&self) -> Vec<u8> {
         let saved = Saved { firmware: self.firmware().save(), facade: self.facade.save() };
         postcard::to_stdvec(&saved).expect("two byte strings can always be encoded")
     }
 
     /// Records what the firmware noted while it served the call with this RAX.
-    pub fn record_notes(&self, lp: u16, rax: u64, notes: Vec<Note>) {
+    pub(crate) fn record_notes(&self, lp: u16, rax: u64, notes: Vec<Note>) {
         let when = match rax & (1 << 63 | 0xffff) {
             52 => 1,
             53 => 2,
@@ -136,7 +135,7 @@ impl Emulator {
     }
 
     /// Records a mark that the rig set.
-    pub fn record_mark(&self, mark: u64, argument: u64) {
+    pub(crate) fn record_mark(&self, mark: u64, argument: u64) {
         self.recorder.record(NO_LP, Kind::Mark, 0, [mark, argument, 0, 0]);
     }
 }

@@ -23,28 +23,28 @@ const VMX_BASIC_SEAMRET_KEEPS_VMCS: u64 = 1 << 60;
 
 /// Per-vCPU VMX state: a byte of [`VMXE`] and [`VMX_ROOT`].
 #[derive(Debug)]
-pub struct Facade {
+pub(crate) struct Facade {
     vcpus: Vec<AtomicU8>,
 }
 
 impl Facade {
     /// Power-on state.
-    pub fn new(vcpus: usize) -> Self {
+    pub(crate) fn new(vcpus: usize) -> Self {
         Self { vcpus: (0..vcpus).map(|_| AtomicU8::new(0)).collect() }
     }
 
     /// One byte for each vCPU.
-    pub fn save(&self) -> Vec<u8> {
+    pub(crate) fn save(&self) -> Vec<u8> {
         self.vcpus.iter().map(|v| v.load(Ordering::Relaxed)).collect()
     }
 
     /// The inverse of [`Facade::save`].
-    pub fn restore(bytes: &[u8]) -> Self {
+    pub(crate) fn restore(bytes: &[u8]) -> Self {
         Self { vcpus: bytes.iter().map(|b| AtomicU8::new(*b)).collect() }
     }
 
     /// Is this vCPU in VMX root operation?
-    pub fn in_vmx_root(&self, vcpu: usize) -> bool {
+    pub(crate) fn in_vmx_root(&self, vcpu: usize) -> bool {
         self.has(vcpu, VMX_ROOT)
     }
 
@@ -62,7 +62,7 @@ impl Facade {
 }
 
 /// VMXON: the address to go on at, or none to let TCG raise #UD.
-pub fn vmxon(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
+pub(crate) fn vmxon(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
     if !emulator.facade.has(vcpu, VMXE) || registers::read(Reg::Cs) & 3 != 0 {
         return None;
     }
@@ -72,7 +72,7 @@ pub fn vmxon(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
 }
 
 /// VMXOFF: #UD outside VMX root operation.
-pub fn vmxoff(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
+pub(crate) fn vmxoff(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
     if !emulator.facade.in_vmx_root(vcpu) {
         return None;
     }
@@ -82,7 +82,7 @@ pub fn vmxoff(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
 
 /// `mov r64, %cr4`: VMXE goes to the shadow, everything else to the real register, through QEMU's gdb interface, which
 /// flushes what has to be flushed.
-pub fn write_cr4(emulator: &Emulator, vcpu: usize, register: u8, next: u64) -> Option<u64> {
+pub(crate) fn write_cr4(emulator: &Emulator, vcpu: usize, register: u8, next: u64) -> Option<u64> {
     let value = registers::read(GPR[usize::from(register)]);
     let wanted = value & CR4_VMXE != 0;
     if !wanted && !emulator.facade.has(vcpu, VMXE) {
@@ -97,7 +97,7 @@ pub fn write_cr4(emulator: &Emulator, vcpu: usize, register: u8, next: u64) -> O
 }
 
 /// `mov %cr4, r64`, with the shadowed bit.
-pub fn read_cr4(emulator: &Emulator, vcpu: usize, register: u8, next: u64) -> Option<u64> {
+pub(crate) fn read_cr4(emulator: &Emulator, vcpu: usize, register: u8, next: u64) -> Option<u64> {
     if !emulator.facade.has(vcpu, VMXE) {
         return None;
     }
@@ -106,7 +106,7 @@ pub fn read_cr4(emulator: &Emulator, vcpu: usize, register: u8, next: u64) -> Op
 }
 
 /// RDMSR of a register that the facade or the firmware defines; none leaves it to TCG.
-pub fn rdmsr(emulator: &Emulator, pc: u64) -> Option<u64> {
+pub(crate) fn rdmsr(emulator: &Emulator, pc: u64) -> Option<u64> {
     let index = registers::read(Reg::Rcx) as u32;
     let value = vmx_msr(index, emulator.plan.seamret_keeps_vmcs).or_else(|| emulator.firmware().msr(index))?;
     registers::write(Reg::Rax, value & 0xffff_ffff);
@@ -116,7 +116,7 @@ pub fn rdmsr(emulator: &Emulator, pc: u64) -> Option<u64> {
 
 /// WRMSR: `IA32_FEATURE_CONTROL` is locked. Linux reads the lock and does not write it; a write is dropped here, where
 /// hardware would raise #GP, which the plugin interface cannot.
-pub fn wrmsr(pc: u64) -> Option<u64> {
+pub(crate) fn wrmsr(pc: u64) -> Option<u64> {
     let index = registers::read(Reg::Rcx) as u32;
     (index == 0x3a).then_some(pc + 2)
 }

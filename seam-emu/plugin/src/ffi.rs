@@ -12,109 +12,110 @@ pub static qemu_plugin_version: c_int = 7;
 
 /// `qemu_info_t`, for system emulation.
 #[repr(C)]
-pub struct Info {
+pub(crate) struct Info {
     /// Name of the target architecture.
-    pub target_name: *const c_char,
+    pub(crate) target_name: *const c_char,
     /// Lowest and current interface version of this QEMU.
-    pub version: [c_int; 2],
+    pub(crate) version: [c_int; 2],
     /// Full system emulation, not a user program.
-    pub system_emulation: bool,
+    pub(crate) system_emulation: bool,
     /// vCPUs at start.
-    pub smp_vcpus: c_int,
+    pub(crate) smp_vcpus: c_int,
     /// Most vCPUs possible.
-    pub max_vcpus: c_int,
+    pub(crate) max_vcpus: c_int,
 }
 
 /// `GByteArray` of GLib.
 #[repr(C)]
-pub struct GByteArray {
+pub(crate) struct GByteArray {
     /// The bytes.
-    pub data: *mut u8,
+    pub(crate) data: *mut u8,
     /// How many.
-    pub len: c_uint,
+    pub(crate) len: c_uint,
 }
 
 /// `GArray` of GLib.
 #[repr(C)]
-pub struct GArray {
+pub(crate) struct GArray {
     /// The elements.
-    pub data: *mut c_void,
+    pub(crate) data: *mut c_void,
     /// How many.
-    pub len: c_uint,
+    pub(crate) len: c_uint,
 }
 
 /// `qemu_plugin_reg_descriptor`.
 #[repr(C)]
-pub struct RegisterDescriptor {
+pub(crate) struct RegisterDescriptor {
     /// Handle for reading and writing; the same for every vCPU of one model.
-    pub handle: *mut c_void,
+    pub(crate) handle: *mut c_void,
     /// The gdb name, such as `rax`.
-    pub name: *const c_char,
+    pub(crate) name: *const c_char,
     /// The gdb feature; may be null.
-    pub feature: *const c_char,
+    pub(crate) feature: *const c_char,
     /// QEMU refuses to write it.
-    pub is_readonly: bool,
+    pub(crate) is_readonly: bool,
 }
 
 /// `qemu_plugin_mem_value`: a tag (log2 of the size), then up to 16 bytes.
 #[repr(C)]
-pub struct MemValue {
+pub(crate) struct MemValue {
     /// 0 for one byte .. 4 for sixteen.
-    pub kind: c_uint,
+    pub(crate) kind: c_uint,
     /// Low and high half, host byte order; bytes beyond the size are undefined.
-    pub data: [u64; 2],
+    pub(crate) data: [u64; 2],
 }
 
 /// Opaque translation block.
-pub enum Tb {}
+pub(crate) enum Tb {}
 /// Opaque instruction.
-pub enum Insn {}
+pub(crate) enum Insn {}
 
 /// Callback does not touch registers.
-pub const CB_NO_REGS: c_uint = 0;
+pub(crate) const CB_NO_REGS: c_uint = 0;
 /// Callback reads registers.
-pub const CB_R_REGS: c_uint = 1;
+pub(crate) const CB_R_REGS: c_uint = 1;
 /// Callback reads and writes registers and may set the PC.
-pub const CB_RW_REGS_PC: c_uint = 3;
+pub(crate) const CB_RW_REGS_PC: c_uint = 3;
 /// Both loads and stores.
-pub const MEM_RW: c_uint = 3;
+pub(crate) const MEM_RW: c_uint = 3;
 
 /// Callback of an executed instruction or a vCPU's start.
-pub type VcpuCallback = extern "C" fn(vcpu: c_uint, userdata: *mut c_void);
+pub(crate) type VcpuCallback = extern "C" fn(vcpu: c_uint, userdata: *mut c_void);
 /// Callback of a translated block.
-pub type TranslateCallback = extern "C" fn(tb: *mut Tb, userdata: *mut c_void);
+pub(crate) type TranslateCallback = extern "C" fn(tb: *mut Tb, userdata: *mut c_void);
 /// Callback of a memory access.
-pub type MemCallback = extern "C" fn(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void);
-/// Callback without a vCPU.
-pub type PlainCallback = extern "C" fn(userdata: *mut c_void);
+pub(crate) type MemCallback = extern "C" fn(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void);
 
 unsafe extern "C" {
-    pub fn qemu_plugin_register_vcpu_init_cb(id: u64, cb: VcpuCallback, userdata: *mut c_void);
-    pub fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: TranslateCallback, userdata: *mut c_void);
-    pub fn qemu_plugin_register_atexit_cb(id: u64, cb: PlainCallback, userdata: *mut c_void);
-    pub fn qemu_plugin_register_vcpu_insn_exec_cb(insn: *mut Insn, cb: VcpuCallback, flags: c_uint, ud: *mut c_void);
-    pub fn qemu_plugin_register_vcpu_mem_cb(
+    pub(crate) fn qemu_plugin_register_vcpu_init_cb(id: u64, cb: VcpuCallback, userdata: *mut c_void);
+    pub(crate) fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: TranslateCallback, userdata: *mut c_void);
+    pub(crate) fn qemu_plugin_register_vcpu_insn_exec_cb(
+        insn: *mut Insn,
+        cb: VcpuCallback,
+        flags: c_uint,
+        ud: *mut c_void,
+    );
+    pub(crate) fn qemu_plugin_register_vcpu_mem_cb(
         insn: *mut Insn,
         cb: MemCallback,
         flags: c_uint,
         rw: c_uint,
         ud: *mut c_void,
     );
-    pub fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
-    pub fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;
-    pub fn qemu_plugin_insn_data(insn: *const Insn, dest: *mut c_void, len: usize) -> usize;
-    pub fn qemu_plugin_insn_vaddr(insn: *const Insn) -> u64;
-    pub fn qemu_plugin_mem_is_store(info: u32) -> bool;
-    pub fn qemu_plugin_mem_get_value(info: u32) -> MemValue;
-    pub fn qemu_plugin_get_registers() -> *mut GArray;
-    pub fn qemu_plugin_read_register(handle: *mut c_void, buf: *mut GByteArray) -> bool;
-    pub fn qemu_plugin_write_register(handle: *mut c_void, buf: *mut GByteArray) -> bool;
-    pub fn qemu_plugin_set_pc(vaddr: u64) -> !;
-    pub fn qemu_plugin_read_memory_vaddr(addr: u64, data: *mut GByteArray, len: usize) -> bool;
-    pub fn qemu_plugin_read_memory_hwaddr(addr: u64, data: *mut GByteArray, len: usize) -> c_uint;
-    pub fn qemu_plugin_write_memory_hwaddr(addr: u64, data: *mut GByteArray) -> c_uint;
-    pub fn qemu_plugin_translate_vaddr(vaddr: u64, hwaddr: *mut u64) -> bool;
-    pub fn g_byte_array_new() -> *mut GByteArray;
-    pub fn g_byte_array_set_size(array: *mut GByteArray, len: c_uint) -> *mut GByteArray;
-    pub fn g_array_free(array: *mut GArray, free_segment: c_int) -> *mut c_char;
+    pub(crate) fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
+    pub(crate) fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;
+    pub(crate) fn qemu_plugin_insn_data(insn: *const Insn, dest: *mut c_void, len: usize) -> usize;
+    pub(crate) fn qemu_plugin_insn_vaddr(insn: *const Insn) -> u64;
+    pub(crate) fn qemu_plugin_mem_is_store(info: u32) -> bool;
+    pub(crate) fn qemu_plugin_mem_get_value(info: u32) -> MemValue;
+    pub(crate) fn qemu_plugin_get_registers() -> *mut GArray;
+    pub(crate) fn qemu_plugin_read_register(handle: *mut c_void, buf: *mut GByteArray) -> bool;
+    pub(crate) fn qemu_plugin_write_register(handle: *mut c_void, buf: *mut GByteArray) -> bool;
+    pub(crate) fn qemu_plugin_set_pc(vaddr: u64) -> !;
+    pub(crate) fn qemu_plugin_read_memory_vaddr(addr: u64, data: *mut GByteArray, len: usize) -> bool;
+    pub(crate) fn qemu_plugin_read_memory_hwaddr(addr: u64, data: *mut GByteArray, len: usize) -> c_uint;
+    pub(crate) fn qemu_plugin_write_memory_hwaddr(addr: u64, data: *mut GByteArray) -> c_uint;
+    pub(crate) fn g_byte_array_new() -> *mut GByteArray;
+    pub(crate) fn g_byte_array_set_size(array: *mut GByteArray, len: c_uint) -> *mut GByteArray;
+    pub(crate) fn g_array_free(array: *mut GArray, free_segment: c_int) -> *mut c_char;
 }

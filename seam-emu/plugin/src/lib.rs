@@ -33,16 +33,16 @@ static WATCHLIST: OnceLock<Watchlist> = OnceLock::new();
 /// QEMU's entry point: `-plugin FILE,plan=PATH`.
 ///
 /// # Safety
-/// Called once by QEMU, with a valid `info` and `argc` C strings in `argv`.
+/// Called once by QEMU, with a valid `info` and `count` C strings in `values`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn qemu_plugin_install(
     id: u64,
     info: *const Info,
-    argc: c_int,
-    argv: *const *const c_char,
+    count: c_int,
+    values: *const *const c_char,
 ) -> c_int {
     // SAFETY: QEMU's promise, see above.
-    let (info, arguments) = unsafe { (&*info, arguments(argc, argv)) };
+    let (info, arguments) = unsafe { (&*info, arguments(count, values)) };
     match install(info, &arguments) {
         Ok(emulator) => {
             register(id, emulator);
@@ -55,10 +55,10 @@ pub unsafe extern "C" fn qemu_plugin_install(
     }
 }
 
-unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<String> {
-    (0..usize::try_from(argc).unwrap_or(0))
-        // SAFETY: the caller promises `argc` C strings.
-        .map(|i| unsafe { CStr::from_ptr(*argv.add(i)) }.to_string_lossy().into_owned())
+unsafe fn arguments(count: c_int, values: *const *const c_char) -> Vec<String> {
+    (0..usize::try_from(count).unwrap_or(0))
+        // SAFETY: the caller promises `count` C strings.
+        .map(|i| unsafe { CStr::from_ptr(*values.add(i)) }.to_string_lossy().into_owned())
         .collect()
 }
 

@@ -8,7 +8,7 @@ use seam_emu::{BadAddress, GuestMemory};
 
 /// Guest physical memory as the current vCPU sees it.
 #[derive(Debug)]
-pub struct Physical;
+pub(crate) struct Physical;
 
 const OK: u32 = 0;
 
@@ -37,7 +37,7 @@ impl GuestMemory for Physical {
 }
 
 /// Reads at a virtual address of the current vCPU: none when it is not mapped.
-pub fn read_virtual<const N: usize>(address: u64) -> Option<[u8; N]> {
+pub(crate) fn read_virtual<const N: usize>(address: u64) -> Option<[u8; N]> {
     bytes::filled(
         // SAFETY: as above.
         |array| unsafe { qemu_plugin_read_memory_vaddr(address, array, N) },
@@ -47,7 +47,7 @@ pub fn read_virtual<const N: usize>(address: u64) -> Option<[u8; N]> {
 }
 
 /// Reads up to `N` bytes of code, fewer when the next page is not mapped.
-pub fn read_code<const N: usize>(address: u64) -> Vec<u8> {
+pub(crate) fn read_code<const N: usize>(address: u64) -> Vec<u8> {
     let to_page_end = (0x1000 - (address & 0xfff)) as usize;
     let read = |len: usize| {
         bytes::filled(

@@ -1,6 +1,9 @@
 //! Puts what happened into the event ring.
 
-#![allow(unsafe_code, reason = "QEMU's virtual clock is looked up by name, because the plugin interface does not offer it")]
+#![allow(
+    unsafe_code,
+    reason = "QEMU's virtual clock is looked up by name, because the plugin interface does not offer it"
+)]
 
 use rig_wire::event::{Kind, Record};
 use rig_wire::ring::Ring;
@@ -13,7 +16,7 @@ const CLOCK_VIRTUAL: libc::c_int = 1;
 
 /// Writes records; without a ring it writes nothing.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     ring: Option<Ring>,
     start: Instant,
     clock: Option<ClockFn>,
@@ -21,17 +24,17 @@ pub struct Recorder {
 
 impl Recorder {
     /// `host_clocks` is false in deterministic mode, where no clock may be read inside a block.
-    pub fn new(ring: Option<Ring>, host_clocks: bool) -> Self {
+    pub(crate) fn new(ring: Option<Ring>, host_clocks: bool) -> Self {
         Self { ring, start: Instant::now(), clock: if host_clocks { virtual_clock() } else { None } }
     }
 
     /// Host nanoseconds since the emulator started.
-    pub fn host_ns(&self) -> u64 {
+    pub(crate) fn host_ns(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Records one event now. A loss is counted in the ring, and ends the run on the rig's side.
-    pub fn record(&self, lp: u16, kind: Kind, flags: u32, [a, b, c, d]: [u64; 4]) {
+    pub(crate) fn record(&self, lp: u16, kind: Kind, flags: u32, [a, b, c, d]: [u64; 4]) {
         let Some(ring) = &self.ring else { return };
         let guest_ns = self.clock.map_or(0, |clock| u64::try_from(clock(CLOCK_VIRTUAL)).unwrap_or(0));
         ring.push(&Record { seq: 0, host_ns: self.host_ns(), guest_ns, lp, kind: kind as u16, flags, a, b, c, d });

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 /// The names by which gdb's descriptions call the registers that the emulation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reg {
+pub(crate) enum Reg {
     Rax,
     Rbx,
     Rcx,
@@ -64,7 +64,7 @@ const NAMES: [(&str, Reg); 21] = [
 ];
 
 /// General-purpose registers in the order of their numbers in an instruction's encoding.
-pub const GPR: [Reg; 16] = [
+pub(crate) const GPR: [Reg; 16] = [
     Reg::Rax,
     Reg::Rcx,
     Reg::Rdx,
@@ -87,7 +87,7 @@ pub const GPR: [Reg; 16] = [
 static HANDLES: OnceLock<Vec<usize>> = OnceLock::new();
 
 /// Learns the handles. Call from a vCPU's start callback.
-pub fn learn() {
+pub(crate) fn learn() {
     HANDLES.get_or_init(|| {
         let known = descriptors();
         NAMES
@@ -102,8 +102,7 @@ fn descriptors() -> HashMap<String, usize> {
     // for ever, and is freed after its last use.
     unsafe {
         let array = qemu_plugin_get_registers();
-        let descriptors =
-            std::slice::from_raw_parts((*array).data.cast::<RegisterDescriptor>(), (*array).len as usize);
+        let descriptors = std::slice::from_raw_parts((*array).data.cast::<RegisterDescriptor>(), (*array).len as usize);
         let map = descriptors
             .iter()
             .map(|d| (CStr::from_ptr(d.name).to_string_lossy().into_owned(), d.handle as usize))
@@ -118,7 +117,7 @@ fn handle(reg: Reg) -> *mut c_void {
 }
 
 /// Reads a register of the current vCPU, zero-extended.
-pub fn read(reg: Reg) -> u64 {
+pub(crate) fn read(reg: Reg) -> u64 {
     let value = bytes::filled(
         // SAFETY: the handle is QEMU's own and the buffer is valid.
         |array| unsafe { qemu_plugin_read_register(handle(reg), array) },
@@ -133,14 +132,14 @@ pub fn read(reg: Reg) -> u64 {
 }
 
 /// Writes a register of the current vCPU.
-pub fn write(reg: Reg, value: u64) {
+pub(crate) fn write(reg: Reg, value: u64) {
     // SAFETY: the handle is QEMU's own; eight bytes are at least the size of each register in [`NAMES`].
     let ok = bytes::with(&value.to_le_bytes(), |array| unsafe { qemu_plugin_write_register(handle(reg), array) });
     assert!(ok, "QEMU refused to write {reg:?}");
 }
 
 /// The operands of a SEAMCALL.
-pub fn operands() -> Regs {
+pub(crate) fn operands() -> Regs {
     Regs {
         rax: read(Reg::Rax),
         rcx: read(Reg::Rcx),
@@ -160,7 +159,7 @@ pub fn operands() -> Regs {
 }
 
 /// Writes back those operands that changed.
-pub fn write_operands(before: &Regs, after: &Regs) {
+pub(crate) fn write_operands(before: &Regs, after: &Regs) {
     let pairs = [
         (Reg::Rax, before.rax, after.rax),
         (Reg::Rcx, before.rcx, after.rcx),

@@ -30,7 +30,7 @@ thread_local! {
 }
 
 /// Serves a SEAMCALL at `pc`. Returns where to go on, or none to let TCG raise #UD.
-pub fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
+pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
     let lp = vcpu as u16;
     let before = registers::operands();
     let eflags = registers::read(Reg::Eflags);
@@ -132,7 +132,7 @@ fn finish(
 }
 
 /// Records an instruction that the emulation cannot follow.
-pub fn report_unknown(emulator: &Emulator, lp: u16, pc: u64, code: &[u8]) {
+pub(crate) fn report_unknown(emulator: &Emulator, lp: u16, pc: u64, code: &[u8]) {
     let mut bytes = [0; 8];
     let n = code.len().min(8);
     bytes[..n].copy_from_slice(&code[..n]);

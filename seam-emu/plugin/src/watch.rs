@@ -4,34 +4,34 @@ use rig_wire::plan::{Function, Watch};
 
 /// The watches and functions of a plan, arranged for look-up by address.
 #[derive(Debug, Clone)]
-pub struct Watchlist {
+pub(crate) struct Watchlist {
     watches: Vec<Watch>,
     functions: Vec<Function>,
 }
 
 impl Watchlist {
     /// From the plan.
-    pub fn new(watches: &[Watch], functions: &[Function]) -> Self {
+    pub(crate) fn new(watches: &[Watch], functions: &[Function]) -> Self {
         Self { watches: watches.to_vec(), functions: functions.to_vec() }
     }
 
     /// Can an instruction at this address touch a watched word?
-    pub fn instruments(&self, pc: u64) -> bool {
+    pub(crate) fn instruments(&self, pc: u64) -> bool {
         self.watches.iter().any(|w| w.within.iter().any(|(start, end)| (*start..*end).contains(&pc)))
     }
 
     /// The watch that covers this data address.
-    pub fn watch_at(&self, address: u64) -> Option<usize> {
+    pub(crate) fn watch_at(&self, address: u64) -> Option<usize> {
         self.watches.iter().position(|w| (w.address..w.address + u64::from(w.size)).contains(&address))
     }
 
     /// The function that begins at this address.
-    pub fn entered_at(&self, pc: u64) -> Option<usize> {
+    pub(crate) fn entered_at(&self, pc: u64) -> Option<usize> {
         self.functions.iter().position(|f| f.range.0 == pc)
     }
 
     /// The function that covers this address.
-    pub fn function_around(&self, pc: u64) -> Option<(usize, (u64, u64))> {
+    pub(crate) fn function_around(&self, pc: u64) -> Option<(usize, (u64, u64))> {
         let index = self.functions.iter().position(|f| (f.range.0..f.range.1).contains(&pc))?;
         Some((index, self.functions[index].range))
     }
