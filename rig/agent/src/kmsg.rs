@@ -1,0 +1,98 @@
+//! The kernel's log, record by record, to the rig.
+
+use crate::channel::Channel;
+use crate::{console, failure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rig_wire::agent::{Failure, FromAgent, encode};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Mutex, PoisonError};
+
+/// The kernel refuses to read a record into less (`PRINTK_MESSAGE_MAX` is 2048, escaped and with its prefix).
+const RECORD_MAX: usize = 8192;
+/// Records are sent together up to about this many bytes: each write to the port costs an exit to the host.
+const BATCH: usize = 16 << 10;
+
+/// A reader of `/dev/kmsg` that begins with the oldest record kept.
+pub(crate) struct Kmsg {
+    log: File,
+    /// Held from reading records to having sent them, so that they arrive in order.
+    order: Mutex<()>,
+}
+
+impl Kmsg {
+    /// Opens the log.
+    pub(crate) fn open() -> Result<Self, Failure> {
+        let log = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg");
+        let log = log.map_err(|e| failure::from_io("open /dev/kmsg", &e))?;
+        Ok(Self { log, order: Mutex::new(()) })
+    }
+
+    /// Sends the log to the rig as it grows, for ever; returns when the channel fails.
+    pub(crate) fn stream(&self, channel: &Channel) {
+        let error = loop {
+            let mut fds = [PollFd::new(self.log.as_fd(), PollFlags::POLLIN)];
+            if let Err(errno) = poll(&mut fds, PollTimeout::NONE) {
+                break io::Error::from(errno);
+            }
+            if let Err(error) = self.send_all(channel) {
+                break error;
+            }
+        };
+        console::say(&format!("the kernel's log no longer reaches the rig: {error}"));
+    }
+
+    /// Sends every record that is there now.
+    pub(crate) fn send_all(&self, channel: &Channel) -> io::Result<()> {
+        let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let frames = self.batch()?;
+            if frames.is_empty() {
+                return Ok(());
+            }
+            channel.write(&frames)?;
+        }
+    }
+
+    /// Some records as frames; none when there are none now.
+    fn batch(&self) -> io::Result<Vec<u8>> {
+        let mut frames = Vec::new();
+        let mut buffer = [0; RECORD_MAX];
+        while frames.len() < BATCH {
+            match (&self.log).read(&mut buffer) {
+                Ok(length) => frames.extend(frame(&buffer[..length])),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // Records were overwritten before they were read; the gap in the sequence numbers tells the rig.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(frames)
+    }
+}
+
+/// One record as a frame.
+fn frame(record: &[u8]) -> Vec<u8> {
+    let line = String::from_utf8_lossy(record).trim_end().to_owned();
+    encode(&FromAgent::Kmsg { line }).expect("a record is far shorter than a frame")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rig_wire::agent::read_frame;
+
+    #[test]
+    fn records_keep_their_form() {
+        let record = b"6,339,5140900,-;Booting \xff\n SUBSYSTEM=acpi\n";
+        let FromAgent::Kmsg { line } = read_frame(&mut frame(record).as_slice()).unwrap() else { panic!() };
+        assert_eq!(line, "6,339,5140900,-;Booting \u{fffd}\n SUBSYSTEM=acpi");
+    }
+
+    #[test]
+    fn the_longest_record_fits_a_frame() {
+        assert!(frame(&[0xff; RECORD_MAX]).len() > RECORD_MAX);
+    }
+}

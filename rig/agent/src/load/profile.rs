@@ -1,0 +1,78 @@
+//! From a load's description to what each of its threads repeats.
+
+use super::{hotplug, memory, reader, timer};
+use crate::failure;
+use rig_wire::agent::{Failure, Load};
+use std::hint::black_box;
+
+/// What one thread repeats: one attempt each time, giving the number of operations it was worth or why it failed.
+pub(super) type Step = Box<dyn FnMut() -> Result<u64, String> + Send>;
+
+/// Rounds of arithmetic that make one operation of a CPU hog: long against a look at the stop flag.
+const HOG_ROUNDS: u32 = 1 << 16;
+
+/// The load's name in its report.
+pub(super) fn name(load: &Load) -> &'static str {
+    match load {
+        Load::CpuHog { .. } => "cpu-hog",
+        Load::Reader { .. } => "reader",
+        Load::Hotplug { .. } => "hotplug",
+        Load::PageFault { .. } => "page-fault",
+        Load::Timer { .. } => "timer",
+    }
+}
+
+/// One step for each thread.
+pub(super) fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
+    match load {
+        Load::CpuHog { threads } => Ok(repeat(*threads, || Box::new(hog))),
+        Load::Reader { paths, threads } => reader::steps(paths, *threads),
+        Load::Hotplug { pause_ms } => hotplug::steps(*pause_ms),
+        Load::PageFault { threads, kib: 0 } => {
+            Err(failure::refused(libc::EINVAL, format_args!("{threads} page-fault threads with mappings of 0 KiB")))
+        }
+        Load::PageFault { threads, kib } => {
+            let kib = *kib;
+            Ok(repeat(*threads, || Box::new(move || memory::map_touch_unmap(kib))))
+        }
+        Load::Timer { period_us } => timer::steps(*period_us),
+    }
+}
+
+/// The same step for so many threads.
+pub(super) fn repeat(threads: u32, step: impl Fn() -> Step) -> Vec<Step> {
+    (0..threads).map(|_| step()).collect()
+}
+
+/// Computes without sleeping.
+#[expect(clippy::unnecessary_wraps, reason = "a step may fail; this one cannot")]
+fn hog() -> Result<u64, String> {
+    let mut state = black_box(1u64);
+    for _ in 0..HOG_ROUNDS {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+    }
+    black_box(state);
+    Ok(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thread_has_its_step() {
+        assert_eq!(steps(&Load::CpuHog { threads: 3 }).unwrap().len(), 3);
+        let reader = Load::Reader { paths: vec!["/proc/version".into(), "/proc/stat".into()], threads: 2 };
+        assert_eq!(steps(&reader).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn cannot_describe_an_impossible_load() {
+        let outside = Load::Reader { paths: vec!["/etc/passwd".into()], threads: 1 };
+        for load in [Load::PageFault { threads: 1, kib: 0 }, Load::Timer { period_us: 0 }, outside] {
+            assert!(steps(&load).is_err(), "{load:?}");
+        }
+    }
+}
