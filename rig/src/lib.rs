@@ -1,1 +1,10 @@
-//! (skeleton)
+//! The rig: scenarios in, verdicts out.
+//!
+//! It starts machines whose emulated SEAM firmware services SEAMCALLs, drives the run-time update of the TDX module
+//! through an agent in the guest, and hands every observation to the judge. It never touches the subject's code.
+
+pub mod guest;
+pub mod machine;
+pub mod scenario;
+pub mod symbols;
+pub mod trouble;

@@ -1,0 +1,210 @@
+//! The client of the agent in the guest.
+
+use rig_wire::agent::{self, Answer, Command, Failure, FrameError, FromAgent, Ready, Request};
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
+
+/// Why the guest did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// The agent's channel ended: the guest is gone, or its agent is.
+    #[error("the guest's agent is gone")]
+    Gone,
+    /// The agent tried and failed.
+    #[error("in the guest: {}", .0.what)]
+    Failed(Failure),
+    /// The agent answered with something that does not belong to the command.
+    #[error("the agent answered {0:?}, which is no answer to the command")]
+    Unexpected(Box<Answer>),
+    /// The request could not be put into a frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The agent speaks another version of the protocol.
+    #[error("the guest's agent speaks protocol {theirs}, not {ours}", ours = agent::PROTOCOL_VERSION)]
+    Version {
+        /// The agent's version.
+        theirs: u32,
+    },
+}
+
+type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Result<Answer, Failure>>>>>>;
+
+/// The agent, from here.
+#[derive(Debug)]
+pub struct Guest {
+    write: AsyncMutex<(OwnedWriteHalf, u64)>,
+    waiting: Waiting,
+    ready: watch::Receiver<Option<Ready>>,
+}
+
+impl Guest {
+    /// Talks over a connection that QEMU made for the agent's port. Lines of the kernel's log go to `kmsg`.
+    ///
+    /// The connection exists before the guest runs; nothing is sent before the agent said that it is ready.
+    pub fn new(stream: UnixStream, kmsg: mpsc::UnboundedSender<String>) -> Self {
+        let (read, write) = stream.into_split();
+        let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
+        let (ready_in, ready) = watch::channel(None);
+        let theirs = Arc::clone(&waiting);
+        tokio::spawn(async move {
+            let end = receive(read, &theirs, &ready_in, &kmsg).await;
+            tracing::debug!("the agent's channel ended: {end:?}");
+            lock(&theirs).take();
+        });
+        Self { write: AsyncMutex::new((write, 0)), waiting, ready }
+    }
+
+    /// Waits for the agent's first message. Unbounded: what bounds it is the guest's progress, watched elsewhere.
+    pub async fn ready(&self) -> Result<Ready, GuestError> {
+        let mut ready = self.ready.clone();
+        let said = ready.wait_for(Option::is_some).await.map_err(|_| GuestError::Gone)?.clone();
+        let said = said.ok_or(GuestError::Gone)?;
+        if said.protocol != agent::PROTOCOL_VERSION {
+            return Err(GuestError::Version { theirs: said.protocol });
+        }
+        Ok(said)
+    }
+
+    /// Asks for something and waits for its answer; bounded by the guest's progress like [`Guest::ready`].
+    pub async fn request(&self, command: Command) -> Result<Answer, GuestError> {
+        let (answer_in, answer) = oneshot::channel();
+        {
+            let mut channel = self.write.lock().await;
+            let (write, last_id) = &mut *channel;
+            *last_id += 1;
+            let frame = agent::encode(&Request { id: *last_id, command })?;
+            lock(&self.waiting).as_mut().ok_or(GuestError::Gone)?.insert(*last_id, answer_in);
+            write.write_all(&frame).await.map_err(|_| GuestError::Gone)?;
+        }
+        answer.await.map_err(|_| GuestError::Gone)?.map_err(GuestError::Failed)
+    }
+
+    /// Reads a file of the guest as text, trimmed.
+    pub async fn read(&self, path: &str) -> Result<String, GuestError> {
+        match self.request(Command::Read { path: path.into() }).await? {
+            Answer::Bytes(bytes) => Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
+            other => Err(GuestError::Unexpected(Box::new(other))),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hands each message to who waits for it, until the channel ends or says nonsense.
+async fn receive(
+    mut read: OwnedReadHalf,
+    waiting: &Waiting,
+    ready: &watch::Sender<Option<Ready>>,
+    kmsg: &mpsc::UnboundedSender<String>,
+) -> Result<(), FrameError> {
+    loop {
+        match read_message(&mut read).await? {
+            FromAgent::Ready(said) => drop(ready.send(Some(said))),
+            FromAgent::Kmsg { line } => drop(kmsg.send(line)),
+            FromAgent::Done { id, result } => {
+                let waiter = lock(waiting).as_mut().and_then(|w| w.remove(&id));
+                let known = waiter.map(|w| w.send(result)).is_some();
+                if !known {
+                    let text = format!("an answer to request {id}, which nobody made");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+                }
+            }
+        }
+    }
+}
+
+async fn read_message(read: &mut OwnedReadHalf) -> Result<FromAgent, FrameError> {
+    let mut prefix = [0; 4];
+    read.read_exact(&mut prefix).await?;
+    let mut body = vec![0; agent::body_length(prefix)?];
+    read.read_exact(&mut body).await?;
+    agent::decode(&body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READY: fn(u32) -> FromAgent = |protocol| {
+        FromAgent::Ready(Ready {
+            protocol,
+            kernel: "7.3".into(),
+            cpus_online: "0-3".into(),
+            cpus_present: "0-3".into(),
+        })
+    };
+
+    /// An agent that says these messages and then hangs up when told so.
+    async fn agent_saying(messages: Vec<FromAgent>) -> (Guest, mpsc::UnboundedReceiver<String>, UnixStream) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (kmsg_in, kmsg) = mpsc::unbounded_channel();
+        let guest = Guest::new(ours, kmsg_in);
+        for message in messages {
+            theirs.write_all(&agent::encode(&message).unwrap()).await.unwrap();
+        }
+        (guest, kmsg, theirs)
+    }
+
+    #[tokio::test]
+    async fn ready_and_kernel_lines_arrive() {
+        let line = FromAgent::Kmsg { line: "6,1,2,-;hello".into() };
+        let (guest, mut kmsg, _theirs) = agent_saying(vec![READY(agent::PROTOCOL_VERSION), line]).await;
+        assert_eq!(guest.ready().await.unwrap().cpus_online, "0-3");
+        assert_eq!(kmsg.recv().await.unwrap(), "6,1,2,-;hello");
+    }
+
+    #[tokio::test]
+    async fn cannot_talk_to_another_version() {
+        let (guest, _kmsg, _theirs) = agent_saying(vec![READY(99)]).await;
+        assert!(matches!(guest.ready().await, Err(GuestError::Version { theirs: 99 })));
+    }
+
+    #[tokio::test]
+    async fn answers_go_to_their_requests() {
+        let (guest, _kmsg, mut theirs) = agent_saying(vec![]).await;
+        let failure = Failure { errno: Some(6), what: "read version: ENXIO".into() };
+        let answers = [
+            FromAgent::Done { id: 2, result: Err(failure.clone()) },
+            FromAgent::Done { id: 1, result: Ok(Answer::Bytes(b"1.5.06\n".to_vec())) },
+        ];
+        let agent = tokio::spawn(async move {
+            for _ in 0..2 {
+                let mut prefix = [0; 4];
+                theirs.read_exact(&mut prefix).await.unwrap();
+                let mut body = vec![0; agent::body_length(prefix).unwrap()];
+                theirs.read_exact(&mut body).await.unwrap();
+            }
+            for answer in answers {
+                theirs.write_all(&agent::encode(&answer).unwrap()).await.unwrap();
+            }
+            theirs
+        });
+        let (first, second) = tokio::join!(guest.read("/sys/version"), guest.request(Command::Ping));
+        assert_eq!(first.unwrap(), "1.5.06");
+        assert!(matches!(second, Err(GuestError::Failed(f)) if f == failure));
+        drop(agent.await);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_goes_away_ends_all_waits() {
+        let (guest, _kmsg, theirs) = agent_saying(vec![]).await;
+        let pending = guest.request(Command::Ping);
+        drop(theirs);
+        assert!(matches!(pending.await, Err(GuestError::Gone)));
+        assert!(matches!(guest.ready().await, Err(GuestError::Gone)));
+    }
+
+    #[tokio::test]
+    async fn nonsense_ends_the_channel() {
+        let (guest, _kmsg, mut theirs) = agent_saying(vec![]).await;
+        theirs.write_all(&[1, 0, 0, 0, 0xff]).await.unwrap();
+        assert!(matches!(guest.ready().await, Err(GuestError::Gone)));
+    }
+}

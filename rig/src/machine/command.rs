@@ -1,0 +1,169 @@
+//! QEMU's command line.
+
+use super::sockets::RuntimeDir;
+use rig_wire::agent::PORT_NAME;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The CPU that the guest sees: a Sapphire Rapids by identity, without AMD's SVM, and with the two features that Linux's
+/// TDX host support looks for and TCG lacks (`x-force-features` keeps their CPUID bits; the plugin supplies the rest).
+const CPU: &str = "max,vendor=GenuineIntel,family=6,model=143,stepping=8,-svm,+vmx,+movdir64b,x-force-features=on";
+/// CPUID leaf 1 EAX of [`CPU`].
+pub const CPUID_1_EAX: u32 = 0x0008_06f8;
+/// A q35 without the devices that a headless guest does not need.
+const MACHINE: &str = "q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
+/// TDX host support refuses to start when the kernel could hibernate; addresses are those of System.map; a panic ends
+/// QEMU at once, together with `-no-reboot`.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 nohibernate nokaslr oops=panic panic=-1";
+
+/// The sockets' names in the runtime folder; QEMU connects to all of them.
+pub const QMP_SOCKET: &str = "qmp.sock";
+/// A second monitor, for raw JSON and events.
+pub const RAW_QMP_SOCKET: &str = "raw.sock";
+/// The agent's channel.
+pub const AGENT_SOCKET: &str = "agent.sock";
+
+/// A machine to start.
+#[derive(Clone, Debug)]
+pub struct MachineSpec {
+    /// vCPUs.
+    pub cpus: u32,
+    /// Memory, MiB.
+    pub memory_mib: u32,
+    /// bzImage.
+    pub kernel: PathBuf,
+    /// Initramfs.
+    pub initramfs: PathBuf,
+    /// More kernel arguments, or none.
+    pub kernel_arguments: String,
+    /// The emulator's plugin and its plan file; none: a machine without SEAM firmware.
+    pub plugin: Option<(PathBuf, PathBuf)>,
+    /// File for the serial console.
+    pub console: PathBuf,
+}
+
+/// QEMU's arguments for a machine whose sockets lie in `runtime`.
+pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
+    let mut line = Line::default();
+    line.words(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "tcg,thread=multi"]);
+    line.words(["-machine", MACHINE, "-cpu", CPU]);
+    line.words(["-smp", &format!("{n},sockets=1,cores={n},threads=1", n = spec.cpus)]);
+    line.words(["-m", &format!("{}M", spec.memory_mib)]);
+    line.word("-kernel").word(&spec.kernel).word("-initrd").word(&spec.initramfs);
+    line.words(["-append", format!("{KERNEL_ARGUMENTS} {}", spec.kernel_arguments).trim_end()]);
+    line.word("-serial").option("file:", &[], &spec.console);
+    for (id, name) in [("qmp", QMP_SOCKET), ("raw", RAW_QMP_SOCKET), ("agent", AGENT_SOCKET)] {
+        line.word("-chardev").option("socket,server=off,id=", &[id, ",path="], &runtime.path(name));
+    }
+    line.words(["-mon", "chardev=qmp,mode=control", "-mon", "chardev=raw,mode=control"]);
+    line.words(["-device", "virtio-serial-pci,max_ports=2"]);
+    line.words(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+    if let Some((library, plan)) = &spec.plugin {
+        let plan = escape_path(plan);
+        line.word("-plugin").option("file=", &[], library).append(",plan=").append(&plan);
+    }
+    line.0
+}
+
+/// Arguments under construction.
+#[derive(Default)]
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn word(&mut self, word: impl Into<OsString>) -> &mut Self {
+        self.0.push(word.into());
+        self
+    }
+
+    fn words<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
+        self.0.extend(words.into_iter().map(OsString::from));
+    }
+
+    /// One argument: a prefix, more of it, and a path with its commas doubled.
+    fn option(&mut self, prefix: &str, more: &[&str], path: &Path) -> &mut Self {
+        let mut word = OsString::from(prefix);
+        more.iter().for_each(|m| word.push(m));
+        word.push(escape_path(path));
+        self.word(word)
+    }
+
+    fn append(&mut self, text: impl AsRef<std::ffi::OsStr>) -> &mut Self {
+        self.0.last_mut().expect("a word to append to").push(text);
+        self
+    }
+}
+
+/// QEMU separates options by commas; a comma of a path is written twice.
+fn escape_path(path: &Path) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let doubled = path.as_os_str().as_bytes().iter().flat_map(|b| std::iter::repeat_n(*b, 1 + usize::from(*b == b',')));
+    OsString::from_vec(doubled.collect())
+}
+
+/// A command line as a shell would take it, for people to read and repeat.
+pub fn shell_line(command: &std::process::Command) -> String {
+    let quote = |word: &std::ffi::OsStr| {
+        let word = word.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word.into_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    };
+    let words: Vec<String> = std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> MachineSpec {
+        MachineSpec {
+            cpus: 4,
+            memory_mib: 512,
+            kernel: "/k/bzImage".into(),
+            initramfs: "/k/initramfs".into(),
+            kernel_arguments: String::new(),
+            plugin: Some(("/p/a,b.so".into(), "/r/plan.json".into())),
+            console: "/r/console.log".into(),
+        }
+    }
+
+    fn line(spec: &MachineSpec) -> String {
+        let runtime = RuntimeDir::create().unwrap();
+        let mut command = std::process::Command::new("qemu");
+        command.args(arguments(spec, &runtime));
+        shell_line(&command).replace(&runtime.path("").display().to_string(), "RT/")
+    }
+
+    #[test]
+    fn the_line_says_what_the_spec_says() {
+        let line = line(&spec());
+        for part in [
+            "-smp 4,sockets=1,cores=4,threads=1",
+            "-m 512M",
+            "-kernel /k/bzImage -initrd /k/initramfs",
+            "-serial file:/r/console.log",
+            "-chardev socket,server=off,id=agent,path=RT/agent.sock",
+            "-plugin file=/p/a,,b.so,plan=/r/plan.json",
+            "nohibernate nokaslr oops=panic panic=-1'",
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+
+    #[test]
+    fn without_firmware_there_is_no_plugin() {
+        let line = line(&MachineSpec { plugin: None, ..spec() });
+        assert!(!line.contains("-plugin"), "{line}");
+    }
+
+    #[test]
+    fn a_shell_would_read_the_same_words() {
+        let mut command = std::process::Command::new("/bin/q emu");
+        command.args(["it's", "", "a=b"]);
+        assert_eq!(shell_line(&command), r"'/bin/q emu' 'it'\''s' '' a=b");
+    }
+}

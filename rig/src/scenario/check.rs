@@ -1,0 +1,71 @@
+//! Ranges that the types of a scenario cannot say.
+
+use super::{Budget, Ending, Scenario};
+
+/// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
+pub const MAX_CPUS: u32 = 512;
+const MAX_UPDATES: u32 = 1000;
+const MEMORY_MIB: std::ops::RangeInclusive<u32> = 256..=65536;
+
+impl Scenario {
+    /// Says what is out of range: the key, the value and what is allowed.
+    pub fn check(&self) -> Result<(), String> {
+        if !is_name(&self.name) {
+            return Err(format!("`name` is \"{}\"; it must be 1 to 64 of a-z, 0-9 and '-'", self.name));
+        }
+        if !(1..=MAX_CPUS).contains(&self.cpus) {
+            return Err(format!("`cpus` is {}; it must be 1 to {MAX_CPUS}", self.cpus));
+        }
+        if self.updates > MAX_UPDATES {
+            return Err(format!("`updates` is {}; it must be 0 to {MAX_UPDATES}", self.updates));
+        }
+        if let Some(mib) = self.memory_mib.filter(|mib| !MEMORY_MIB.contains(mib)) {
+            return Err(format!("`memory_mib` is {mib}; it must be {} to {}", MEMORY_MIB.start(), MEMORY_MIB.end()));
+        }
+        if self.budget == (Budget { stall_cpu_s: Some(0) }) {
+            return Err("`budget.stall_cpu_s` is 0; it must be at least 1".into());
+        }
+        if !self.expect.broken.is_empty() && self.expect.verdict != Ending::Failed {
+            return Err("`expect.broken` names invariants, but `expect.verdict` is not \"failed\"".into());
+        }
+        Ok(())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
+        let mut scenario = Scenario::default();
+        change(&mut scenario);
+        scenario.check()
+    }
+
+    #[test]
+    fn can_have_any_number_of_cpus_in_range() {
+        assert_eq!(with(|s| s.cpus = 1), Ok(()));
+        assert_eq!(with(|s| s.cpus = MAX_CPUS), Ok(()));
+        assert_eq!(with(|s| s.updates = 0), Ok(()));
+    }
+
+    #[test]
+    fn cannot_leave_the_ranges() {
+        for (broken, key) in [
+            (with(|s| s.cpus = 0), "`cpus`"),
+            (with(|s| s.cpus = MAX_CPUS + 1), "`cpus`"),
+            (with(|s| s.updates = 1001), "`updates`"),
+            (with(|s| s.memory_mib = Some(16)), "`memory_mib`"),
+            (with(|s| s.name = "../x".into()), "`name`"),
+            (with(|s| s.name = String::new()), "`name`"),
+            (with(|s| s.budget.stall_cpu_s = Some(0)), "`budget.stall_cpu_s`"),
+            (with(|s| s.expect.broken = vec!["lockstep".into()]), "`expect.broken`"),
+        ] {
+            assert!(broken.as_ref().is_err_and(|e| e.contains(key)), "{key}: {broken:?}");
+        }
+    }
+}

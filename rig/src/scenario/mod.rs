@@ -1,0 +1,172 @@
+//! A scenario: one test as data. What it says is what is run; flags of the command line change the data, not the code.
+
+mod check;
+mod parse;
+
+pub use check::MAX_CPUS;
+pub use parse::{from_file, from_text};
+
+use rig_wire::agent::Load;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// One test as data; the form of a scenario file (TOML).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Short name in kebab-case; names the run folder.
+    pub name: String,
+    /// One sentence: why this scenario exists.
+    #[serde(default)]
+    pub why: String,
+    /// vCPUs of the machine, 1 to [`MAX_CPUS`].
+    #[serde(default = "default_cpus")]
+    pub cpus: u32,
+    /// Updates to make, one after another, 0 to 1000.
+    #[serde(default = "default_updates")]
+    pub updates: u32,
+    /// Guest memory, MiB; absent: by the number of vCPUs.
+    #[serde(default)]
+    pub memory_mib: Option<u32>,
+    /// A kernel of one's own: a build tree, or a bzImage with its System.map beside it; absent: the rig's.
+    #[serde(default)]
+    pub kernel: Option<PathBuf>,
+    /// The code under test.
+    #[serde(default)]
+    pub subject: Subject,
+    /// How SEAMCALLs reach the emulated firmware.
+    #[serde(default)]
+    pub backend: Backend,
+    /// Loads in the guest that run during the updates.
+    #[serde(default)]
+    pub load: Vec<Load>,
+    /// Faults of the emulated firmware.
+    #[serde(default)]
+    pub faults: Vec<seam_emu::Fault>,
+    /// The emulated platform, where it differs from the default.
+    #[serde(default)]
+    pub platform: Platform,
+    /// What must come of it.
+    #[serde(default)]
+    pub expect: Expect,
+    /// How long it may make no progress.
+    #[serde(default)]
+    pub budget: Budget,
+}
+
+/// The code under test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// `arch/x86/virt/vmx/tdx/seamldr.c` of Linux 7.2 and later, through `tdx-host.ko`.
+    #[default]
+    InTree,
+}
+
+/// How SEAMCALLs reach the emulated firmware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// The best that works here for the subject.
+    #[default]
+    Auto,
+    /// QEMU TCG with the plugin.
+    Tcg,
+}
+
+/// The emulated platform, where it differs from the default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Platform {
+    /// Updates that the SEAM database has room for; absent: the firmware's default.
+    pub remaining_updates: Option<u32>,
+    /// IA32_VMX_BASIC bit 60 clear: SEAMRET from P-SEAMLDR clears the current VMCS (an erratum).
+    pub seamret_clears_vmcs: bool,
+}
+
+/// What must come of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    /// How the run itself must end.
+    pub verdict: Ending,
+    /// Invariants that must be found broken, and no others; meaningful with `verdict = "failed"`.
+    pub broken: Vec<String>,
+    /// What the last update must come to.
+    pub update: UpdateEnding,
+    /// Text that `error` of the firmware upload must show after the last update, such as `firmware-invalid`.
+    pub update_error: Option<String>,
+    /// Console or kernel log lines (parts of them) that must have appeared.
+    pub console: Vec<String>,
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// All invariants held to the end.
+    #[default]
+    Passed,
+    /// An invariant was broken.
+    Failed,
+    /// No progress.
+    Hung,
+    /// The kernel panicked.
+    Crashed,
+}
+
+/// What an update comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdateEnding {
+    /// The new module runs.
+    #[default]
+    Updated,
+    /// The update failed and the old module still runs.
+    Unchanged,
+    /// The update failed and no module runs: `version` reads ENXIO.
+    Lost,
+}
+
+/// How long a run may make no progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Budget {
+    /// CPU time that QEMU may use without any progress of the guest, seconds; absent: by the number of vCPUs.
+    pub stall_cpu_s: Option<u32>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            name: "plain".into(),
+            why: "An unmodified kernel updates its TDX module; all CPUs move in lockstep.".into(),
+            cpus: default_cpus(),
+            updates: default_updates(),
+            memory_mib: None,
+            kernel: None,
+            subject: Subject::default(),
+            backend: Backend::default(),
+            load: Vec::new(),
+            faults: Vec::new(),
+            platform: Platform::default(),
+            expect: Expect::default(),
+            budget: Budget::default(),
+        }
+    }
+}
+
+impl Scenario {
+    /// Guest memory in MiB: what the scenario says, else enough for a small system and each CPU's share.
+    pub fn memory_mib(&self) -> u32 {
+        self.memory_mib.unwrap_or(512 + 8 * self.cpus)
+    }
+}
+
+const fn default_cpus() -> u32 {
+    4
+}
+
+const fn default_updates() -> u32 {
+    1
+}

@@ -1,0 +1,124 @@
+//! Reading a scenario file, with errors that name the key, the line and the nearest key that exists.
+
+use super::Scenario;
+use crate::trouble::Trouble;
+use std::path::Path;
+
+/// Reads and checks a scenario file.
+pub fn from_file(path: &Path) -> Result<Scenario, Trouble> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let help = "give the path of a scenario file (TOML), or none for the default scenario";
+        Trouble::usage(format!("cannot read the scenario {}: {e}", path.display()), help)
+    })?;
+    from_text(&text, &path.display().to_string())
+}
+
+/// Reads and checks a scenario; `origin` names it in errors.
+pub fn from_text(text: &str, origin: &str) -> Result<Scenario, Trouble> {
+    let scenario: Scenario = toml::from_str(text).map_err(|e| explain(text, origin, &e))?;
+    let out_of_range = |cause| Trouble::usage(format!("{origin}: {cause}"), "change the value");
+    scenario.check().map_err(out_of_range)?;
+    Ok(scenario)
+}
+
+fn explain(text: &str, origin: &str, error: &toml::de::Error) -> Trouble {
+    let place = match error.span() {
+        Some(span) => format!("{origin}:{}", line_of(text, span.start)),
+        None => origin.to_owned(),
+    };
+    let message = error.message();
+    let unknown = ["unknown field ", "unknown variant "].into_iter().find(|p| message.starts_with(p));
+    let Some(prefix) = unknown else {
+        return Trouble::usage(format!("{place}: {}", message.replace('\n', " ")), "correct that line");
+    };
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let given = quoted.next().unwrap_or_default();
+    let known: Vec<&str> = quoted.collect();
+    let what = if prefix.contains("field") { "key" } else { "value" };
+    let help = match nearest(given, &known) {
+        Some(near) => format!("did you mean `{near}`? known here: {}", known.join(", ")),
+        None => format!("known here: {}", known.join(", ")),
+    };
+    Trouble::usage(format!("{place}: unknown {what} `{given}`"), help)
+}
+
+/// The candidate most like `given`, if any is like it at all.
+fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+    let likeness = |k: &str| strsim::jaro_winkler(given, k);
+    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) > 0.7).then_some(best)
+}
+
+/// Line number, from 1, of a byte offset.
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(text: &str) -> Trouble {
+        from_text(text, "x.toml").unwrap_err()
+    }
+
+    #[test]
+    fn can_read_a_full_scenario() {
+        let text = r#"
+name = "readers"
+why = "Attributes are read while the module changes."
+cpus = 16
+updates = 3
+[[load]]
+profile = "reader"
+paths = ["/sys/devices/faux/tdx_host/version"]
+threads = 2
+[expect]
+verdict = "failed"
+broken = ["update-only"]
+"#;
+        let scenario = from_text(text, "x.toml").unwrap();
+        assert_eq!((scenario.cpus, scenario.updates, scenario.load.len()), (16, 3, 1));
+        assert_eq!(scenario.expect.broken, ["update-only"]);
+    }
+
+    #[test]
+    fn a_name_is_enough() {
+        let scenario = from_text("name = \"x\"", "x.toml").unwrap();
+        assert_eq!((scenario.cpus, scenario.updates), (4, 1));
+    }
+
+    #[test]
+    fn cannot_have_an_unknown_key() {
+        let t = trouble("name = \"x\"\n\ncpu = 4\n");
+        assert_eq!(t.cause, "x.toml:3: unknown key `cpu`");
+        assert!(t.help.starts_with("did you mean `cpus`?"), "{}", t.help);
+    }
+
+    #[test]
+    fn cannot_have_an_unknown_key_in_a_table() {
+        let t = trouble("name = \"x\"\n[expect]\nverdikt = \"passed\"\n");
+        assert_eq!(t.cause, "x.toml:3: unknown key `verdikt`");
+        assert!(t.help.starts_with("did you mean `verdict`?"), "{}", t.help);
+    }
+
+    #[test]
+    fn cannot_have_an_unknown_value() {
+        let t = trouble("name = \"x\"\nsubject = \"in-three\"\n");
+        assert_eq!(t.cause, "x.toml:2: unknown value `in-three`");
+        assert!(t.help.contains("in-tree"), "{}", t.help);
+    }
+
+    #[test]
+    fn a_key_like_no_other_gets_the_list() {
+        let t = trouble("name = \"x\"\nzzz = 1\n");
+        assert!(t.help.starts_with("known here: name, why"), "{}", t.help);
+    }
+
+    #[test]
+    fn cannot_be_broken_toml_or_out_of_range() {
+        assert!(trouble("name = \n").cause.starts_with("x.toml:1: "));
+        assert!(trouble("name = \"x\"\ncpus = 0\n").cause.contains("`cpus` is 0"));
+        assert!(trouble("name = \"x\"\ncpus = -1\n").cause.starts_with("x.toml:2: "));
+    }
+}
