@@ -73,7 +73,8 @@ pub enum Kind {
     SeamcallExit = 2,
     /// A watched word was loaded or stored (flag STORE): `a`=watch index in the plan, `b`=value, `c`=address, `d`=PC.
     Watch = 3,
-    /// A watched function was entered: `a`=function index in the plan, `b`=return address.
+    /// A watched function was entered: `a`=function index in the plan, `b`=return address, `c`=RDI, `d`=RSI (its first
+    /// two arguments).
     FunctionEnter = 4,
     /// A watched function was left: `a`=function index in the plan, `b`=RAX.
     FunctionExit = 5,
@@ -109,8 +110,37 @@ pub enum Mark {
     Ready = 1,
     /// The upload of update number `b` begins.
     UpdateBegin = 2,
-    /// Update number `b` ended and its outcome was read back.
+    /// An update ended and its outcome was read back: `b`=[`update_end`] of its number and outcome.
     UpdateEnd = 3,
+    /// The run ended; the last record of an events file: `b`=how, as the judge numbers it.
+    RunEnd = 4,
+}
+
+/// What the uploader was told of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u64)]
+pub enum UpdateOutcome {
+    /// It was not read back.
+    Unknown = 0,
+    /// The kernel reported success.
+    Succeeded = 1,
+    /// The kernel reported an error.
+    Failed = 2,
+}
+
+/// The argument of [`Mark::UpdateEnd`]: the update's number below, its outcome above.
+pub const fn update_end(number: u32, outcome: UpdateOutcome) -> u64 {
+    number as u64 | (outcome as u64) << 32
+}
+
+/// The inverse of [`update_end`]; an outcome that is not known here is [`UpdateOutcome::Unknown`].
+pub const fn update_ended(argument: u64) -> (u32, UpdateOutcome) {
+    let outcome = match argument >> 32 {
+        1 => UpdateOutcome::Succeeded,
+        2 => UpdateOutcome::Failed,
+        _ => UpdateOutcome::Unknown,
+    };
+    (argument as u32, outcome)
 }
 
 /// Why a hold ended.
@@ -204,6 +234,13 @@ mod tests {
             d: u64::MAX,
         };
         assert_eq!(Record::from_bytes(&r.to_bytes()), r);
+    }
+
+    #[test]
+    fn an_updates_end_survives_its_argument() {
+        for outcome in [UpdateOutcome::Unknown, UpdateOutcome::Succeeded, UpdateOutcome::Failed] {
+            assert_eq!(update_ended(update_end(7, outcome)), (7, outcome));
+        }
     }
 
     #[test]
