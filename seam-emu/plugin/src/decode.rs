@@ -30,6 +30,7 @@ pub(crate) const SEAMCALL_LEN: u64 = 4;
 
 /// Classifies an instruction by its first bytes (as many as TCG saw, which for an opcode that it does not know may be
 /// fewer than the instruction has).
+#[expect(clippy::match_same_arms, reason = "a table with one row for each group of opcodes")]
 pub(crate) fn classify(bytes: &[u8]) -> Option<Intercept> {
     match bytes {
         [0x66, 0x0f, 0x01, 0xcf, ..] => Some(Intercept::Seamcall),

@@ -6,9 +6,9 @@
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-/// The interface version that this plugin speaks; QEMU reads this symbol before it calls [`super::qemu_plugin_install`].
+/// The interface version that this plugin speaks; QEMU reads this symbol before it calls `qemu_plugin_install`.
 #[unsafe(no_mangle)]
-pub static qemu_plugin_version: c_int = 7;
+static qemu_plugin_version: c_int = 7;
 
 /// `qemu_info_t`, for system emulation.
 #[repr(C)]

@@ -35,7 +35,7 @@ static WATCHLIST: OnceLock<Watchlist> = OnceLock::new();
 /// # Safety
 /// Called once by QEMU, with a valid `info` and `count` C strings in `values`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn qemu_plugin_install(
+unsafe extern "C" fn qemu_plugin_install(
     id: u64,
     info: *const Info,
     count: c_int,
