@@ -6,6 +6,10 @@ use std::path::PathBuf;
 /// Version of the plan's form; the emulator refuses any other.
 pub const PLAN_VERSION: u32 = 1;
 
+/// In deterministic mode one instruction takes `1 << DETERMINISTIC_SHIFT` nanoseconds of guest time (QEMU's
+/// `-icount shift=`).
+pub const DETERMINISTIC_SHIFT: u32 = 1;
+
 /// What the rig hands to the emulator. `F` is the firmware's own configuration (`seam_emu::Config`), which this crate
 /// does not need to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,7 +27,8 @@ pub struct Plan<F> {
     pub control: Option<PathBuf>,
     /// Firmware and facade state to start from, saved beside a snapshot; none: power-on state.
     pub restore: Option<PathBuf>,
-    /// The vCPUs run one at a time on an instruction-counted clock: identify them by their APIC id, read no host clock.
+    /// The vCPUs run one at a time on an instruction-counted clock: identify them by QEMU's
+    /// `current_cpu`, read no host clock.
     pub deterministic: bool,
     /// Yield the host thread at PAUSE, because vCPUs outnumber host cores.
     pub yield_at_pause: bool,

@@ -1,7 +1,10 @@
 //! The emulated platform inside one QEMU process: firmware, CPU facade, recorder, plan.
 
+use crate::clock::Clock;
 use crate::facade::Facade;
+use crate::identity::Identity;
 use crate::recorder::Recorder;
+use crate::seamcall::InFlight;
 use rig_wire::event::{Kind, NO_LP};
 use rig_wire::plan::{PLAN_VERSION, Plan};
 use rig_wire::ring::Ring;
@@ -11,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Everything that the callbacks share.
-#[derive(Debug)]
 pub(crate) struct Emulator {
     /// What the rig asked for.
     pub(crate) plan: Plan<Config>,
@@ -21,6 +23,10 @@ pub(crate) struct Emulator {
     pub(crate) facade: Facade,
     /// Where events go.
     pub(crate) recorder: Recorder,
+    /// Which vCPU runs a callback.
+    pub(crate) identity: Identity,
+    /// What each vCPU remembers while its SEAMCALL is in flight.
+    pub(crate) in_flight: Vec<Mutex<InFlight>>,
 }
 
 /// Why the plugin refuses to load.
@@ -44,6 +50,9 @@ pub(crate) enum LoadError {
     /// The firmware does not start with this module image or configuration.
     #[error("the firmware does not start: {0}")]
     Boot(#[from] seam_emu::BootError),
+    /// This QEMU lacks what the mode needs.
+    #[error("{0}")]
+    Qemu(&'static str),
     /// A saved state does not fit.
     #[error("the saved state {path} cannot be used: {cause}")]
     Restore { path: PathBuf, cause: String },
@@ -54,6 +63,8 @@ pub(crate) enum LoadError {
 struct Saved {
     firmware: Vec<u8>,
     facade: Vec<u8>,
+    in_flight: Vec<InFlight>,
+    now_ns: u64,
 }
 
 static EMULATOR: OnceLock<Emulator> = OnceLock::new();
@@ -78,24 +89,40 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
         Some(path) => Some(Ring::open(path).map_err(|source| LoadError::Ring { path: path.clone(), source })?),
         None => None,
     };
-    let recorder = Recorder::new(ring, !plan.deterministic);
-    let (firmware, facade) = start(&plan, vcpus)?;
-    let emulator = Emulator { plan, firmware: Mutex::new(firmware), facade, recorder };
+    let identity = Identity::new(plan.deterministic, vcpus).map_err(LoadError::Qemu)?;
+    let (firmware, saved) = start(&plan, vcpus)?;
+    let emulator = Emulator {
+        firmware: Mutex::new(firmware),
+        facade: Facade::restore(&saved.facade),
+        recorder: Recorder::new(ring, Clock::new(plan.deterministic, saved.now_ns)),
+        identity,
+        in_flight: saved.in_flight.into_iter().map(Mutex::new).collect(),
+        plan,
+    };
     Ok(EMULATOR.get_or_init(|| emulator))
 }
 
-fn start(plan: &Plan<Config>, vcpus: usize) -> Result<(Firmware, Facade), LoadError> {
+/// The firmware to start with, and the state of everything around it.
+fn start(plan: &Plan<Config>, vcpus: usize) -> Result<(Firmware, Saved), LoadError> {
     let Some(path) = &plan.restore else {
         let image = read(&plan.module_image)?;
-        return Ok((Firmware::boot(plan.firmware.clone(), &image)?, Facade::new(vcpus)));
+        let firmware = Firmware::boot(plan.firmware.clone(), &image)?;
+        return Ok((firmware, Saved::power_on(vcpus)));
     };
     let unusable = |cause: String| LoadError::Restore { path: path.clone(), cause };
     let saved: Saved = postcard::from_bytes(&read(path)?).map_err(|e| unusable(e.to_string()))?;
-    if saved.facade.len() != vcpus {
+    if saved.facade.len() != vcpus || saved.in_flight.len() != vcpus {
         return Err(unusable(format!("it is of {} vCPUs, not {vcpus}", saved.facade.len())));
     }
     let firmware = Firmware::restore(plan.firmware.clone(), &saved.firmware).map_err(|e| unusable(e.to_string()))?;
-    Ok((firmware, Facade::restore(&saved.facade)))
+    Ok((firmware, saved))
+}
+
+impl Saved {
+    fn power_on(vcpus: usize) -> Self {
+        let (facade, in_flight) = (vec![0; vcpus], vec![InFlight::default(); vcpus]);
+        Self { firmware: Vec::new(), facade, in_flight, now_ns: 0 }
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
@@ -108,10 +135,17 @@ impl Emulator {
         self.firmware.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What this LP remembers of its SEAMCALL.
+    pub(crate) fn in_flight(&self, lp: usize) -> MutexGuard<'_, InFlight> {
+        self.in_flight[lp].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Firmware and facade as bytes, to be kept beside a snapshot.
     pub(crate) fn save(&self) -> Vec<u8> {
-        let saved = Saved { firmware: self.firmware().save(), facade: self.facade.save() };
-        postcard::to_stdvec(&saved).expect("two byte strings can always be encoded")
+        let in_flight = (0..self.in_flight.len()).map(|lp| *self.in_flight(lp)).collect();
+        let now_ns = self.recorder.clock.now_ns();
+        let saved = Saved { firmware: self.firmware().save(), facade: self.facade.save(), in_flight, now_ns };
+        postcard::to_stdvec(&saved).expect("plain data can always be encoded")
     }
 
     /// Records what the firmware noted while it served the call with this RAX.

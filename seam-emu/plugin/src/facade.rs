@@ -28,17 +28,12 @@ pub(crate) struct Facade {
 }
 
 impl Facade {
-    /// Power-on state.
-    pub(crate) fn new(vcpus: usize) -> Self {
-        Self { vcpus: (0..vcpus).map(|_| AtomicU8::new(0)).collect() }
-    }
-
     /// One byte for each vCPU.
     pub(crate) fn save(&self) -> Vec<u8> {
         self.vcpus.iter().map(|v| v.load(Ordering::Relaxed)).collect()
     }
 
-    /// The inverse of [`Facade::save`].
+    /// The inverse of [`Facade::save`]; zeros are the power-on state.
     pub(crate) fn restore(bytes: &[u8]) -> Self {
         Self { vcpus: bytes.iter().map(|b| AtomicU8::new(*b)).collect() }
     }
@@ -151,7 +146,7 @@ mod tests {
 
     #[test]
     fn state_is_kept_for_each_vcpu() {
-        let facade = Facade::new(2);
+        let facade = Facade::restore(&[0, 0]);
         facade.set(1, VMX_ROOT, true);
         assert!(!facade.in_vmx_root(0) && facade.in_vmx_root(1));
         let again = Facade::restore(&facade.save());

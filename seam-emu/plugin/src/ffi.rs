@@ -65,6 +65,16 @@ pub(crate) struct MemValue {
     pub(crate) data: [u64; 2],
 }
 
+/// `qemu_plugin_u64`: a word of each vCPU's entry in a scoreboard.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct PerVcpuWord {
+    /// `struct qemu_plugin_scoreboard *`.
+    pub(crate) scoreboard: *mut c_void,
+    /// Byte offset in the entry.
+    pub(crate) offset: usize,
+}
+
 /// Opaque translation block.
 pub(crate) enum Tb {}
 /// Opaque instruction.
@@ -76,6 +86,8 @@ pub(crate) const CB_NO_REGS: c_uint = 0;
 pub(crate) const CB_R_REGS: c_uint = 1;
 /// Callback reads and writes registers and may set the PC.
 pub(crate) const CB_RW_REGS_PC: c_uint = 3;
+/// Inline operation: add an immediate.
+pub(crate) const INLINE_ADD_U64: c_uint = 0;
 /// Both loads and stores.
 pub(crate) const MEM_RW: c_uint = 3;
 
@@ -102,6 +114,14 @@ unsafe extern "C" {
         rw: c_uint,
         ud: *mut c_void,
     );
+    pub(crate) fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+        tb: *mut Tb,
+        op: c_uint,
+        entry: PerVcpuWord,
+        imm: u64,
+    );
+    pub(crate) fn qemu_plugin_scoreboard_new(element_size: usize) -> *mut c_void;
+    pub(crate) fn qemu_plugin_u64_sum(entry: PerVcpuWord) -> u64;
     pub(crate) fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
     pub(crate) fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;
     pub(crate) fn qemu_plugin_insn_data(insn: *const Insn, dest: *mut c_void, len: usize) -> usize;

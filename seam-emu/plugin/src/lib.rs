@@ -6,11 +6,13 @@
 #![allow(unsafe_code, reason = "entry points called by QEMU, and calls into it")]
 
 mod bytes;
+mod clock;
 mod control;
 mod decode;
 mod emulator;
 mod facade;
 mod ffi;
+mod identity;
 mod memory;
 mod recorder;
 mod registers;
@@ -116,9 +118,12 @@ impl Site {
 }
 
 extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
-    // SAFETY: QEMU hands out a valid block, and handles of its instructions that are valid during this call.
+    // SAFETY: QEMU hands out a valid block.
+    let instructions = unsafe { ffi::qemu_plugin_tb_n_insns(tb) };
+    emulator::get().recorder.clock.instrument(tb, instructions);
+    // SAFETY: handles of the block's instructions are valid during this call.
     let sites = unsafe {
-        (0..ffi::qemu_plugin_tb_n_insns(tb)).map(move |i| {
+        (0..instructions).map(move |i| {
             let insn = ffi::qemu_plugin_tb_get_insn(tb, i);
             let mut bytes = [0; 16];
             let len = ffi::qemu_plugin_insn_data(insn, bytes.as_mut_ptr().cast(), bytes.len());
@@ -169,6 +174,11 @@ fn instrument_watched(site: &Site) {
     }
 }
 
+/// The vCPU whose callback was told this index.
+fn running(argument: c_uint) -> usize {
+    emulator::get().identity.running(argument)
+}
+
 /// Goes on at `next`, or lets TCG execute the instruction.
 ///
 /// `set_pc` longjmps out of the callback: whatever the caller borrowed or locked has been dropped before.
@@ -180,15 +190,15 @@ fn resume(next: Option<u64>) {
 }
 
 extern "C" fn on_seamcall(vcpu: c_uint, userdata: *mut c_void) {
-    resume(seamcall::execute(emulator::get(), vcpu as usize, userdata as u64));
+    resume(seamcall::execute(emulator::get(), running(vcpu), userdata as u64));
 }
 
 extern "C" fn on_vmxon(vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::vmxon(emulator::get(), vcpu as usize, userdata as u64));
+    resume(facade::vmxon(emulator::get(), running(vcpu), userdata as u64));
 }
 
 extern "C" fn on_vmxoff(vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::vmxoff(emulator::get(), vcpu as usize, userdata as u64));
+    resume(facade::vmxoff(emulator::get(), running(vcpu), userdata as u64));
 }
 
 extern "C" fn on_rdmsr(_vcpu: c_uint, userdata: *mut c_void) {
@@ -207,12 +217,12 @@ fn unpack_cr4(userdata: *mut c_void) -> (u64, u8) {
 
 extern "C" fn on_read_cr4(vcpu: c_uint, userdata: *mut c_void) {
     let (next, reg) = unpack_cr4(userdata);
-    resume(facade::read_cr4(emulator::get(), vcpu as usize, reg, next));
+    resume(facade::read_cr4(emulator::get(), running(vcpu), reg, next));
 }
 
 extern "C" fn on_write_cr4(vcpu: c_uint, userdata: *mut c_void) {
     let (next, reg) = unpack_cr4(userdata);
-    resume(facade::write_cr4(emulator::get(), vcpu as usize, reg, next));
+    resume(facade::write_cr4(emulator::get(), running(vcpu), reg, next));
 }
 
 extern "C" fn on_pause(_vcpu: c_uint, _userdata: *mut c_void) {
@@ -221,7 +231,7 @@ extern "C" fn on_pause(_vcpu: c_uint, _userdata: *mut c_void) {
 
 extern "C" fn on_unhandled(vcpu: c_uint, userdata: *mut c_void) {
     let pc = userdata as u64;
-    seamcall::report_unknown(emulator::get(), vcpu as u16, pc, &memory::read_code::<8>(pc));
+    seamcall::report_unknown(emulator::get(), running(vcpu) as u16, pc, &memory::read_code::<8>(pc));
 }
 
 extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void) {
@@ -232,7 +242,7 @@ extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_vo
     let mask = if value.kind >= 3 { u64::MAX } else { (1 << (8 << value.kind)) - 1 };
     let flag = if store { flags::STORE } else { 0 };
     emulator::get().recorder.record(
-        vcpu as u16,
+        running(vcpu) as u16,
         Kind::Watch,
         flag,
         [index as u64, value.data[0] & mask, vaddr, userdata as u64],
@@ -241,10 +251,10 @@ extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_vo
 
 extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
     let caller = memory::read_virtual::<8>(registers::read(Reg::Rsp)).map_or(0, u64::from_le_bytes);
-    emulator::get().recorder.record(vcpu as u16, Kind::FunctionEnter, 0, [userdata as u64, caller, 0, 0]);
+    emulator::get().recorder.record(running(vcpu) as u16, Kind::FunctionEnter, 0, [userdata as u64, caller, 0, 0]);
 }
 
 extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
     let result = registers::read(Reg::Rax);
-    emulator::get().recorder.record(vcpu as u16, Kind::FunctionExit, 0, [userdata as u64, result, 0, 0]);
+    emulator::get().recorder.record(running(vcpu) as u16, Kind::FunctionExit, 0, [userdata as u64, result, 0, 0]);
 }

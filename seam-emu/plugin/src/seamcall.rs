@@ -6,7 +6,7 @@ use crate::memory::{self, Physical};
 use crate::registers::{self, Reg};
 use rig_wire::event::{Kind, flags};
 use seam_emu::{Caller, Completion, Outcome, Regs, Reply};
-use std::cell::Cell;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const RFLAGS_IF: u64 = 1 << 9;
@@ -16,17 +16,13 @@ const SLEEP_ABOVE_NS: u64 = 1_000_000;
 const SLEEP: Duration = Duration::from_micros(50);
 
 /// What a vCPU remembers while its SEAMCALL is in flight and the instruction is executed again and again.
-#[derive(Clone, Copy, Default)]
-struct InFlight {
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct InFlight {
     active: bool,
     /// RFLAGS.IF when the SEAMCALL began. It is cleared meanwhile: hardware delivers no interrupt inside SEAM root mode.
     interrupts: bool,
     /// Flags of the entry record.
     context: u32,
-}
-
-thread_local! {
-    static IN_FLIGHT: Cell<InFlight> = const { Cell::new(InFlight { active: false, interrupts: false, context: 0 }) };
 }
 
 /// Serves a SEAMCALL at `pc`. Returns where to go on, or none to let TCG raise #UD.
@@ -35,7 +31,7 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
     let before = registers::operands();
     let eflags = registers::read(Reg::Eflags);
     let selector = registers::read(Reg::Cs);
-    let mut flight = IN_FLIGHT.get();
+    let mut flight = *emulator.in_flight(vcpu);
     if !flight.active {
         flight.interrupts = eflags & RFLAGS_IF != 0;
         flight.context = context_flags(emulator, flight.interrupts, selector);
@@ -53,7 +49,7 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
         long_mode: registers::read(Reg::Efer) & EFER_LMA != 0,
     };
     let mut after = before;
-    let now_ns = emulator.recorder.host_ns();
+    let now_ns = emulator.recorder.clock.now_ns();
     let (reply, notes) = {
         let mut firmware = emulator.firmware();
         let reply = firmware.seamcall(caller, &mut after, &mut Physical, now_ns);
@@ -62,33 +58,35 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
     emulator.record_notes(lp, before.rax, notes);
     match reply {
         Reply::Done(completion) => {
-            IN_FLIGHT.set(InFlight::default());
+            *emulator.in_flight(vcpu) = InFlight::default();
             if flight.active && flight.interrupts {
                 registers::write(Reg::Eflags, eflags | RFLAGS_IF);
             }
             finish(emulator, lp, pc, completion, (&before, &after), flight.context)
         }
         Reply::Wait { until_ns } => {
-            hold(flight, eflags, until_ns.saturating_sub(now_ns));
+            hold(emulator, vcpu, flight, eflags, until_ns.saturating_sub(now_ns));
             Some(pc)
         }
         Reply::Never => {
-            hold(flight, eflags, u64::MAX);
+            hold(emulator, vcpu, flight, eflags, u64::MAX);
             Some(pc)
         }
     }
 }
 
 /// Keeps the vCPU at its SEAMCALL without interrupts.
-fn hold(mut flight: InFlight, eflags: u64, remaining_ns: u64) {
+fn hold(emulator: &Emulator, vcpu: usize, mut flight: InFlight, eflags: u64, remaining_ns: u64) {
     if !flight.active {
         flight.active = true;
-        IN_FLIGHT.set(flight);
+        *emulator.in_flight(vcpu) = flight;
         if flight.interrupts {
             registers::write(Reg::Eflags, eflags & !RFLAGS_IF);
         }
     }
-    if remaining_ns > SLEEP_ABOVE_NS {
+    if emulator.plan.deterministic {
+        // Time passes with instructions; the host's scheduler must not matter.
+    } else if remaining_ns > SLEEP_ABOVE_NS {
         std::thread::sleep(SLEEP);
     } else {
         std::thread::yield_now();
