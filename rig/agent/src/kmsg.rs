@@ -1,7 +1,7 @@
 //! The kernel's log, record by record, to the rig.
 
 use crate::channel::Channel;
-use crate::{console, failure};
+use crate::failure;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rig_wire::agent::{Failure, FromAgent, encode};
 use std::fs::{File, OpenOptions};
@@ -30,18 +30,15 @@ impl Kmsg {
         Ok(Self { log, order: Mutex::new(()) })
     }
 
-    /// Sends the log to the rig as it grows, for ever; returns when the channel fails.
-    pub(crate) fn stream(&self, channel: &Channel) {
-        let error = loop {
+    /// Sends the log to the rig as it grows, until the channel fails.
+    pub(crate) fn stream(&self, channel: &Channel) -> io::Error {
+        loop {
             let mut fds = [PollFd::new(self.log.as_fd(), PollFlags::POLLIN)];
-            if let Err(errno) = poll(&mut fds, PollTimeout::NONE) {
-                break io::Error::from(errno);
+            let sent = poll(&mut fds, PollTimeout::NONE).map_err(io::Error::from).and_then(|_| self.send_all(channel));
+            if let Err(error) = sent {
+                return error;
             }
-            if let Err(error) = self.send_all(channel) {
-                break error;
-            }
-        };
-        console::say(&format!("the kernel's log no longer reaches the rig: {error}"));
+        }
     }
 
     /// Sends every record that is there now.

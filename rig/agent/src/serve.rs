@@ -3,13 +3,13 @@
 use crate::channel::Channel;
 use crate::kmsg::Kmsg;
 use crate::load::Loads;
-use crate::{failure, files, modules, port, ready, update};
+use crate::{console, failure, files, modules, port, ready, update};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rig_wire::agent::{Answer, Command, Failure, FrameError, FromAgent, Request, body_length, decode};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ struct Agent {
     channel: Channel,
     loads: Loads,
     at_work: AtomicU32,
+    /// The machine goes down, and the port with it.
+    ending: AtomicBool,
 }
 
 /// Why serving a stream ended.
@@ -45,6 +47,7 @@ pub(crate) fn serve_port(port: &File) -> Result<(), Failure> {
     loop {
         match agent.serve(port).map_err(|e| failure::refused(libc::EPROTO, e))? {
             End::PowerOff(id) => {
+                agent.ending.store(true, Ordering::Release);
                 // What the kernel said until now belongs to the run, so it goes first.
                 kmsg.send_all(&agent.channel).map_err(|e| failure::from_io("send the kernel's log", &e))?;
                 return agent.done(id, Ok(Answer::Unit)).map_err(|e| failure::refused(libc::EIO, e));
@@ -57,7 +60,12 @@ pub(crate) fn serve_port(port: &File) -> Result<(), Failure> {
 
 fn stream_log(agent: &Arc<Agent>, kmsg: &Arc<Kmsg>) -> Result<(), Failure> {
     let (agent, kmsg) = (Arc::clone(agent), Arc::clone(kmsg));
-    let thread = thread::Builder::new().name("kmsg".into()).spawn(move || kmsg.stream(&agent.channel));
+    let thread = thread::Builder::new().name("kmsg".into()).spawn(move || {
+        let error = kmsg.stream(&agent.channel);
+        if !agent.ending.load(Ordering::Acquire) {
+            console::say(&format!("the kernel's log no longer reaches the rig: {error}"));
+        }
+    });
     thread.map(drop).map_err(|e| failure::from_io("start the log's thread", &e))
 }
 
@@ -69,7 +77,8 @@ fn wait_for_host(port: &File) {
 
 impl Agent {
     fn new(writer: impl io::Write + Send + 'static) -> Self {
-        Self { channel: Channel::new(writer), loads: Loads::default(), at_work: AtomicU32::new(0) }
+        let channel = Channel::new(writer);
+        Self { channel, loads: Loads::default(), at_work: AtomicU32::new(0), ending: AtomicBool::new(false) }
     }
 
     /// Sends the first message.

@@ -1,10 +1,10 @@
 //! The protocol between the rig and the agent, PID 1 of the guest.
 //!
 //! Transport: a byte stream (virtio-serial port [`PORT_NAME`]). Each frame is a little-endian `u32` length, at most
-//! [`MAX_FRAME`], then that many bytes of postcard. The agent speaks first, with [`FromAgent::Ready`], and again so
-//! whenever the host has closed its end of the port and opened it anew; what it was asked before goes on. A virtual
-//! machine that is restored from a snapshot into an open port has seen no closing and says nothing: ask it with
-//! [`Command::Ping`]. The rig checks [`Ready::protocol`] before it sends anything. A request that the agent does not
+//! [`MAX_FRAME`], then that many bytes of postcard. The agent speaks first, with [`FromAgent::Ready`]. A
+//! virtual machine that is restored from a snapshot into an open port has seen no closing and says nothing: ask it with
+//! [`Command::Ping`]. Where the guest sees the host's end closed and opened anew, `Ready` comes again, maybe after frames
+//! that were under way; a stream that broke within a frame is lost, and the machine with it. The rig checks [`Ready::protocol`] before it sends anything. A request that the agent does not
 //! understand is answered with EPROTO and its id, or `u64::MAX` when not even that is readable.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
