@@ -1,10 +1,24 @@
 //! Kernels: what to build, what came out, and kernels that other people built.
 
-use crate::ImagesError;
-use std::path::{Path, PathBuf};
+mod build;
+mod edit;
+mod fragment;
+mod header;
+mod modules;
+mod outside;
+mod tree;
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+pub(crate) use build::build;
+pub use edit::{Pattern, SourceEdit};
+pub use fragment::Fragment;
+pub(crate) use modules::file_stem;
+pub(crate) use outside::build_modules;
 
 /// What to build.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelRequest {
     /// Configuration fragments on top of `tinyconfig`, in order.
     pub profile: Vec<Fragment>,
@@ -15,7 +29,8 @@ pub struct KernelRequest {
 impl Default for KernelRequest {
     /// `base` and `tdx-host`, unmodified: the usual subject.
     fn default() -> Self {
-        todo!()
+        let named = |name| Fragment::named(name).expect("it comes with this crate");
+        Self { profile: vec![named("base"), named("tdx-host")], edits: Vec::new() }
     }
 }
 
@@ -26,59 +41,8 @@ impl KernelRequest {
     }
 }
 
-/// Lines of kernel configuration, each of them a demand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fragment {
-    /// Name for messages.
-    pub name: String,
-    /// `CONFIG_X=y` and `# CONFIG_X is not set` lines; other comments are free.
-    pub text: String,
-}
-
-impl Fragment {
-    /// Fragments that come with this crate.
-    pub const NAMES: &[&str] = &["base", "tdx-host"];
-
-    /// One of [`Fragment::NAMES`].
-    pub fn named(name: &str) -> Result<Self, ImagesError> {
-        Err(ImagesError::NoFragment(name.into()))
-    }
-}
-
-/// One change to a source file, as `sed` would make it: every match is replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceEdit {
-    /// Path in the kernel source, such as `arch/x86/virt/vmx/tdx/seamldr.c`.
-    pub file: String,
-    /// What is replaced.
-    pub from: Pattern,
-    /// By what. With [`Pattern::Regex`], `$1` and `${name}` stand for groups.
-    pub to: String,
-}
-
-/// What an edit looks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pattern {
-    /// This very text.
-    Literal(String),
-    /// A regular expression of the regex crate.
-    Regex(String),
-}
-
-impl SourceEdit {
-    /// Replaces this very text.
-    pub fn literal(file: &str, from: &str, to: &str) -> Self {
-        Self { file: file.into(), from: Pattern::Literal(from.into()), to: to.into() }
-    }
-
-    /// Replaces what a regular expression matches.
-    pub fn regex(file: &str, from: &str, to: &str) -> Self {
-        Self { file: file.into(), from: Pattern::Regex(from.into()), to: to.into() }
-    }
-}
-
 /// A kernel, ready to boot and to look symbols up in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kernel {
     /// What QEMU's `-kernel` takes.
     pub bzimage: PathBuf,
@@ -92,17 +56,6 @@ pub struct Kernel {
     pub release: String,
     /// `.config`, if there is one.
     pub config: Option<PathBuf>,
-}
-
-impl Kernel {
-    /// A kernel that somebody else built: a build tree, or a bzImage with a `System.map` beside it.
-    pub fn from_path(path: &Path) -> Result<Self, ImagesError> {
-        Err(ImagesError::NoKernelImage(path.into()))
-    }
-
-    /// The module named `name` (`tdx-host` and `tdx_host` are the same) and before it all it depends on, in the
-    /// order in which they must be loaded.
-    pub fn load_order(&self, name: &str) -> Result<Vec<PathBuf>, ImagesError> {
-        todo!("{name}")
-    }
+    /// The build tree, if the kernel was given or built as one.
+    pub tree: Option<PathBuf>,
 }

@@ -1,0 +1,112 @@
+use super::*;
+use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fn cache() -> (tempfile::TempDir, Cache) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cache = Cache::open_at(folder.path(), &Progress::silent()).unwrap();
+    (folder, cache)
+}
+
+fn recipe(input: u32) -> Recipe {
+    Recipe { kind: "thing", what: format!("thing {input}"), inputs: json!({ "input": input }) }
+}
+
+fn build(temp: &TempDir) -> Result<Manifest, ImagesError> {
+    fs::write(temp.path().join("file"), "content").map_err(ImagesError::io(temp.path()))?;
+    let artifacts = vec![crate::Artifact::of_file(temp.path(), "file", "1")?];
+    Ok(Manifest { artifacts, ..Manifest::default() })
+}
+
+#[test]
+fn can_find_again_what_was_made() {
+    let (_folder, cache) = cache();
+    let made = cache.entry(&recipe(1), build).unwrap();
+    let found = cache.entry(&recipe(1), |_| panic!("it is there already")).unwrap();
+    assert_eq!(made.path, found.path);
+    assert_eq!(found.manifest.artifacts[0].path.as_deref(), Some(found.path.join("file").as_path()));
+}
+
+#[test]
+fn cannot_mistake_one_recipe_for_another() {
+    let (_folder, cache) = cache();
+    let one = cache.entry(&recipe(1), build).unwrap();
+    let two = cache.entry(&recipe(2), build).unwrap();
+    assert_ne!(one.path, two.path);
+}
+
+#[test]
+fn a_failed_build_leaves_nothing() {
+    let (folder, cache) = cache();
+    let error = cache.entry(&recipe(1), |temp| {
+        build(temp)?;
+        Err(ImagesError::NoMirror)
+    });
+    assert!(matches!(error, Err(ImagesError::NoMirror)));
+    for place in ["entries", "tmp"] {
+        assert_eq!(fs::read_dir(folder.path().join(place)).unwrap().count(), 0, "{place}");
+    }
+    cache.entry(&recipe(1), build).unwrap();
+}
+
+#[test]
+fn of_many_builders_at_once_one_builds() {
+    let (folder, _cache) = cache();
+    let builds = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let cache = Cache::open_at(folder.path(), &Progress::silent()).unwrap();
+                let entry = cache.entry(&recipe(1), |temp| {
+                    builds.fetch_add(1, Ordering::SeqCst);
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    build(temp)
+                });
+                assert_eq!(fs::read_to_string(entry.unwrap().path.join("file")).unwrap(), "content");
+            });
+        }
+    });
+    assert_eq!(builds.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_damaged_entry_is_made_again() {
+    let (_folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    fs::write(path.join(MANIFEST), "{ half").unwrap();
+    fs::write(path.join("file"), "garbage").unwrap();
+    let entry = cache.entry(&recipe(1), build).unwrap();
+    assert_eq!(fs::read_to_string(entry.path.join("file")).unwrap(), "content");
+}
+
+#[test]
+fn can_clean_what_nobody_uses_and_cannot_clean_the_rest() {
+    let (_folder, cache) = cache();
+    let used = cache.entry(&recipe(1), build).unwrap();
+    let kept = cache.entry(&recipe(2), build).unwrap().path;
+    let unused = cache.entry(&recipe(3), build).unwrap().path;
+    let removed = cache.clean(|entry| entry.what == "thing 2").unwrap();
+    assert_eq!(removed.iter().map(|entry| entry.what.as_str()).collect::<Vec<_>>(), ["thing 3"]);
+    assert!(used.path.exists() && kept.exists() && !unused.exists());
+}
+
+#[test]
+fn lists_what_is_there_with_its_size() {
+    let (_folder, cache) = cache();
+    cache.entry(&recipe(1), build).unwrap();
+    let list = cache.list().unwrap();
+    assert_eq!(list.len(), 1);
+    assert_eq!(list[0].what, "thing 1");
+    assert!(list[0].size_bytes >= 7, "{}", list[0].size_bytes);
+}
+
+#[test]
+fn the_environment_decides_where_the_cache_is() {
+    let root = |pairs: &[(&str, &str)]| {
+        default_root(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value)))
+    };
+    assert_eq!(root(&[("RIG_CACHE", "/a"), ("XDG_CACHE_HOME", "/b")]), Path::new("/a"));
+    assert_eq!(root(&[("XDG_CACHE_HOME", "/b"), ("HOME", "/h")]), Path::new("/b/seamrig"));
+    assert_eq!(root(&[("RIG_CACHE", ""), ("HOME", "/h")]), Path::new("/h/.cache/seamrig"));
+    assert_eq!(root(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")]), Path::new("/h/.cache/seamrig"));
+}

@@ -1,0 +1,151 @@
+//! The builder as the rig sees it.
+
+use crate::cache::{Cache, Entry, Recipe};
+use crate::initramfs::Contents;
+use crate::{
+    Artifact, CacheEntry, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, hash, kernel, parts,
+    toolroot,
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// The builder and its cache. Open it once per process; `&self` methods may be called from several threads.
+///
+/// What it handed out stays in the cache at least as long as this value lives.
+#[derive(Debug)]
+pub struct Images {
+    cache: Cache,
+    progress: Progress,
+    handed_out: Mutex<HandedOut>,
+}
+
+#[derive(Debug, Default)]
+struct HandedOut {
+    /// Kept for their locks.
+    entries: Vec<Entry>,
+    artifacts: Vec<Artifact>,
+    warnings: Vec<String>,
+}
+
+impl Images {
+    /// Opens the cache (`RIG_CACHE`, else `$XDG_CACHE_HOME/seamrig`, else `~/.cache/seamrig`).
+    pub fn open(progress: Progress) -> Result<Self, ImagesError> {
+        Ok(Self { cache: Cache::open(&progress)?, progress, handed_out: Mutex::default() })
+    }
+
+    /// The folder that everything is kept in.
+    pub fn cache_folder(&self) -> PathBuf {
+        self.cache.folder("")
+    }
+
+    /// QEMU and what it needs. The first call downloads it (38 MB).
+    pub fn tool_root(&self) -> Result<ToolRoot, ImagesError> {
+        let entry = toolroot::entry(&self.cache, &self.progress)?;
+        let root = ToolRoot::new(&entry);
+        self.hand_out(entry);
+        Ok(root)
+    }
+
+    /// A kernel built from Debian's source package. The first call takes minutes; a variant with edits takes seconds.
+    pub fn kernel(&self, request: &KernelRequest) -> Result<Kernel, ImagesError> {
+        let (kernel, entry) = kernel::build(&self.cache, &self.progress, request)?;
+        self.hand_out(entry);
+        Ok(kernel)
+    }
+
+    /// Builds out-of-tree modules in `dir` (Kbuild, `M=dir`, `W=1`) against `kernel`; returns its `.ko` files.
+    ///
+    /// `dir` itself is not written to. The kernel must have come from [`Images::kernel`].
+    pub fn build_modules(&self, kernel: &Kernel, dir: &Path) -> Result<Vec<PathBuf>, ImagesError> {
+        let entry = kernel::build_modules(&self.cache, &self.progress, kernel, dir)?;
+        let modules = entry.manifest.artifacts.iter().filter_map(|artifact| artifact.path.clone()).collect();
+        self.hand_out(entry);
+        Ok(modules)
+    }
+
+    /// An initramfs: `/init` is `agent`, `modules` go to `/lib/modules/rig/NAME.ko`, `extra` are (path, content).
+    pub fn initramfs(
+        &self,
+        agent: &Path,
+        modules: &[PathBuf],
+        extra: &[(String, Vec<u8>)],
+    ) -> Result<PathBuf, ImagesError> {
+        let archive = Contents::read(agent, modules, extra)?.archive();
+        let inputs = json!({ "sha256": hash::of(&archive) });
+        let entry = self.cache.entry(&Recipe { kind: "initramfs", what: "initramfs".into(), inputs }, |temp| {
+            let path = temp.path().join(INITRAMFS);
+            std::fs::write(&path, &archive).map_err(ImagesError::io(&path))?;
+            let artifacts = vec![Artifact::of_file(temp.path(), INITRAMFS, "")?];
+            Ok(Manifest { artifacts, ..Manifest::default() })
+        })?;
+        let path = entry.path.join(INITRAMFS);
+        self.hand_out(entry);
+        Ok(path)
+    }
+
+    /// The guest agent, a static program; built by cargo when its sources changed.
+    pub fn agent(&self) -> Result<PathBuf, ImagesError> {
+        self.part(&parts::AGENT)
+    }
+
+    /// The QEMU plugin, a shared library; built by cargo when its sources changed.
+    pub fn plugin(&self) -> Result<PathBuf, ImagesError> {
+        let path = self.part(&parts::PLUGIN)?;
+        self.tool_root()?.check_loadable(&path)?;
+        Ok(path)
+    }
+
+    fn part(&self, part: &parts::Part) -> Result<PathBuf, ImagesError> {
+        let path = parts::provide(part, &self.progress)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let sha256 = hash::of_file(&path)?;
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        self.add(&[Artifact { name, version, sha256, path: Some(path.clone()) }]);
+        Ok(path)
+    }
+
+    fn hand_out(&self, entry: Entry) {
+        self.add(&entry.manifest.artifacts);
+        let mut handed_out = self.handed_out.lock().expect("nobody panics with this lock");
+        for warning in &entry.manifest.warnings {
+            if !handed_out.warnings.contains(warning) {
+                self.progress.say(&format!("warning: {warning}"));
+                handed_out.warnings.push(warning.clone());
+            }
+        }
+        handed_out.entries.push(entry);
+    }
+
+    fn add(&self, artifacts: &[Artifact]) {
+        let mut handed_out = self.handed_out.lock().expect("nobody panics with this lock");
+        for artifact in artifacts {
+            if !handed_out.artifacts.contains(artifact) {
+                handed_out.artifacts.push(artifact.clone());
+            }
+        }
+    }
+
+    /// All that was handed out by this value so far: package, version, sha256.
+    pub fn manifest(&self) -> Vec<Artifact> {
+        self.handed_out.lock().expect("nobody panics with this lock").artifacts.clone()
+    }
+
+    /// What was noticed on the way, such as a pinned version that has left the archive.
+    pub fn warnings(&self) -> Vec<String> {
+        self.handed_out.lock().expect("nobody panics with this lock").warnings.clone()
+    }
+
+    /// Entries of the cache, oldest first.
+    pub fn list(&self) -> Result<Vec<CacheEntry>, ImagesError> {
+        self.cache.list()
+    }
+
+    /// Removes entries that nobody uses and for which `keep` says no; returns those removed.
+    pub fn clean(&self, keep: impl Fn(&CacheEntry) -> bool) -> Result<Vec<CacheEntry>, ImagesError> {
+        self.cache.clean(keep)
+    }
+}
+
+/// Name of the archive in its entry.
+const INITRAMFS: &str = "initramfs.cpio";

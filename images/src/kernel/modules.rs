@@ -1,0 +1,47 @@
+//! A kernel's modules, and in which order they can be loaded.
+
+use super::Kernel;
+use crate::{ImagesError, elf};
+use std::path::{Path, PathBuf};
+
+impl Kernel {
+    /// The module named `name` (`tdx-host` and `tdx_host` are the same) and before it all it depends on, in the
+    /// order in which they must be loaded.
+    pub fn load_order(&self, name: &str) -> Result<Vec<PathBuf>, ImagesError> {
+        let mut order = Vec::new();
+        self.visit(name, &mut order)?;
+        Ok(order)
+    }
+
+    fn visit(&self, name: &str, order: &mut Vec<PathBuf>) -> Result<(), ImagesError> {
+        let path = self.module(name).ok_or_else(|| ImagesError::NoModuleTree {
+            path: self.bzimage.clone(),
+            detail: format!("it has no module {name}"),
+        })?;
+        if order.contains(path) {
+            return Ok(());
+        }
+        let data = std::fs::read(path).map_err(ImagesError::io(path))?;
+        // Kbuild refuses cyclic dependencies, so this ends.
+        for needed in elf::module_depends(&data).unwrap_or_default() {
+            self.visit(&needed, order)?;
+        }
+        order.push(path.clone());
+        Ok(())
+    }
+
+    /// The file of the module named `name`.
+    pub fn module(&self, name: &str) -> Option<&PathBuf> {
+        self.modules.iter().find(|path| module_name(path) == name.replace('-', "_"))
+    }
+}
+
+/// Name of a module as the kernel shows it: the file's, with underscores.
+pub(crate) fn module_name(path: &Path) -> String {
+    file_stem(path).replace('-', "_")
+}
+
+/// Name of a file without its last ending.
+pub(crate) fn file_stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}

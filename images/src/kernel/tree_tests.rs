@@ -1,0 +1,81 @@
+use super::*;
+use crate::kernel::header::fabricate;
+
+const MAP: &str = "ffffffff81000000 T _text\nffffffff81001000 T seamldr_install_module\n";
+
+/// Writes files below a new folder.
+fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+fn image() -> Vec<u8> {
+    fabricate("7.3.4-test (a@b) #1")
+}
+
+#[test]
+fn can_take_a_build_tree() {
+    let tree = folder(&[
+        (IMAGE, &image()),
+        ("System.map", MAP.as_bytes()),
+        (".config", b"CONFIG_INTEL_TDX_HOST=y\n"),
+        ("modules.order", b"drivers/z.o\ndrivers/virt/coco/tdx-host/tdx-host.o\n"),
+        ("drivers/virt/coco/tdx-host/tdx-host.ko", b""),
+        ("drivers/a.ko", b""),
+        ("drivers/z.ko", b""),
+    ]);
+    let kernel = Kernel::from_path(tree.path()).unwrap();
+    assert_eq!(kernel.release, "7.3.4-test");
+    let names: Vec<String> = kernel.modules.iter().map(|path| module_name(path)).collect();
+    assert_eq!(names, ["z", "tdx_host", "a"]);
+    assert!(kernel.module("tdx-host").is_some() && kernel.module("tdx_host").is_some());
+    assert!(kernel.module("nonsense").is_none());
+    assert_eq!(kernel.vmlinux, None);
+}
+
+#[test]
+fn can_take_an_image_with_its_map() {
+    for map in ["System.map", "System.map-7.3.4-test"] {
+        let files = folder(&[("vmlinuz", &image()), (map, MAP.as_bytes()), ("x.ko", b"")]);
+        let kernel = Kernel::from_path(&files.path().join("vmlinuz")).unwrap();
+        assert_eq!(kernel.system_map.unwrap().file_name().unwrap(), map);
+        assert_eq!(kernel.modules.len(), 1);
+    }
+}
+
+#[test]
+fn cannot_take_what_has_no_image() {
+    let empty = folder(&[("System.map", MAP.as_bytes()), ("text", b"no kernel")]);
+    for path in [empty.path().to_owned(), empty.path().join("text"), empty.path().join("missing")] {
+        let error = Kernel::from_path(&path).unwrap_err();
+        assert!(matches!(error, ImagesError::NoKernelImage(_)), "{error}");
+    }
+}
+
+#[test]
+fn cannot_take_an_image_without_symbols() {
+    let files = folder(&[("bzImage", &image()), ("System.map-6.1", MAP.as_bytes())]);
+    let error = Kernel::from_path(&files.path().join("bzImage")).unwrap_err();
+    assert!(matches!(error, ImagesError::NoSymbols(_)), "{error}");
+}
+
+#[test]
+fn cannot_take_a_kernel_without_the_subject() {
+    let old = "ffffffff81000000 T _text\nffffffff81000010 T seamldr_install_module_not\n";
+    let by_symbol = folder(&[(IMAGE, &image()), ("System.map", old.as_bytes())]);
+    let by_config = folder(&[
+        (IMAGE, &image()),
+        ("System.map", MAP.as_bytes()),
+        (".config", b"# CONFIG_INTEL_TDX_HOST is not set\n"),
+    ]);
+    for (tree, evidence) in [(by_symbol, "symbol"), (by_config, "CONFIG_INTEL_TDX_HOST")] {
+        let error = Kernel::from_path(tree.path()).unwrap_err();
+        assert!(matches!(error, ImagesError::NoTdxHost { .. }) && error.to_string().contains(evidence), "{error}");
+        assert!(Kernel::from_path_any(tree.path()).is_ok());
+    }
+}
