@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const LAYOUT: u32 = 1;
 
 /// Links that Debian's alternatives would have made.
-const ALTERNATIVES: &[(&str, &str)] = &[("usr/bin/awk", "gawk"), ("usr/bin/cc", "gcc"), ("usr/bin/lex", "flex")];
+const ALTERNATIVES: &[(&str, &str)] = &[("usr/bin/awk", "gawk"), ("usr/bin/cc", "gcc")];
 
 pub(crate) fn recipe() -> Recipe {
     let inputs = json!({ "layout": LAYOUT, "packages": packages::BUILD, "suites": [apt::SUITE, apt::BACKPORTS] });

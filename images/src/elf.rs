@@ -22,8 +22,8 @@ pub(crate) fn has_symbol(data: &[u8], name: &str) -> bool {
 pub(crate) fn module_depends(data: &[u8]) -> Option<Vec<String>> {
     let file = object::File::parse(data).ok()?;
     let info = file.section_by_name(".modinfo")?.data().ok()?;
-    let fields = info.split(|byte| *byte == 0).filter_map(|field| std::str::from_utf8(field).ok());
-    let depends = fields.filter_map(|field| field.strip_prefix("depends=")).next()?;
+    let mut fields = info.split(|byte| *byte == 0).filter_map(|field| std::str::from_utf8(field).ok());
+    let depends = fields.find_map(|field| field.strip_prefix("depends="))?;
     Some(depends.split(',').filter(|name| !name.is_empty()).map(String::from).collect())
 }
 

@@ -77,8 +77,10 @@ mod tests {
     use super::*;
     use cpio::NewcReader;
 
-    /// Path, mode, device and content of each member.
-    fn members(mut bytes: &[u8]) -> Vec<(String, u32, (u32, u32), Vec<u8>)> {
+    /// Path, mode, device and content.
+    type Member = (String, u32, (u32, u32), Vec<u8>);
+
+    fn members(mut bytes: &[u8]) -> Vec<Member> {
         let mut members = Vec::new();
         loop {
             let mut reader = NewcReader::new(bytes).unwrap();

@@ -25,7 +25,7 @@ pub(crate) fn run(
     command.stdin(hold).stdout(Stdio::from(writer)).stderr(Stdio::from(both));
     let mut child = command.spawn().map_err(ImagesError::io(&program))?;
     drop(command); // It holds the writing end, without whose closing there is no end of output.
-    let mut log_file = log.map(|path| open_log(path)).transpose()?;
+    let mut log_file = log.map(open_log).transpose()?;
     let mut tail = VecDeque::new();
     for line in BufReader::new(reader).split(b'\n') {
         let line = line.map_err(ImagesError::io(&program))?;

@@ -43,7 +43,7 @@ pub(crate) fn build(
         let source = buildroot::source(cache, progress, &build)?;
         let workshop = Workshop { build, source };
         if request.edits.is_empty() {
-            workshop.from_scratch(cache, progress, request, temp)
+            workshop.whole(cache, progress, request, temp)
         } else {
             let plain = KernelRequest { edits: Vec::new(), ..request.clone() };
             let (_, base) = self::build(cache, progress, &plain)?;
@@ -55,7 +55,7 @@ pub(crate) fn build(
 }
 
 impl Workshop {
-    fn from_scratch(
+    fn whole(
         &self,
         cache: &Cache,
         progress: &Progress,

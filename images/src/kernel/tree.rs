@@ -45,10 +45,10 @@ impl Kernel {
         let release = header::release(image).ok_or_else(|| ImagesError::NoKernelImage(image.into()))?;
         let folder = image.parent().unwrap_or(Path::new("/"));
         // An image inside a build tree is as good as the tree.
-        if let Some(tree) = image.to_str().and_then(|path| path.strip_suffix(IMAGE)).map(PathBuf::from) {
-            if tree.join("System.map").exists() {
-                return Self::from_tree(&tree);
-            }
+        if let Some(tree) = image.to_str().and_then(|path| path.strip_suffix(IMAGE)).map(PathBuf::from)
+            && tree.join("System.map").exists()
+        {
+            return Self::from_tree(&tree);
         }
         let beside =
             |name: &str| existing(folder.join(format!("{name}-{release}"))).or_else(|| existing(folder.join(name)));
@@ -77,10 +77,10 @@ impl Kernel {
     /// Whether the subject, Linux's own run-time update of the TDX module, is in this kernel.
     pub fn check_tdx_host(&self) -> Result<(), ImagesError> {
         let error = |evidence: &str| ImagesError::NoTdxHost { path: self.bzimage.clone(), evidence: evidence.into() };
-        if let Some(config) = self.config.as_ref().and_then(|path| fs::read_to_string(path).ok()) {
-            if !config.lines().any(|line| line == "CONFIG_INTEL_TDX_HOST=y") {
-                return Err(error("its configuration lacks CONFIG_INTEL_TDX_HOST=y"));
-            }
+        if let Some(config) = self.config.as_ref().and_then(|path| fs::read_to_string(path).ok())
+            && !config.lines().any(|line| line == "CONFIG_INTEL_TDX_HOST=y")
+        {
+            return Err(error("its configuration lacks CONFIG_INTEL_TDX_HOST=y"));
         }
         if self.has_symbol(SUBJECT_SYMBOL)? {
             return Ok(());
@@ -127,7 +127,7 @@ fn collect_modules(folder: &Path, depth: u32, found: &mut Vec<PathBuf>) {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() && depth > 1 => collect_modules(&path, depth - 1, found),
             Ok(kind) if kind.is_file() && path.extension().is_some_and(|extension| extension == "ko") => {
-                found.push(path)
+                found.push(path);
             }
             _ => {}
         }
