@@ -38,6 +38,13 @@ pub struct Plan<F> {
     pub functions: Vec<Function>,
     /// `IA32_VMX_BASIC` bit 60: SEAMRET keeps the current VMCS. Clear it to show the erratum.
     pub seamret_keeps_vmcs: bool,
+    /// Holds of each update in turn: the n-th list is in force from the n-th time that `update_begin` executes. Updates
+    /// beyond the last list have no holds.
+    #[serde(default)]
+    pub schedules: Vec<Vec<Hold>>,
+    /// Guest virtual address of the code that begins an update; without it the first list is in force from the start.
+    #[serde(default)]
+    pub update_begin: Option<u64>,
     /// Offsets of the kernel's per-CPU `__preempt_count`, to tell interrupt context; none: unknown.
     pub preempt_count_offset: Option<u64>,
 }
@@ -67,6 +74,77 @@ pub struct Function {
     pub range: (u64, u64),
 }
 
+/// A vCPU that is kept from going on, by executing one instruction again and again: it makes no progress, the machine does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Which LP.
+    pub lp: u16,
+    /// Where.
+    pub at: Point,
+    /// On which of its passes in this update, from 1.
+    pub nth: u32,
+    /// Until when.
+    pub until: Until,
+    /// A hold that is not satisfied within this time ends as expired, and is reported, nanoseconds.
+    pub limit_ns: u64,
+}
+
+/// A point in an LP's execution. The LP is held before the instruction in question takes effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Point {
+    /// Before a SEAMCALL of this leaf (RAX without the version bits) enters the firmware.
+    SeamcallEnter {
+        /// Leaf number, bit 63 set for P-SEAMLDR.
+        leaf: u64,
+    },
+    /// After the firmware served it, before the LP goes on.
+    SeamcallExit {
+        /// Leaf number, bit 63 set for P-SEAMLDR.
+        leaf: u64,
+    },
+    /// Before the instruction at this guest virtual address.
+    Pc {
+        /// The address.
+        address: u64,
+    },
+    /// Before an instrumented instruction loads a watched word.
+    Load {
+        /// Index of the watch.
+        watch: usize,
+    },
+    /// Before an instrumented instruction stores to a watched word.
+    Store {
+        /// Index of the watch.
+        watch: usize,
+    },
+    /// Before the first instrumented instruction after the LP loaded this value from a watched word.
+    Saw {
+        /// Index of the watch.
+        watch: usize,
+        /// The value.
+        value: u64,
+    },
+}
+
+/// What ends a hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Until {
+    /// Another LP has passed a point this many times in this update.
+    Passed {
+        /// Which LP.
+        lp: u16,
+        /// Which point.
+        at: Point,
+        /// How often, from 1.
+        nth: u32,
+    },
+    /// This much time of the emulator's clock has gone by: host time in parallel mode, instructions in deterministic mode.
+    ElapsedNs(u64),
+}
+
 /// One line of JSON from the rig to the emulator's control socket; each is answered by one [`ControlReply`] line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -82,6 +160,11 @@ pub enum Control {
         mark: u64,
         /// Its argument.
         argument: u64,
+    },
+    /// Replace the schedules; the first one is in force from the next update on (or at once without `update_begin`).
+    Schedules {
+        /// As in the plan.
+        schedules: Vec<Vec<Hold>>,
     },
     /// Describe the firmware for a diagnosis: states and lock holders, in words.
     Describe,

@@ -48,6 +48,10 @@ fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
             emulator.record_mark(*mark, *argument);
             ControlReply::Ok { text: String::new() }
         }
+        Control::Schedules { schedules } => {
+            emulator.set_schedules(schedules.clone());
+            ControlReply::Ok { text: String::new() }
+        }
         Control::Describe => ControlReply::Ok { text: emulator.firmware().describe() },
     }
 }

@@ -1,6 +1,8 @@
 //! Which instructions the emulation intercepts, and where control goes after a SEAMCALL. Pure.
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
+use iced_x86::{
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess, Register, UsedMemory,
+};
 
 /// An instruction that the emulation handles instead of, or beside, TCG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,45 @@ pub(crate) fn after_carry(code: &[u8], address: u64, carry: bool) -> Option<u64>
     Some(if taken { jump.near_branch_target() } else { jump.next_ip() })
 }
 
+/// A memory operand, and what the instruction does to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Effective address.
+    pub(crate) address: u64,
+    /// The instruction reads it.
+    pub(crate) loads: bool,
+    /// The instruction writes it.
+    pub(crate) stores: bool,
+}
+
+/// The explicit memory operands of the instruction at the start of `code`, before it executes. `read` yields the value of
+/// a 64-bit general register by its number in an encoding.
+pub(crate) fn accesses(code: &[u8], address: u64, read: impl Fn(u8) -> u64) -> Vec<Access> {
+    let Some(instruction) = decode(code, address) else { return Vec::new() };
+    let mut factory = InstructionInfoFactory::new();
+    let memory = factory.info(&instruction).used_memory();
+    memory.iter().filter_map(|m| access(m, &read)).collect()
+}
+
+fn access(memory: &UsedMemory, read: impl Fn(u8) -> u64) -> Option<Access> {
+    let address = memory.virtual_address(0, |register, _, _| {
+        if register.is_gpr64() {
+            Some(read(register.number() as u8))
+        } else if matches!(register, Register::FS | Register::GS) {
+            None // a per-CPU word: not watched
+        } else {
+            Some(0) // flat segments
+        }
+    })?;
+    let (loads, stores) = match memory.access() {
+        OpAccess::Read | OpAccess::CondRead => (true, false),
+        OpAccess::Write | OpAccess::CondWrite => (false, true),
+        OpAccess::ReadWrite | OpAccess::ReadCondWrite => (true, true),
+        OpAccess::None | OpAccess::NoMemAccess => return None,
+    };
+    Some(Access { address, loads, stores })
+}
+
 /// Does this instruction leave a function that spans `range`: a return, or a jump out of it?
 pub(crate) fn leaves(code: &[u8], address: u64, range: (u64, u64)) -> bool {
     let Some(instruction) = decode(code, address) else { return false };
@@ -155,6 +196,18 @@ mod tests {
         assert_eq!(length(&[0xf3, 0x0f, 0xc7, 0x74, 0x24, 0x08, 0x90], 0), Some(6));
         assert_eq!(length(&[0xf3, 0x0f, 0xc7, 0x34, 0x24], 0), Some(5));
         assert_eq!(length(&[0xf3, 0x0f], 0), None);
+    }
+
+    #[test]
+    fn can_see_what_an_instruction_will_touch() {
+        // addl $1, 0x10(%rip); mov 0x8(%rbx), %eax; mov %eax, (%r8); mov %eax, %ebx; mov %gs:0, %rax
+        let read = |number| 0x100 * u64::from(number);
+        let at = |code: &[u8]| accesses(code, 0x1000, read);
+        assert_eq!(at(&[0x83, 0x05, 0x10, 0, 0, 0, 0x01]), [Access { address: 0x1017, loads: true, stores: true }]);
+        assert_eq!(at(&[0x8b, 0x43, 0x08]), [Access { address: 0x308, loads: true, stores: false }]);
+        assert_eq!(at(&[0x41, 0x89, 0x00]), [Access { address: 0x800, loads: false, stores: true }]);
+        assert_eq!(at(&[0x89, 0xc3]), []);
+        assert_eq!(at(&[0x65, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0]), []);
     }
 
     #[test]

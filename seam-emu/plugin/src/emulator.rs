@@ -2,15 +2,19 @@
 
 use crate::clock::Clock;
 use crate::facade::Facade;
+use crate::holds::Holds;
 use crate::identity::Identity;
+use crate::points::Sight;
 use crate::recorder::Recorder;
 use crate::seamcall::InFlight;
+use crate::watch::Watchlist;
 use rig_wire::event::{Kind, NO_LP};
-use rig_wire::plan::{PLAN_VERSION, Plan};
+use rig_wire::plan::{Hold, PLAN_VERSION, Plan};
 use rig_wire::ring::Ring;
 use seam_emu::{Config, Firmware, Note};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Everything that the callbacks share.
@@ -26,7 +30,14 @@ pub(crate) struct Emulator {
     /// Which vCPU runs a callback.
     pub(crate) identity: Identity,
     /// What each vCPU remembers while its SEAMCALL is in flight.
-    pub(crate) in_flight: Vec<Mutex<InFlight>>,
+    in_flight: Vec<Mutex<InFlight>>,
+    /// What each vCPU last saw of the watched words.
+    sights: Vec<Mutex<Sight>>,
+    /// What is watched.
+    pub(crate) watchlist: Watchlist,
+    holds: Mutex<Holds>,
+    /// There are holds in some update; read before every instrumented instruction.
+    holding: AtomicBool,
 }
 
 /// Why the plugin refuses to load.
@@ -91,7 +102,12 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
     };
     let identity = Identity::new(plan.deterministic, vcpus).map_err(LoadError::Qemu)?;
     let (firmware, saved) = start(&plan, vcpus)?;
+    let holds = Holds::new(plan.schedules.clone(), plan.update_begin.is_some());
     let emulator = Emulator {
+        sights: (0..vcpus).map(|_| Mutex::default()).collect(),
+        watchlist: Watchlist::new(&plan.watches, &plan.functions, &plan.schedules),
+        holding: AtomicBool::new(!holds.is_empty()),
+        holds: Mutex::new(holds),
         firmware: Mutex::new(firmware),
         facade: Facade::restore(&saved.facade),
         recorder: Recorder::new(ring, Clock::new(plan.deterministic, saved.now_ns)),
@@ -138,6 +154,28 @@ impl Emulator {
     /// What this LP remembers of its SEAMCALL.
     pub(crate) fn in_flight(&self, lp: usize) -> MutexGuard<'_, InFlight> {
         self.in_flight[lp].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this LP last saw of the watched words.
+    pub(crate) fn sight(&self, lp: usize) -> MutexGuard<'_, Sight> {
+        self.sights[lp].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine of holds.
+    pub(crate) fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Can any LP be held in any update?
+    pub(crate) fn holding(&self) -> bool {
+        self.holding.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the schedules from the next update on.
+    pub(crate) fn set_schedules(&self, schedules: Vec<Vec<Hold>>) {
+        let holds = Holds::new(schedules, self.plan.update_begin.is_some());
+        self.holding.store(!holds.is_empty(), Ordering::Relaxed);
+        *self.holds() = holds;
     }
 
     /// Firmware and facade as bytes, to be kept beside a snapshot.

@@ -12,8 +12,10 @@ mod decode;
 mod emulator;
 mod facade;
 mod ffi;
+mod holds;
 mod identity;
 mod memory;
+mod points;
 mod recorder;
 mod registers;
 mod seamcall;
@@ -23,14 +25,10 @@ use decode::Intercept;
 use emulator::Emulator;
 use ffi::{CB_NO_REGS, CB_R_REGS, CB_RW_REGS_PC, Info, Insn, MEM_RW, MemCallback, Tb, VcpuCallback};
 use registers::Reg;
-use rig_wire::event::{Kind, flags};
+use rig_wire::event::Kind;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::path::Path;
 use std::ptr::null_mut;
-use std::sync::OnceLock;
-use watch::Watchlist;
-
-static WATCHLIST: OnceLock<Watchlist> = OnceLock::new();
 
 /// QEMU's entry point: `-plugin FILE,plan=PATH`.
 ///
@@ -46,8 +44,8 @@ unsafe extern "C" fn qemu_plugin_install(
     // SAFETY: QEMU's promise, see above.
     let (info, arguments) = unsafe { (&*info, arguments(count, values)) };
     match install(info, &arguments) {
-        Ok(emulator) => {
-            register(id, emulator);
+        Ok(_) => {
+            register(id);
             0
         }
         Err(cause) => {
@@ -78,8 +76,7 @@ fn install(info: &Info, arguments: &[String]) -> Result<&'static Emulator, Strin
     Ok(emulator)
 }
 
-fn register(id: u64, emulator: &'static Emulator) {
-    WATCHLIST.get_or_init(|| Watchlist::new(&emulator.plan.watches, &emulator.plan.functions));
+fn register(id: u64) {
     // SAFETY: plain registrations with callbacks that live as long as the process.
     unsafe {
         ffi::qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, null_mut());
@@ -160,12 +157,19 @@ fn instrument(site: &Site, intercept: Intercept) {
 }
 
 fn instrument_watched(site: &Site) {
-    let list = WATCHLIST.get().expect("the watchlist is made before registration");
-    if list.instruments(site.pc) {
-        site.on_access(on_access);
+    let emulator = emulator::get();
+    let list = &emulator.watchlist;
+    if emulator.plan.update_begin == Some(site.pc) {
+        site.on_execute(on_update_begin, CB_NO_REGS, 0);
     }
     if let Some(index) = list.entered_at(site.pc) {
         site.on_execute(on_function_enter, CB_R_REGS, index as u64);
+    }
+    if list.holds_at(site.pc) {
+        site.on_execute(on_instruction, CB_RW_REGS_PC, site.pc);
+    }
+    if list.instruments(site.pc) {
+        site.on_access(on_access);
     }
     if let Some((index, range)) = list.function_around(site.pc)
         && decode::leaves(site.bytes(), site.pc, range)
@@ -234,22 +238,23 @@ extern "C" fn on_unhandled(vcpu: c_uint, userdata: *mut c_void) {
     seamcall::report_unknown(emulator::get(), running(vcpu) as u16, pc, &memory::read_code::<8>(pc));
 }
 
+extern "C" fn on_update_begin(_vcpu: c_uint, _userdata: *mut c_void) {
+    emulator::get().holds().begin_update();
+}
+
+extern "C" fn on_instruction(vcpu: c_uint, userdata: *mut c_void) {
+    resume(points::before_instruction(emulator::get(), running(vcpu), userdata as u64));
+}
+
 extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void) {
-    let list = WATCHLIST.get().expect("the watchlist is made before registration");
-    let Some(index) = list.watch_at(vaddr) else { return };
     // SAFETY: `info` is this callback's own.
     let (store, value) = unsafe { (ffi::qemu_plugin_mem_is_store(info), ffi::qemu_plugin_mem_get_value(info)) };
     let mask = if value.kind >= 3 { u64::MAX } else { (1 << (8 << value.kind)) - 1 };
-    let flag = if store { flags::STORE } else { 0 };
-    emulator::get().recorder.record(
-        running(vcpu) as u16,
-        Kind::Watch,
-        flag,
-        [index as u64, value.data[0] & mask, vaddr, userdata as u64],
-    );
+    points::after_access(emulator::get(), running(vcpu), userdata as u64, vaddr, (store, value.data[0] & mask));
 }
 
 extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
+    emulator::get().sight(running(vcpu)).forget();
     let caller = memory::read_virtual::<8>(registers::read(Reg::Rsp)).map_or(0, u64::from_le_bytes);
     emulator::get().recorder.record(running(vcpu) as u16, Kind::FunctionEnter, 0, [userdata as u64, caller, 0, 0]);
 }

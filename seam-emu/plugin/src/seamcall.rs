@@ -3,8 +3,10 @@
 use crate::decode::{self, SEAMCALL_LEN};
 use crate::emulator::Emulator;
 use crate::memory::{self, Physical};
+use crate::points;
 use crate::registers::{self, Reg};
 use rig_wire::event::{Kind, flags};
+use rig_wire::plan::Point;
 use seam_emu::{Caller, Completion, Outcome, Regs, Reply};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub(crate) struct InFlight {
     interrupts: bool,
     /// Flags of the entry record.
     context: u32,
+    /// The firmware is done and the LP is held before it goes on: operands before and after, and how it ended.
+    done: Option<(Regs, Regs, Completion)>,
 }
 
 /// Serves a SEAMCALL at `pc`. Returns where to go on, or none to let TCG raise #UD.
@@ -32,7 +36,13 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
     let eflags = registers::read(Reg::Eflags);
     let selector = registers::read(Reg::Cs);
     let mut flight = *emulator.in_flight(vcpu);
+    if let Some(done) = flight.done {
+        return leave(emulator, vcpu, pc, flight, done);
+    }
     if !flight.active {
+        if emulator.holding() && points::held_at(emulator, vcpu, &[Point::SeamcallEnter { leaf: leaf(before.rax) }]) {
+            return Some(pc);
+        }
         flight.interrupts = eflags & RFLAGS_IF != 0;
         flight.context = context_flags(emulator, flight.interrupts, selector);
         emulator.recorder.record(
@@ -57,13 +67,7 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
     };
     emulator.record_notes(lp, before.rax, notes);
     match reply {
-        Reply::Done(completion) => {
-            *emulator.in_flight(vcpu) = InFlight::default();
-            if flight.active && flight.interrupts {
-                registers::write(Reg::Eflags, eflags | RFLAGS_IF);
-            }
-            finish(emulator, lp, pc, completion, (&before, &after), flight.context)
-        }
+        Reply::Done(completion) => leave(emulator, vcpu, pc, flight, (before, after, completion)),
         Reply::Wait { until_ns } => {
             hold(emulator, vcpu, flight, eflags, until_ns.saturating_sub(now_ns));
             Some(pc)
@@ -73,6 +77,38 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
             Some(pc)
         }
     }
+}
+
+/// A leaf number without its version.
+fn leaf(rax: u64) -> u64 {
+    rax & (1 << 63 | 0xffff)
+}
+
+/// The firmware is done: holds the LP if a schedule says so, else lets it go on.
+fn leave(
+    emulator: &Emulator,
+    vcpu: usize,
+    pc: u64,
+    mut flight: InFlight,
+    done: (Regs, Regs, Completion),
+) -> Option<u64> {
+    let eflags = registers::read(Reg::Eflags);
+    let (before, after, completion) = done;
+    let exit = Point::SeamcallExit { leaf: leaf(before.rax) };
+    if emulator.holding() && points::held_at(emulator, vcpu, &[exit]) {
+        flight.done = Some(done);
+        if flight.active {
+            *emulator.in_flight(vcpu) = flight;
+        } else {
+            hold(emulator, vcpu, flight, eflags, 0);
+        }
+        return Some(pc);
+    }
+    *emulator.in_flight(vcpu) = InFlight::default();
+    if flight.active && flight.interrupts {
+        registers::write(Reg::Eflags, eflags | RFLAGS_IF);
+    }
+    finish(emulator, vcpu as u16, pc, completion, (&before, &after), flight.context)
 }
 
 /// Keeps the vCPU at its SEAMCALL without interrupts.

@@ -1,18 +1,26 @@
 //! Watched words and functions of the subject kernel: which instructions to instrument, and what their accesses mean.
 
-use rig_wire::plan::{Function, Watch};
+use rig_wire::plan::{Function, Hold, Point, Until, Watch};
 
 /// The watches and functions of a plan, arranged for look-up by address.
 #[derive(Debug, Clone)]
 pub(crate) struct Watchlist {
     watches: Vec<Watch>,
     functions: Vec<Function>,
+    /// Single addresses at which an LP may be held.
+    places: Vec<u64>,
 }
 
 impl Watchlist {
-    /// From the plan.
-    pub(crate) fn new(watches: &[Watch], functions: &[Function]) -> Self {
-        Self { watches: watches.to_vec(), functions: functions.to_vec() }
+    /// From the plan: what to watch, and the addresses that its holds name.
+    pub(crate) fn new(watches: &[Watch], functions: &[Function], schedules: &[Vec<Hold>]) -> Self {
+        let places = schedules.iter().flatten().flat_map(places).collect();
+        Self { watches: watches.to_vec(), functions: functions.to_vec(), places }
+    }
+
+    /// Can an LP be held before the instruction at this address?
+    pub(crate) fn holds_at(&self, pc: u64) -> bool {
+        self.places.contains(&pc) || self.instruments(pc)
     }
 
     /// Can an instruction at this address touch a watched word?
@@ -37,6 +45,18 @@ impl Watchlist {
     }
 }
 
+fn places(hold: &Hold) -> Vec<u64> {
+    let until = match &hold.until {
+        Until::Passed { at, .. } => Some(at),
+        Until::ElapsedNs(_) => None,
+    };
+    let address = |point: &Point| match point {
+        Point::Pc { address } => Some(*address),
+        _ => None,
+    };
+    [Some(&hold.at), until].into_iter().flatten().filter_map(address).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,7 +64,9 @@ mod tests {
     fn watchlist() -> Watchlist {
         let watch = Watch { name: "state".into(), address: 0x100, size: 4, within: vec![(0x1000, 0x1100)] };
         let function = Function { name: "f".into(), range: (0x1000, 0x1100) };
-        Watchlist::new(&[watch], &[function])
+        let until = Until::Passed { lp: 1, at: Point::Pc { address: 0x3000 }, nth: 1 };
+        let hold = Hold { lp: 0, at: Point::Pc { address: 0x2000 }, nth: 1, until, limit_ns: 1 };
+        Watchlist::new(&[watch], &[function], &[vec![hold]])
     }
 
     #[test]
@@ -53,6 +75,7 @@ mod tests {
         assert!(list.instruments(0x1000) && list.instruments(0x10ff));
         assert_eq!((list.watch_at(0x100), list.watch_at(0x103)), (Some(0), Some(0)));
         assert_eq!(list.entered_at(0x1000), Some(0));
+        assert!(list.holds_at(0x1000) && list.holds_at(0x2000) && list.holds_at(0x3000));
         assert_eq!(list.function_around(0x1050), Some((0, (0x1000, 0x1100))));
     }
 
@@ -62,6 +85,7 @@ mod tests {
         assert!(!list.instruments(0xfff) && !list.instruments(0x1100));
         assert_eq!((list.watch_at(0xff), list.watch_at(0x104)), (None, None));
         assert_eq!(list.entered_at(0x1001), None);
+        assert!(!list.holds_at(0x2001));
         assert_eq!(list.function_around(0x1100), None);
     }
 }

@@ -1,0 +1,106 @@
+//! Where an LP stands, for the engine of holds, and what it last saw of the watched words.
+
+use crate::decode;
+use crate::emulator::Emulator;
+use crate::holds::Decision;
+use crate::memory;
+use crate::registers::{self, GPR};
+use rig_wire::event::{Kind, flags};
+use rig_wire::plan::Point;
+use std::collections::HashMap;
+
+/// What one LP last saw.
+#[derive(Debug, Default)]
+pub(crate) struct Sight {
+    /// By watch index.
+    loaded: HashMap<usize, u64>,
+    /// Values that were new to the LP and that no instrumented instruction has followed yet.
+    fresh: Vec<Point>,
+}
+
+impl Sight {
+    /// The LP loaded this value. True when it is not the one that it loaded before: a spinning LP is recorded once.
+    pub(crate) fn load(&mut self, watch: usize, value: u64) -> bool {
+        let new = self.loaded.insert(watch, value) != Some(value);
+        if new {
+            self.fresh.push(Point::Saw { watch, value });
+        }
+        new
+    }
+
+    /// The LP enters a watched function: whatever it loads next is new to it.
+    pub(crate) fn forget(&mut self) {
+        self.loaded.clear();
+        self.fresh.clear();
+    }
+}
+
+/// Must this LP stay at these points? Records when a hold begins and ends.
+pub(crate) fn held_at(emulator: &Emulator, lp: usize, points: &[Point]) -> bool {
+    let record = |kind, hold: usize, end| emulator.recorder.record(lp as u16, kind, 0, [hold as u64, end, 0, 0]);
+    match emulator.holds().at(lp as u16, points, emulator.recorder.clock.now_ns()) {
+        Decision::Go => false,
+        Decision::Released { hold, end } => {
+            record(Kind::HoldEnd, hold, end as u64);
+            false
+        }
+        Decision::Stay { began } => {
+            if let Some(hold) = began {
+                record(Kind::HoldBegin, hold, 0);
+            }
+            if !emulator.plan.deterministic {
+                std::thread::yield_now();
+            }
+            true
+        }
+    }
+}
+
+/// An instrumented instruction is about to execute: the address to execute next, when that is itself again.
+pub(crate) fn before_instruction(emulator: &Emulator, lp: usize, pc: u64) -> Option<u64> {
+    if !emulator.holding() {
+        return None;
+    }
+    let mut points = vec![Point::Pc { address: pc }];
+    points.extend(emulator.sight(lp).fresh.iter().cloned());
+    let code = memory::read_code::<15>(pc);
+    for access in decode::accesses(&code, pc, |number| registers::read(GPR[usize::from(number)])) {
+        if let Some(watch) = emulator.watchlist.watch_at(access.address) {
+            points.extend(access.loads.then_some(Point::Load { watch }));
+            points.extend(access.stores.then_some(Point::Store { watch }));
+        }
+    }
+    if held_at(emulator, lp, &points) {
+        return Some(pc);
+    }
+    emulator.sight(lp).fresh.clear();
+    None
+}
+
+/// An instrumented instruction touched a watched word.
+pub(crate) fn after_access(emulator: &Emulator, lp: usize, pc: u64, address: u64, (store, value): (bool, u64)) {
+    let Some(watch) = emulator.watchlist.watch_at(address) else { return };
+    if !store && !emulator.sight(lp).load(watch, value) {
+        return;
+    }
+    let flag = if store { flags::STORE } else { 0 };
+    emulator.recorder.record(lp as u16, Kind::Watch, flag, [watch as u64, value, address, pc]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spinning_lp_sees_a_value_once() {
+        let mut sight = Sight::default();
+        assert!(sight.load(0, 1));
+        assert!(!sight.load(0, 1));
+        assert!(sight.load(1, 1));
+        assert!(sight.load(0, 2));
+        assert!(sight.load(0, 1));
+        sight.forget();
+        assert!(sight.load(0, 1));
+        assert_eq!(sight.fresh, [Point::Saw { watch: 0, value: 1 }]);
+    }
+}
