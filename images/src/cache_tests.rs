@@ -110,3 +110,44 @@ fn the_environment_decides_where_the_cache_is() {
     assert_eq!(root(&[("RIG_CACHE", ""), ("HOME", "/h")]), Path::new("/h/.cache/seamrig"));
     assert_eq!(root(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")]), Path::new("/h/.cache/seamrig"));
 }
+
+/// Not a test: the process that the next test kills. It builds until it is killed.
+#[test]
+#[ignore = "run by a_killed_builder_leaves_nothing_to_its_successor"]
+fn builder_to_be_killed() {
+    let Some(root) = std::env::var_os("KILLED_BUILDER_CACHE") else { return };
+    let cache = Cache::open_at(Path::new(&root), &Progress::silent()).unwrap();
+    let _entry = cache.entry(&recipe(1), |temp| {
+        fs::write(temp.path().join("file"), "half").unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(600));
+        build(temp)
+    });
+}
+
+#[test]
+fn a_killed_builder_leaves_nothing_to_its_successor() {
+    let (folder, cache) = cache();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "cache::tests::builder_to_be_killed"])
+        .env("KILLED_BUILDER_CACHE", folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let temp = folder.path().join("tmp");
+    let half_made = || fs::read_dir(&temp).unwrap().flatten().any(|entry| entry.path().join("file").exists());
+    let since = Instant::now();
+    while !half_made() {
+        assert!(since.elapsed().as_secs() < 60, "the builder never started");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // While it lives, neither its folder is swept nor its entry made by another.
+    assert_eq!(lock::sweep(&temp).unwrap(), 0);
+    assert!(lock::open(&folder.path().join("locks").join(recipe(1).name())).unwrap().try_lock().is_err());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let reopened = Cache::open_at(folder.path(), &Progress::silent()).unwrap();
+    assert!(!half_made());
+    let entry = reopened.entry(&recipe(1), build).unwrap();
+    assert_eq!(fs::read_to_string(entry.path.join("file")).unwrap(), "content");
+    assert_eq!(cache.list().unwrap().len(), 1);
+}
