@@ -1,0 +1,7 @@
+//! End-to-end tests: the rig as its users start it. Each says what only it can show; what can be shown without a machine
+//! is shown beside the code.
+
+mod bad_input;
+mod bad_luck;
+mod busted_kernel;
+mod update;
