@@ -1,9 +1,12 @@
 //! The judge: every event goes in, breaches and findings come out.
 
 use crate::finding::{Breach, Finding};
+use crate::oracle::{self, Rule};
+use crate::timeline::{Event, Leaf, What};
+use crate::tracker::Tracker;
 use crate::verdict::Unmodelled;
 use crate::{Invariant, Setup};
-use rig_wire::event::Record;
+use rig_wire::event::{Record, flags};
 use std::collections::BTreeMap;
 
 /// How a run came to its end.
@@ -11,7 +14,7 @@ use std::collections::BTreeMap;
 pub enum RunEnd {
     /// All that the scenario asked for was done, and its outcome read back.
     Finished,
-    /// The rig stopped the run at the first breach.
+    /// The rig stopped the run at the first breach, or the user did.
     Stopped,
     /// The guest made no progress within its budget.
     Hung {
@@ -37,6 +40,8 @@ pub struct Findings {
     pub invariants: BTreeMap<Invariant, Finding>,
     /// Leaves that the emulated firmware does not model but the guest called.
     pub unmodelled: Vec<Unmodelled>,
+    /// Updates that were seen to begin.
+    pub updates: u32,
     /// Events that were judged.
     pub events: u64,
 }
@@ -44,36 +49,86 @@ pub struct Findings {
 /// Judges a run while it is under way. It holds a state per LP and per invariant, never the events themselves.
 #[derive(Debug)]
 pub struct Judge {
-    #[expect(dead_code, reason = "the oracle is still to come")]
-    setup: Setup,
+    past: Tracker,
+    rules: Vec<(Box<dyn Rule>, Option<Breach>)>,
+    unmodelled: BTreeMap<u64, u64>,
     events: u64,
 }
 
 impl Judge {
     /// A judge of a run that has not begun.
     pub fn new(setup: Setup) -> Self {
-        Self { setup, events: 0 }
+        let rules = oracle::all().into_iter().map(|rule| (rule, None)).collect();
+        Self { past: Tracker::new(setup), rules, unmodelled: BTreeMap::new(), events: 0 }
     }
 
-    /// Judges the next event in the global order. Returns the first breach of an invariant that it shows.
-    pub fn observe(&mut self, _record: &Record) -> Option<Breach> {
+    /// Judges the next event in the global order. Returns a breach when the event is the first to break an invariant.
+    pub fn observe(&mut self, record: &Record) -> Option<Breach> {
         self.events += 1;
-        None
+        let event = self.past.decoder.decode(record);
+        self.count_unmodelled(&event);
+        if event.what == What::Other && !has_rule(record) {
+            return None;
+        }
+        let mut first = None;
+        if self.past.begins_update(&event) {
+            first = self.end_update();
+            self.past.open(&event);
+        }
+        first = first.or(self.ask(|rule, past| rule.observe(past, &event)));
+        if self.past.apply(&event) {
+            first = first.or(self.end_update());
+        }
+        first
     }
 
     /// Judges one line of the guest's console, without its line end.
-    pub fn console_line(&mut self, _line: &str, _guest_us: Option<u64>) -> Option<Breach> {
-        None
+    pub fn console_line(&mut self, line: &str, _guest_us: Option<u64>) -> Option<Breach> {
+        self.ask(|rule, past| rule.console_line(past, line))
     }
 
     /// Judges what can only be judged at the end.
-    pub fn finish(self, _end: &RunEnd) -> Findings {
-        let reason = "not judged yet".to_string();
-        let none = |i| (i, Finding::NotApplicable { reason: reason.clone() });
-        Findings {
-            invariants: Invariant::ALL.into_iter().map(none).collect(),
-            unmodelled: Vec::new(),
-            events: self.events,
+    pub fn finish(mut self, end: &RunEnd) -> Findings {
+        let mut invariants = BTreeMap::new();
+        let past = &self.past;
+        for (rule, broken) in &mut self.rules {
+            let finding = match broken.take() {
+                Some(breach) => Finding::Broken(Box::new(breach)),
+                None => rule.finish(past, end),
+            };
+            invariants.insert(rule.invariant(), finding);
+        }
+        let name = |(leaf, calls): (u64, u64)| Unmodelled { leaf, name: Leaf(leaf).name(), calls };
+        let unmodelled = self.unmodelled.into_iter().map(name).collect();
+        Findings { invariants, unmodelled, updates: self.past.updates(), events: self.events }
+    }
+
+    fn end_update(&mut self) -> Option<Breach> {
+        self.past.under_way()?;
+        let breach = self.ask(|rule, past| past.update.as_ref().and_then(|update| rule.update_ended(past, update)));
+        self.past.close();
+        breach
+    }
+
+    /// Asks every rule that is not broken yet; keeps what they say, and returns the first.
+    fn ask(&mut self, mut question: impl FnMut(&mut dyn Rule, &Tracker) -> Option<Breach>) -> Option<Breach> {
+        let mut first = None;
+        for (rule, broken) in self.rules.iter_mut().filter(|(_, broken)| broken.is_none()) {
+            *broken = question(rule.as_mut(), &self.past);
+            first = first.or_else(|| broken.clone());
+        }
+        first
+    }
+
+    fn count_unmodelled(&mut self, event: &Event<'_>) {
+        if matches!(event.what, What::CallExit(..)) && event.record.flags & flags::UNMODELLED != 0 {
+            *self.unmodelled.entry(event.record.a).or_default() += 1;
         }
     }
+}
+
+/// Whether a rule looks at this kind of record beside those that have a meaning of their own.
+fn has_rule(record: &Record) -> bool {
+    use rig_wire::event::Kind;
+    matches!(Kind::from_u16(record.kind), Some(Kind::Interrupt | Kind::TdDigest))
 }

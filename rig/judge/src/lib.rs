@@ -8,8 +8,13 @@ pub mod finding;
 mod invariant;
 mod judge;
 pub mod lps;
+mod oracle;
 mod setup;
 mod step;
+pub mod synthetic;
+pub mod timeline;
+mod tracker;
+mod update;
 pub mod verdict;
 
 pub use finding::{Breach, Cited, Finding, Standing};

@@ -46,6 +46,9 @@ pub struct SubjectNames {
     pub num_ack: String,
     /// The word that counts CPUs that failed.
     pub num_failed: String,
+    /// Whether acknowledgements are counted under a lock, so that the counter must say how many there were; else they are
+    /// counted by atomic operations, whose records may come in another order.
+    pub counts_acks_under_lock: bool,
     /// The word that counts online CPUs, as the install function reads it.
     pub num_online: String,
 }
@@ -61,6 +64,7 @@ impl SubjectNames {
             state: "update_ctrl.state".into(),
             num_ack: "update_ctrl.num_ack".into(),
             num_failed: "update_ctrl.num_failed".into(),
+            counts_acks_under_lock: true,
             num_online: "__num_online_cpus".into(),
         }
     }

@@ -1,0 +1,56 @@
+//! Every SEAMCALL inside the lockstep region is made with interrupts disabled, and no interrupt comes in between.
+
+use super::{NO_UPDATE, Rule, held_if};
+use crate::Invariant;
+use crate::finding::{Breach, Finding};
+use crate::judge::RunEnd;
+use crate::timeline::{Event, Place, What};
+use crate::tracker::Tracker;
+use rig_wire::event::{Kind, flags};
+
+#[derive(Debug, Default)]
+pub(crate) struct InterruptsOff {
+    calls: u32,
+}
+
+impl Rule for InterruptsOff {
+    fn invariant(&self) -> Invariant {
+        Invariant::InterruptsOff
+    }
+
+    fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
+        let lp = event.lp()?;
+        past.update_of(lp)?;
+        match event.what {
+            What::CallEnter(leaf) if leaf.step().is_some() || past.decoder.follows(Place::Install) => {
+                self.calls += 1;
+                (event.record.flags & flags::IF != 0).then(|| {
+                    breach(past, event, lp).seen(format!("CPU {lp} runs {} with interrupts enabled", leaf.name()))
+                })
+            }
+            What::Other if is_interrupt(past, event) => {
+                Some(breach(past, event, lp).seen(format!("CPU {lp} takes an interrupt inside the section")))
+            }
+            _ => None,
+        }
+    }
+
+    fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
+        held_if(self.calls > 0, if past.updates() == 0 { NO_UPDATE } else { "no SEAMCALL was made inside the section" })
+    }
+}
+
+fn breach(past: &Tracker, event: &Event<'_>, lp: u16) -> Breach {
+    past.breach(Invariant::InterruptsOff, &[lp], past.step_of(lp))
+        .expected("interrupts are disabled throughout the lockstep section")
+        .events(past.cite([event.record]))
+}
+
+/// An interrupt that cannot be a non-maskable one, inside the install function.
+fn is_interrupt(past: &Tracker, event: &Event<'_>) -> bool {
+    let nmi = past.setup.nmi_entry.as_ref();
+    let is_nmi = |(start, end): &(u64, u64)| (*start..*end).contains(&event.record.b);
+    event.record.kind == Kind::Interrupt as u16
+        && past.decoder.follows(Place::Install)
+        && nmi.is_some_and(|n| !is_nmi(n))
+}

@@ -1,0 +1,193 @@
+//! No CPU begins step k+1 before every CPU acknowledged step k.
+//!
+//! Judged twice. From SEAMCALLs alone: no LP enters a call of a later step while another is inside a call of an earlier one,
+//! and none enters a call of an earlier step after another began a later one. From the state machine's own words, where they
+//! are watched: the state advances only when every online CPU has stored its acknowledgement, each acknowledges once, the
+//! counter counts them, and nobody acknowledges work that it has yet to do.
+
+use super::{NO_UPDATE, Rule, held_if};
+use crate::finding::{Breach, Finding};
+use crate::judge::RunEnd;
+use crate::lps::LpSet;
+use crate::timeline::{Event, Leaf, Place, What, Word};
+use crate::tracker::Tracker;
+use crate::update::Update;
+use crate::{Invariant, Step};
+use rig_wire::event::Record;
+
+#[derive(Debug, Default)]
+pub(crate) struct Lockstep {
+    /// The update to which the rest belongs.
+    update: u32,
+    /// The number in the state word; one past [`Step::Done`] when all is over.
+    state: u64,
+    /// LPs that acknowledged this state.
+    acked: LpSet,
+    /// The last acknowledgement.
+    last_ack: Option<Record>,
+    /// The furthest step of which a SEAMCALL began, and that call.
+    furthest: Option<(Step, Record)>,
+    /// Steps that were seen to begin after another.
+    transitions: u32,
+    acks: u32,
+}
+
+impl Rule for Lockstep {
+    fn invariant(&self) -> Invariant {
+        Invariant::Lockstep
+    }
+
+    fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
+        let lp = event.lp()?;
+        let update = past.under_way()?;
+        self.follow(update);
+        // The function that prepares the update writes the same words, outside the section.
+        let inside = !past.decoder.follows(Place::Install) || update.inside.contains(lp);
+        match event.what {
+            What::CallEnter(leaf) if inside => self.call(past, update, event, lp, leaf.step()?),
+            What::Store(Word::NumAck, count) if inside => self.ack(past, update, event, lp, count),
+            What::Store(Word::State, to) if inside => self.advance(past, update, event, to),
+            What::Load(Word::State, to) if inside => self.advance(past, update, event, to),
+            _ => None,
+        }
+    }
+
+    fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
+        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "no update went from one step to the next" };
+        held_if(self.transitions > 0, otherwise)
+    }
+}
+
+impl Lockstep {
+    fn follow(&mut self, update: &Update) {
+        if self.update != update.number {
+            let (transitions, acks) = (self.transitions, self.acks);
+            *self =
+                Self { update: update.number, state: Step::Shutdown.number(), transitions, acks, ..Self::default() };
+        }
+    }
+
+    fn call(&mut self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, step: Step) -> Option<Breach> {
+        let breach =
+            self.call_too_early(past, update, event, lp, step).or_else(|| self.call_too_late(past, event, lp, step));
+        if self.furthest.is_none_or(|(furthest, _)| furthest < step) {
+            self.transitions += u32::from(self.furthest.is_some());
+            self.furthest = Some((step, *event.record));
+        }
+        breach
+    }
+
+    /// Another LP is still inside a call of an earlier step.
+    fn call_too_early(
+        &self,
+        past: &Tracker,
+        update: &Update,
+        event: &Event<'_>,
+        lp: u16,
+        step: Step,
+    ) -> Option<Breach> {
+        let earlier = |call: &&Record| {
+            call.lp != lp && update.online.contains(call.lp) && Leaf::of(call).step().is_some_and(|s| s < step)
+        };
+        let call = past.calls.iter().flatten().find(earlier)?;
+        let behind = Leaf::of(call).step()?;
+        Some(
+            past.breach(Invariant::Lockstep, &[lp, call.lp], Some(step))
+                .expected(format!("no CPU begins {step} before every CPU is through {behind}"))
+                .seen(format!("CPU {lp} begins {step} while CPU {} is inside {behind}", call.lp))
+                .events(past.cite([call, event.record])),
+        )
+    }
+
+    /// Another LP began a later step, or this one acknowledged this step already.
+    fn call_too_late(&self, past: &Tracker, event: &Event<'_>, lp: u16, step: Step) -> Option<Breach> {
+        if self.acked.contains(lp) && self.state == step.number() {
+            let ack = past.under_way()?.part(lp).ack?;
+            return Some(
+                past.breach(Invariant::Lockstep, &[lp], Some(step))
+                    .expected(format!("CPU {lp} acknowledges {step} after its work"))
+                    .seen(format!("CPU {lp} begins the work of {step} after it acknowledged the step"))
+                    .events(past.cite([&ack, event.record])),
+            );
+        }
+        let (_, other) = self.furthest.filter(|(furthest, _)| step < *furthest)?;
+        Some(
+            past.breach(Invariant::Lockstep, &[other.lp, lp], Some(step))
+                .expected(format!("no CPU begins a later step before every CPU is through {step}"))
+                .seen(format!("CPU {lp} begins {step} after CPU {} began a later step", other.lp))
+                .events(past.cite([&other, event.record])),
+        )
+    }
+
+    fn ack(&mut self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, count: u64) -> Option<Breach> {
+        // The last one to acknowledge resets the counter, before or after it advances the state.
+        if count == 0 {
+            return None;
+        }
+        let before = self.last_ack.replace(*event.record);
+        let step = Step::from_number(self.state);
+        self.acks += 1;
+        if !self.acked.insert(lp) {
+            let ack = update.part(lp).ack.or(before);
+            return Some(
+                past.breach(Invariant::Lockstep, &[lp], step)
+                    .expected("each CPU acknowledges a step once")
+                    .seen(format!("CPU {lp} acknowledges the same step twice"))
+                    .events(past.cite(ack.iter().chain([event.record]))),
+            );
+        }
+        let counted = self.acked.len() as u64;
+        (past.setup.subject.counts_acks_under_lock && count != counted).then(|| {
+            past.breach(Invariant::Lockstep, &[lp], step)
+                .expected(format!("the counter says {counted} after {counted} CPU(s) acknowledged"))
+                .seen(format!("it says {count}: an acknowledgement was lost or counted twice"))
+                .events(past.cite(before.iter().chain([event.record])))
+        })
+    }
+
+    /// The state was stored, or seen by a CPU before the record of its store came.
+    fn advance(&mut self, past: &Tracker, update: &Update, event: &Event<'_>, to: u64) -> Option<Breach> {
+        if to <= self.state {
+            return None;
+        }
+        let missing = self.missing(update);
+        let (from, lp) = (self.state, event.record.lp);
+        let acks: Vec<Record> = update.parts.iter().filter_map(|p| p.ack).collect();
+        self.transitions += 1;
+        self.state = to;
+        self.acked.clear();
+        let one_step = to == from + 1;
+        if missing.is_empty() && one_step {
+            return None;
+        }
+        let (from_name, to_name) = (state_name(from), state_name(to));
+        let behind = crate::lps::describe(&missing).unwrap_or_else(|| "nobody".into());
+        let lps = if missing.is_empty() { vec![lp] } else { missing };
+        let verb = if matches!(event.what, What::Store(..)) { "advances the state" } else { "sees the state advance" };
+        Some(
+            past.breach(Invariant::Lockstep, &lps, Step::from_number(from))
+                .expected(format!("{to_name} begins after every online CPU acknowledged {from_name}"))
+                .seen(format!("CPU {lp} {verb} from {from_name} to {to_name}, not acknowledged by {behind}"))
+                .events(past.cite(acks.iter().chain([event.record]))),
+        )
+    }
+
+    /// LPs that have yet to acknowledge.
+    fn missing(&self, update: &Update) -> Vec<u16> {
+        match update.num_online {
+            // The kernel's own count, when the set that was told at the start is stale.
+            Some((count, _)) if count != update.online.len() as u64 => {
+                if (self.acked.len() as u64) < count {
+                    update.inside.without(&self.acked)
+                } else {
+                    Vec::new()
+                }
+            }
+            _ => update.online.without(&self.acked),
+        }
+    }
+}
+
+fn state_name(state: u64) -> String {
+    Step::from_number(state).map_or_else(|| "the end".to_string(), |s| s.to_string())
+}

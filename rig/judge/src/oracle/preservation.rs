@@ -1,0 +1,108 @@
+//! Every TD's state digest is the same before and after an update; its virtual CPUs run again.
+
+use super::{NO_UPDATE, Rule, held_if};
+use crate::Invariant;
+use crate::finding::{Breach, Finding};
+use crate::judge::RunEnd;
+use crate::timeline::{Event, Leaf, Status, What};
+use crate::tracker::Tracker;
+use crate::update::Update;
+use rig_wire::event::{Kind, Record};
+use std::collections::BTreeMap;
+
+/// [`Kind::TdDigest`]'s `c` for a digest that SHUTDOWN took.
+const AT_SHUTDOWN: u64 = 1;
+/// [`Kind::TdDigest`]'s `c` for a digest that UPDATE took.
+const AT_UPDATE: u64 = 2;
+
+#[derive(Debug, Default)]
+pub(crate) struct Preservation {
+    /// Digest of each TD at SHUTDOWN, by its TDR.
+    before: BTreeMap<u64, Record>,
+    /// Digest of each TD at UPDATE.
+    after: BTreeMap<u64, Record>,
+    compared: u32,
+    /// Virtual CPUs that were entered, by their TDVPR, with the last entry.
+    ran: BTreeMap<u64, Record>,
+    /// Of those, the ones that were not entered with success since the last update.
+    waiting: BTreeMap<u64, Record>,
+}
+
+impl Rule for Preservation {
+    fn invariant(&self) -> Invariant {
+        Invariant::Preservation
+    }
+
+    fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
+        let record = event.record;
+        match event.what {
+            What::CallEnter(Leaf::VP_ENTER) => drop(self.ran.insert(record.b, *record)),
+            What::CallExit(Leaf::VP_ENTER, status) => self.entered(past, event.lp()?, status),
+            What::Other if record.kind == Kind::TdDigest as u16 => return self.digest(past, record),
+            _ => {}
+        }
+        None
+    }
+
+    fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
+        let (before, after) = (std::mem::take(&mut self.before), std::mem::take(&mut self.after));
+        let completed = update.completed?;
+        self.waiting = self.ran.clone();
+        let lost = before.iter().find(|(td, _)| !after.contains_key(td)).map(|(_, record)| record)?;
+        let mut breach = past.breach(Invariant::Preservation, &[], None);
+        breach.update = Some(update.number);
+        Some(
+            breach
+                .expected("every TD of the old module is there in the new one")
+                .seen(format!("TD {:#x} is gone", lost.a))
+                .events(past.cite([lost, &completed])),
+        )
+    }
+
+    fn finish(&mut self, past: &Tracker, end: &RunEnd) -> Finding {
+        let judged = past.setup.load.tds_run_again && *end == RunEnd::Finished;
+        if judged && let Some((vp, record)) = self.waiting.first_key_value() {
+            let breach = past
+                .breach(Invariant::Preservation, &[record.lp], None)
+                .expected("every virtual CPU that ran before an update runs again after it")
+                .seen(format!("virtual CPU {vp:#x} was not entered with success since the update"))
+                .events(past.cite([record]));
+            return Finding::Broken(Box::new(breach));
+        }
+        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "no TD lived through an update" };
+        held_if(self.compared > 0, otherwise)
+    }
+}
+
+impl Preservation {
+    fn entered(&mut self, past: &Tracker, lp: u16, status: Status) {
+        // TD exits are statuses of their own; an error class (bit 63) means that the virtual CPU did not run.
+        let ran = matches!(status, Status::Returned(value) if value >> 63 == 0);
+        if let Some(call) = past.calls.get(usize::from(lp)).copied().flatten().filter(|_| ran) {
+            self.waiting.remove(&call.b);
+        }
+    }
+
+    fn digest(&mut self, past: &Tracker, record: &Record) -> Option<Breach> {
+        match record.c {
+            AT_SHUTDOWN => drop(self.before.insert(record.a, *record)),
+            AT_UPDATE => drop(self.after.insert(record.a, *record)),
+            _ => {}
+        }
+        let (before, after) = (self.before.get(&record.a), self.after.get(&record.a)?);
+        self.compared += 1;
+        let seen = match before {
+            None => format!("TD {:#x} appears from nowhere", record.a),
+            Some(before) if before.b != after.b => {
+                format!("TD {:#x} changed: {:016x} became {:016x}", record.a, before.b, after.b)
+            }
+            Some(_) => return None,
+        };
+        Some(
+            past.breach(Invariant::Preservation, &[], None)
+                .expected("every TD is the same at UPDATE as at SHUTDOWN")
+                .seen(seen)
+                .events(past.cite(before.into_iter().chain([after]))),
+        )
+    }
+}

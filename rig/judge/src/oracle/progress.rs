@@ -1,0 +1,92 @@
+//! Each step ends within its budget of guest time; every CPU leaves the `stop_machine` section.
+
+use super::{NO_UPDATE, Rule, held_if};
+use crate::Invariant;
+use crate::finding::{Breach, Finding};
+use crate::judge::RunEnd;
+use crate::lps::LpSet;
+use crate::timeline::Event;
+use crate::tracker::Tracker;
+use crate::update::Update;
+
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    ended: u32,
+    /// Uploads that had begun when the run ended.
+    over_budget: Option<(u32, u64)>,
+}
+
+impl Rule for Progress {
+    fn invariant(&self) -> Invariant {
+        Invariant::Progress
+    }
+
+    fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
+        let update = past.under_way()?;
+        let budget_ms = past.setup.step_budget_ms?;
+        let (began, now) = (update.step_begun.guest_ns, event.record.guest_ns);
+        let took_ms = now.saturating_sub(began) / 1_000_000;
+        let step = update.step?;
+        (began != 0 && took_ms > budget_ms).then(|| {
+            self.over_budget = Some((update.number, took_ms));
+            past.breach(Invariant::Progress, &stragglers(past, update), Some(step))
+                .expected(format!("the step ends within {budget_ms} ms of guest time"))
+                .seen(format!("the step is under way for {took_ms} ms"))
+                .events(past.cite([&update.step_begun, event.record]))
+        })
+    }
+
+    fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
+        self.ended += 1;
+        (!update.inside.is_empty())
+            .then(|| stuck(past, update, "the update is said to have ended, but they are inside"))
+    }
+
+    fn finish(&mut self, past: &Tracker, end: &RunEnd) -> Finding {
+        let hung = matches!(end, RunEnd::Hung { .. });
+        if hung && let Some(update) = past.under_way() {
+            return Finding::Broken(Box::new(stuck(past, update, "the guest makes no progress")));
+        }
+        if hung && past.uploads > self.ended {
+            return Finding::Broken(Box::new(upload_stuck(past)));
+        }
+        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "no update came to its end" };
+        held_if(self.ended > 0, otherwise)
+    }
+}
+
+/// CPUs that keep the others waiting: inside a SEAMCALL, else those that did not acknowledge or never came.
+fn stragglers(past: &Tracker, update: &Update) -> Vec<u16> {
+    let calling: Vec<u16> =
+        past.calls.iter().flatten().map(|c| c.lp).filter(|lp| update.online.contains(*lp)).collect();
+    if !calling.is_empty() {
+        return calling;
+    }
+    let since_step = |lp: &u16| update.part(*lp).ack.is_none_or(|ack| ack.seq < update.step_begun.seq);
+    let late: LpSet = update.online.iter().filter(since_step).collect();
+    if late.is_empty() { update.inside.iter().collect() } else { late.iter().collect() }
+}
+
+fn stuck(past: &Tracker, update: &Update, seen: &str) -> Breach {
+    let lps = stragglers(past, update);
+    let last: Vec<_> = lps.iter().take(8).filter_map(|lp| past.last.get(usize::from(*lp)).copied().flatten()).collect();
+    let inside = crate::lps::describe(&update.inside.iter().collect::<Vec<_>>());
+    let inside = inside.map_or_else(String::new, |cpus| format!("; inside the section: {cpus}"));
+    let mut breach = past.breach(Invariant::Progress, &lps, update.step);
+    breach.update = Some(update.number);
+    breach
+        .expected("each step ends and every CPU leaves the section")
+        .seen(format!("{seen}{inside}"))
+        .events(past.cite(last.iter().chain([&update.step_begun])))
+}
+
+/// An upload began, but the kernel never got as far as the lockstep section.
+fn upload_stuck(past: &Tracker) -> Breach {
+    let stopped: Vec<u16> = past.stopped.iter().collect();
+    let last: Vec<_> = past.last.iter().flatten().collect();
+    let lately = last.iter().max_by_key(|r| r.seq).map(|r| **r);
+    past.breach(Invariant::Progress, &stopped, None)
+        .expected("an upload ends")
+        .seen("an upload began, and the guest makes no progress outside the lockstep section")
+        .events(past.cite(lately.iter()))
+}

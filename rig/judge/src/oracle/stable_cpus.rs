@@ -1,0 +1,55 @@
+//! The online set does not change during an update.
+
+use super::{NO_UPDATE, Rule, held_if};
+use crate::Invariant;
+use crate::finding::{Breach, Finding};
+use crate::judge::RunEnd;
+use crate::timeline::{Event, Place, What, Word};
+use crate::tracker::Tracker;
+use crate::update::Update;
+
+#[derive(Debug, Default)]
+pub(crate) struct StableCpus {
+    updates: u32,
+}
+
+impl Rule for StableCpus {
+    fn invariant(&self) -> Invariant {
+        Invariant::StableCpus
+    }
+
+    fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
+        let (lp, update) = (event.lp()?, past.under_way()?);
+        match event.what {
+            What::Enter(Place::SetOnline) => Some(
+                past.breach(Invariant::StableCpus, &[lp], None)
+                    .expected("no CPU comes or goes during an update")
+                    .seen(format!("CPU {lp} changes the online set"))
+                    .events(past.cite([&update.begun, event.record])),
+            ),
+            What::Load(Word::NumOnline, now) => recount(past, update, event, lp, now),
+            _ => None,
+        }
+    }
+
+    fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
+        let observed = past.decoder.follows(Place::SetOnline) || update.num_online.is_some();
+        self.updates += u32::from(observed);
+        None
+    }
+
+    fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
+        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "changes of the online set were not recorded" };
+        held_if(self.updates > 0, otherwise)
+    }
+}
+
+fn recount(past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, now: u64) -> Option<Breach> {
+    let (before, record) = update.num_online.filter(|(before, _)| *before != now)?;
+    Some(
+        past.breach(Invariant::StableCpus, &[lp], None)
+            .expected(format!("{before} CPUs are online throughout the update"))
+            .seen(format!("the kernel counts {now}"))
+            .events(past.cite([&record, event.record])),
+    )
+}

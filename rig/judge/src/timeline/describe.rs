@@ -1,0 +1,92 @@
+//! Records in words.
+
+use crate::Step;
+use crate::finding::Cited;
+use crate::timeline::event::{Decoder, What, Word};
+use crate::timeline::leaf::Leaf;
+use rig_wire::event::{Kind, NO_LP, Record, flags};
+
+impl Decoder {
+    /// The record as a piece of evidence.
+    pub fn cite(&self, record: &Record) -> Cited {
+        let lp = (record.lp != NO_LP).then_some(record.lp);
+        Cited { seq: record.seq, guest_ns: record.guest_ns, lp, what: self.describe(record), record: *record }
+    }
+
+    /// What happened, for people.
+    pub fn describe(&self, r: &Record) -> String {
+        match self.decode(r).what {
+            What::CallEnter(leaf) => format!("{} entered{}", call(leaf, r), interrupts(r)),
+            What::CallExit(leaf, status) => format!("{} ended: {}{}", leaf.name(), status.name(), reasons(r)),
+            What::Load(word, value) => format!("loads {} = {}", self.word_name(r.a), number(word, value)),
+            What::Store(word, value) => format!("stores {} = {}", self.word_name(r.a), number(word, value)),
+            What::Enter(_) => format!("enters {}", self.place_name(r.a)),
+            What::Exit(_, result) => format!("leaves {}, returning {result}", self.place_name(r.a)),
+            What::Mark(mark) => describe_mark(mark, r.b),
+            What::Other => describe_other(r),
+        }
+    }
+}
+
+fn call(leaf: Leaf, r: &Record) -> String {
+    match leaf {
+        Leaf::SYS_RD => format!("{} of field {:#018x}", leaf.name(), r.c),
+        _ => leaf.name(),
+    }
+}
+
+fn interrupts(r: &Record) -> &'static str {
+    match (r.flags & flags::IF != 0, r.flags & flags::HARDIRQ != 0) {
+        (true, false) => ", interrupts enabled",
+        (false, true) => ", in an interrupt",
+        (true, true) => ", in an interrupt with interrupts enabled",
+        (false, false) => "",
+    }
+}
+
+fn reasons(r: &Record) -> String {
+    let bits = [
+        (flags::FAULT, "injected fault"),
+        (flags::CONTENDED, "another LP was inside"),
+        (flags::UNMODELLED, "leaf not modelled"),
+    ];
+    bits.iter().filter(|(bit, _)| r.flags & bit != 0).map(|(_, name)| format!(", {name}")).collect()
+}
+
+fn number(word: Word, value: u64) -> String {
+    match (word, Step::from_number(value)) {
+        (Word::State, Some(step)) => format!("{value} ({step})"),
+        _ => value.to_string(),
+    }
+}
+
+fn describe_mark(mark: u64, argument: u64) -> String {
+    use rig_wire::event::Mark;
+    let update = argument & 0xffff_ffff;
+    match mark {
+        m if m == Mark::Ready as u64 => "the agent is ready".into(),
+        m if m == Mark::UpdateBegin as u64 => format!("upload {update} begins"),
+        m if m == Mark::UpdateEnd as u64 => format!("upload {update} ended"),
+        m => format!("mark {m}, argument {argument}"),
+    }
+}
+
+fn describe_other(r: &Record) -> String {
+    match Kind::from_u16(r.kind) {
+        Some(Kind::Interrupt) => format!("interrupt at {:#x}, handled at {:#x}", r.a, r.b),
+        Some(Kind::Exception) => format!("exception at {:#x}, handled at {:#x}", r.a, r.b),
+        Some(Kind::HoldBegin) => format!("hold {} begins", r.a),
+        Some(Kind::HoldEnd) => format!("hold {} ends", r.a),
+        Some(Kind::ModuleState) => format!("module state {} -> {}", module_state(r.a), module_state(r.b)),
+        Some(Kind::TdDigest) => format!("TD {:#x} has digest {:016x}", r.a, r.b),
+        Some(Kind::Unknown) => format!("unknown instruction {:016x} at {:#x}", r.b, r.a),
+        Some(Kind::Console) => format!("console line {}", r.a),
+        Some(Kind::Idle) => if r.a == 1 { "goes idle" } else { "wakes up" }.into(),
+        _ => format!("record of kind {}", r.kind),
+    }
+}
+
+fn module_state(state: u64) -> &'static str {
+    let names = ["SYSINIT_PENDING", "SYSINIT_DONE", "SYSCONFIG_DONE", "SYS_READY", "SYS_SHUTDOWN", "not loaded"];
+    names.get(state as usize).unwrap_or(&"?")
+}

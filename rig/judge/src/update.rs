@@ -1,0 +1,206 @@
+//! One update, as far as it was seen.
+//!
+//! It begins with the first of: the store that initialises the state machine, an LP's entry into the install function, and
+//! (when that function is not followed) SHUTDOWN's entry. It ends when every online LP has entered and left the install
+//! function, or (when that is not followed) with UPDATE's end, at the latest when the uploader has its outcome.
+
+use crate::Step;
+use crate::lps::LpSet;
+use crate::timeline::{Event, Leaf, Place, Status, What, Word};
+use rig_wire::event::Record;
+
+/// The first sign that a CPU failed.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) lp: u16,
+    pub(crate) step: Option<Step>,
+    pub(crate) record: Record,
+}
+
+/// What one LP did in an update.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LpPart {
+    /// INSTALL's last entry, and whether it ended in a way that the kernel retries.
+    pub(crate) install: Option<Record>,
+    /// LP.INIT's last entry.
+    pub(crate) init: Option<Record>,
+    /// INSTALL came back.
+    pub(crate) installed: bool,
+    /// LP.INIT came back.
+    pub(crate) initialised: bool,
+    /// The state that it last read.
+    pub(crate) read_state: Option<u64>,
+    /// The last step of which it entered a SEAMCALL.
+    pub(crate) called: Option<Step>,
+    /// Its last acknowledgement.
+    pub(crate) ack: Option<Record>,
+}
+
+/// One update.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub(crate) number: u32,
+    pub(crate) begun: Record,
+    pub(crate) open: bool,
+    /// LPs that were online when it began.
+    pub(crate) online: LpSet,
+    /// LPs that are inside the install function.
+    pub(crate) inside: LpSet,
+    /// LPs that entered it.
+    pub(crate) entered: LpSet,
+    /// The furthest step that was seen, and the event that began it.
+    pub(crate) step: Option<Step>,
+    pub(crate) step_begun: Record,
+    /// SHUTDOWN's first entry.
+    pub(crate) shutdown: Option<Record>,
+    /// SYS.INIT's entry.
+    pub(crate) sys_init: Option<Record>,
+    /// UPDATE's successful end.
+    pub(crate) completed: Option<Record>,
+    /// UPDATE's end, however it came out.
+    pub(crate) update_ended: Option<Record>,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) parts: Vec<LpPart>,
+    /// How many CPUs the kernel says are online.
+    pub(crate) num_online: Option<(u64, Record)>,
+}
+
+impl Update {
+    pub(crate) fn new(number: u32, begun: Record, online: &LpSet) -> Self {
+        Self {
+            number,
+            begun,
+            open: true,
+            online: online.clone(),
+            inside: LpSet::default(),
+            entered: LpSet::default(),
+            step: None,
+            step_begun: begun,
+            shutdown: None,
+            sys_init: None,
+            completed: None,
+            update_ended: None,
+            failure: None,
+            parts: Vec::new(),
+            num_online: None,
+        }
+    }
+
+    /// What this LP did.
+    pub(crate) fn part(&self, lp: u16) -> LpPart {
+        self.parts.get(usize::from(lp)).cloned().unwrap_or_default()
+    }
+
+    /// The step in which this LP is, by what it read or called last.
+    pub(crate) fn position(&self, lp: u16) -> Option<Step> {
+        let part = self.parts.get(usize::from(lp))?;
+        part.read_state.and_then(Step::from_number).max(part.called)
+    }
+
+    /// Whether another SHUTDOWN must belong to another update.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.failure.is_some() || self.step > Some(Step::Shutdown)
+    }
+
+    /// Takes note of an event on `lp`; `mine`: its SEAMCALLs belong to this update. `watched`: the state word is.
+    pub(crate) fn apply(&mut self, event: &Event<'_>, lp: u16, mine: bool, watched: bool) {
+        match event.what {
+            What::CallEnter(leaf) if mine => self.call_entered(event, lp, leaf, watched),
+            What::CallExit(leaf, status) if mine => self.call_ended(event, lp, leaf, status),
+            What::Store(Word::State, value) => self.reach(Step::from_number(value), event.record),
+            What::Load(Word::State, value) => self.part_mut(lp).read_state = Some(value),
+            What::Load(Word::NumOnline, value) => self.num_online = Some((value, *event.record)),
+            What::Store(Word::NumAck, value) if value != 0 => self.part_mut(lp).ack = Some(*event.record),
+            What::Store(Word::NumFailed, value) if value != 0 => self.fail(event, lp),
+            What::Enter(Place::Install) => {
+                self.inside.insert(lp);
+                self.entered.insert(lp);
+            }
+            What::Exit(Place::Install, result) => {
+                self.inside.remove(lp);
+                if result != 0 {
+                    self.fail(event, lp);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn call_entered(&mut self, event: &Event<'_>, lp: u16, leaf: Leaf, watched: bool) {
+        let record = Some(*event.record);
+        let part = self.part_mut(lp);
+        part.called = part.called.max(leaf.step());
+        match leaf {
+            Leaf::INSTALL => (part.install, part.installed) = (record, false),
+            Leaf::LP_INIT => (part.init, part.initialised) = (record, false),
+            Leaf::SYS_INIT => self.sys_init = record,
+            Leaf::SHUTDOWN => self.shutdown = self.shutdown.or(record),
+            _ => {}
+        }
+        if !watched {
+            self.reach(leaf.step(), event.record);
+        }
+    }
+
+    fn call_ended(&mut self, event: &Event<'_>, lp: u16, leaf: Leaf, status: Status) {
+        if status.is_retried() {
+            return self.call_will_be_retried(lp, leaf);
+        }
+        let part = self.part_mut(lp);
+        match leaf {
+            Leaf::INSTALL => part.installed = true,
+            Leaf::LP_INIT => part.initialised = true,
+            Leaf::UPDATE => self.update_ended = Some(*event.record),
+            _ => {}
+        }
+        if leaf == Leaf::UPDATE && status.is_success() {
+            self.completed = Some(*event.record);
+        }
+        if leaf.step().is_some() && !status.is_success() {
+            self.fail(event, lp);
+        }
+    }
+
+    /// A call that is made again counts for nothing.
+    fn call_will_be_retried(&mut self, lp: u16, leaf: Leaf) {
+        match leaf {
+            Leaf::INSTALL => self.part_mut(lp).install = None,
+            Leaf::LP_INIT => self.part_mut(lp).init = None,
+            Leaf::SYS_INIT => self.sys_init = None,
+            _ => {}
+        }
+    }
+
+    fn fail(&mut self, event: &Event<'_>, lp: u16) {
+        if self.failure.is_none() {
+            let leaf_step = if let What::CallExit(leaf, _) = event.what { leaf.step() } else { None };
+            let step = leaf_step.or_else(|| self.position(lp)).or(self.step);
+            self.failure = Some(Failure { lp, step, record: *event.record });
+        }
+    }
+
+    fn reach(&mut self, step: Option<Step>, record: &Record) {
+        if step > self.step {
+            self.step = step;
+            self.step_begun = *record;
+        }
+    }
+
+    /// Everybody came and went.
+    pub(crate) fn everyone_left(&self) -> bool {
+        self.inside.is_empty() && !self.entered.is_empty() && self.online.without(&self.entered).is_empty()
+    }
+
+    /// UPDATE's end, where nothing else tells an update's end.
+    pub(crate) fn lead_finished(&self, event: &Event<'_>, lead: u16) -> bool {
+        event.lp() == Some(lead) && matches!(event.what, What::CallExit(Leaf::UPDATE, s) if !s.is_retried())
+    }
+
+    fn part_mut(&mut self, lp: u16) -> &mut LpPart {
+        let index = usize::from(lp);
+        if self.parts.len() <= index {
+            self.parts.resize(index + 1, LpPart::default());
+        }
+        &mut self.parts[index]
+    }
+}
