@@ -3,8 +3,10 @@
 //! It starts machines whose emulated SEAM firmware services SEAMCALLs, drives the run-time update of the TDX module
 //! through an agent in the guest, and hands every observation to the judge. It never touches the subject's code.
 
+pub mod cli;
 pub mod guest;
 pub mod machine;
+pub mod run;
 pub mod scenario;
 pub mod symbols;
 pub mod trouble;

@@ -1,2 +1,5 @@
-//! (skeleton)
-fn main() {}
+//! The `rig` program.
+
+fn main() -> std::process::ExitCode {
+    rig::cli::main()
+}

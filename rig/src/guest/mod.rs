@@ -1,8 +1,13 @@
 //! The client of the agent in the guest.
 
+mod kmsg;
+
+pub use kmsg::KernelLine;
+
 use rig_wire::agent::{self, Answer, Command, Failure, FrameError, FromAgent, Ready, Request};
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -40,6 +45,7 @@ pub struct Guest {
     write: AsyncMutex<(OwnedWriteHalf, u64)>,
     waiting: Waiting,
     ready: watch::Receiver<Option<Ready>>,
+    answers: Arc<AtomicU64>,
 }
 
 impl Guest {
@@ -50,13 +56,20 @@ impl Guest {
         let (read, write) = stream.into_split();
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let (ready_in, ready) = watch::channel(None);
-        let theirs = Arc::clone(&waiting);
+        let answers = Arc::new(AtomicU64::new(0));
+        let mut receiver =
+            Receiver { read, waiting: Arc::clone(&waiting), ready: ready_in, kmsg, answers: Arc::clone(&answers) };
         tokio::spawn(async move {
-            let end = receive(read, &theirs, &ready_in, &kmsg).await;
+            let end = receiver.receive().await;
             tracing::debug!("the agent's channel ended: {end:?}");
-            lock(&theirs).take();
+            lock(&receiver.waiting).take();
         });
-        Self { write: AsyncMutex::new((write, 0)), waiting, ready }
+        Self { write: AsyncMutex::new((write, 0)), waiting, ready, answers }
+    }
+
+    /// Messages of the agent so far, without the kernel's log.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// Waits for the agent's first message. Unbounded: what bounds it is the guest's progress, watched elsewhere.
@@ -97,27 +110,38 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hands each message to who waits for it, until the channel ends or says nonsense.
-async fn receive(
-    mut read: OwnedReadHalf,
-    waiting: &Waiting,
-    ready: &watch::Sender<Option<Ready>>,
-    kmsg: &mpsc::UnboundedSender<String>,
-) -> Result<(), FrameError> {
-    loop {
-        match read_message(&mut read).await? {
-            FromAgent::Ready(said) => drop(ready.send(Some(said))),
-            FromAgent::Kmsg { line } => drop(kmsg.send(line)),
-            FromAgent::Done { id, result } => {
-                let waiter = lock(waiting).as_mut().and_then(|w| w.remove(&id));
-                let known = waiter.map(|w| w.send(result)).is_some();
-                if !known {
-                    let text = format!("an answer to request {id}, which nobody made");
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+/// The receiving side.
+struct Receiver {
+    read: OwnedReadHalf,
+    waiting: Waiting,
+    ready: watch::Sender<Option<Ready>>,
+    kmsg: mpsc::UnboundedSender<String>,
+    answers: Arc<AtomicU64>,
+}
+
+impl Receiver {
+    /// Hands each message to who waits for it, until the channel ends or says nonsense.
+    async fn receive(&mut self) -> Result<(), FrameError> {
+        loop {
+            match read_message(&mut self.read).await? {
+                FromAgent::Kmsg { line } => drop(self.kmsg.send(line)),
+                FromAgent::Ready(said) => {
+                    self.answers.fetch_add(1, Ordering::Relaxed);
+                    self.ready.send_replace(Some(said));
+                }
+                FromAgent::Done { id, result } => {
+                    self.answers.fetch_add(1, Ordering::Relaxed);
+                    let waiter = lock(&self.waiting).as_mut().and_then(|w| w.remove(&id));
+                    // A waiter that has given up since is no mistake of the agent.
+                    drop(waiter.ok_or_else(|| unasked(id))?.send(result));
                 }
             }
         }
     }
+}
+
+fn unasked(id: u64) -> FrameError {
+    io::Error::new(io::ErrorKind::InvalidData, format!("an answer to request {id}, which nobody made")).into()
 }
 
 async fn read_message(read: &mut OwnedReadHalf) -> Result<FromAgent, FrameError> {

@@ -1,8 +1,14 @@
-//! The machine: QEMU, its command line, its monitor and its process. Nothing outside this module knows QEMU.
+//! The machine: QEMU, its command line, its monitors and its process. Nothing outside this module knows QEMU.
 
 pub mod command;
+pub mod control;
 mod deathsig;
+pub mod failure;
 pub mod memory;
 pub mod process;
 pub mod qmp;
+pub mod registers;
 pub mod sockets;
+mod started;
+
+pub use started::{Machine, ShutdownReason, command_text};

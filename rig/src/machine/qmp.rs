@@ -68,6 +68,12 @@ impl Qmp {
     pub async fn human(&self, line: &str) -> Result<String, QmpError> {
         self.execute(qapi::qmp::human_monitor_command { cpu_index: None, command_line: line.into() }).await
     }
+
+    /// As [`Qmp::human`], from the view of one vCPU.
+    pub async fn human_on(&self, cpu: u32, line: &str) -> Result<String, QmpError> {
+        let command = qapi::qmp::human_monitor_command { cpu_index: Some(i64::from(cpu)), command_line: line.into() };
+        self.execute(command).await
+    }
 }
 
 async fn bounded<T>(work: impl Future<Output = Result<T, QmpError>>) -> Result<T, QmpError> {

@@ -105,13 +105,18 @@ pub(crate) mod tests {
     /// An excerpt of the System.map of a 7.3.4 build.
     pub(crate) const MAP: &str = "\
 ffffffff81000000 T _stext
+ffffffff81001930 T asm_exc_nmi
+ffffffff81001960 T asm_exc_double_fault
 ffffffff81078630 t do_seamldr_install_module
 ffffffff81078750 T seamldr_get_info
 ffffffff810787c0 T seamldr_install_module
 ffffffff81078990 t tdmr_get_pamt
+ffffffff810819f0 T set_cpu_online
+ffffffff81081a60 T init_cpu_present
 ffffffff81118700 t multi_cpu_stop
 ffffffff81118820 T stop_two_cpus
 ffffffff81200000 T _etext
+ffffffff816cdf40 D __num_online_cpus
 ffffffff817a9020 D __preempt_count
 ffffffff817c7d60 b update_ctrl
 ffffffff817c7d70 b seamldr_lock

@@ -11,11 +11,16 @@ const MIN_SIZE: u64 = 16;
 /// The fields and a raw spinlock with every debugging aid, generously.
 const MAX_SIZE: u64 = 512;
 
+/// The count of online CPUs (an `atomic_t`), against which the update's code compares acknowledgements.
+const ONLINE_COUNT: &str = "__num_online_cpus";
+
 /// Functions that touch `update_ctrl`; compilers inline all but the first two.
 const TOUCH: [&str; 5] =
     ["do_seamldr_install_module", "seamldr_install_module", "ack_state", "init_state", "__set_target_state"];
-/// Functions whose entries and exits show who is in the lockstep region.
-const REGION: [&str; 2] = ["do_seamldr_install_module", "multi_cpu_stop"];
+/// Functions whose entries and exits show who is in the lockstep region, and which CPUs there are.
+const REGION: [&str; 3] = ["do_seamldr_install_module", "multi_cpu_stop", "set_cpu_online"];
+/// Where NMIs enter the kernel.
+const NMI_ENTRY: &str = "asm_exc_nmi";
 
 /// What the emulator is to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct Observation {
     pub functions: Vec<Function>,
     /// Where a CPU's `preempt_count` lies relative to its GS base.
     pub preempt_count_offset: Option<u64>,
+    /// Address range of the NMI entry.
+    pub nmi_entry: Option<(u64, u64)>,
 }
 
 /// Why a kernel's update cannot be observed.
@@ -46,20 +53,19 @@ pub fn observe_update(symbols: &Symbols) -> Result<Observation, SubjectError> {
         return Err(SubjectError::Layout(end - base));
     }
     let within: Vec<(u64, u64)> = TOUCH.iter().flat_map(|name| symbols.ranges(name)).collect();
-    let watch = |(name, offset): (&str, u64)| Watch {
-        name: name.to_owned(),
-        address: base + offset,
-        size: 4,
-        within: within.clone(),
-    };
+    let watch =
+        |(name, address): (&str, u64)| Watch { name: name.to_owned(), address, size: 4, within: within.clone() };
+    let fields = FIELDS.into_iter().map(|(name, offset)| (name, base + offset));
+    let online = symbols.address(ONLINE_COUNT).map(|address| (ONLINE_COUNT, address));
     let function = |name: &'static str| {
         let range = *symbols.ranges(name).first().ok_or(SubjectError::Missing(name))?;
         Ok(Function { name: name.to_owned(), range })
     };
     Ok(Observation {
-        watches: FIELDS.into_iter().map(watch).collect(),
+        watches: fields.chain(online).map(watch).collect(),
         functions: REGION.into_iter().map(function).collect::<Result<_, _>>()?,
         preempt_count_offset: symbols.address("__preempt_count"),
+        nmi_entry: symbols.ranges(NMI_ENTRY).first().copied(),
     })
 }
 
@@ -71,7 +77,7 @@ mod tests {
     #[test]
     fn the_in_tree_update_is_found() {
         let seen = observe_update(&Symbols::from_system_map(MAP)).unwrap();
-        assert_eq!(seen.watches.len(), 3);
+        assert_eq!(seen.watches.len(), 4);
         assert_eq!(seen.watches[1].name, "update_ctrl.num_ack");
         assert_eq!(seen.watches[1].address, 0xffff_ffff_817c_7d64);
         assert_eq!(seen.watches[0].within.len(), 2);

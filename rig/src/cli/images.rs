@@ -1,0 +1,73 @@
+//! `rig images`
+
+use super::output;
+use crate::trouble::Trouble;
+use rig_images::{CacheEntry, Images, KernelRequest, Progress};
+use std::time::SystemTime;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Build everything that a run needs and that is not there yet
+    Build,
+    /// List what is in the cache
+    List,
+    /// Remove what is in the cache and not in use
+    Clean,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
+    let images = Images::open(Progress::stderr())?;
+    match arguments.action {
+        Action::Build => build(&images)?,
+        Action::List => list(&images.list()?),
+        Action::Clean => {
+            let removed = images.clean(|_| false)?;
+            list(&removed);
+            let bytes = removed.iter().map(|e| e.size_bytes).sum();
+            output::text_line(&format!("removed {} entries, {}", removed.len(), size(bytes)));
+        }
+    }
+    Ok(0)
+}
+
+fn build(images: &Images) -> Result<(), Trouble> {
+    let root = images.tool_root()?;
+    let kernel = images.kernel(&KernelRequest::default())?;
+    images.initramfs(&images.agent()?, &kernel.load_order("tdx-host")?, &[])?;
+    images.plugin()?;
+    output::text_line(&format!("QEMU {} and Linux {} are ready", root.qemu_version()?, kernel.release));
+    Ok(())
+}
+
+fn list(entries: &[CacheEntry]) {
+    for entry in entries {
+        let age = SystemTime::now().duration_since(entry.made).unwrap_or_default();
+        let days = age.as_secs() / 86400;
+        output::text_line(&format!("{:>9}  {days:>4} days  {}  ({})", size(entry.size_bytes), entry.what, entry.name));
+    }
+}
+
+/// Bytes for people.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        assert_eq!([1, 999_999, 38_000_000, 1_250_000_000].map(size), ["1 kB", "1000 kB", "38 MB", "1.2 GB"]);
+    }
+}

@@ -1,0 +1,110 @@
+//! The command line.
+
+mod check;
+mod doctor;
+mod images;
+mod output;
+mod run;
+mod show;
+
+use crate::trouble::{Exit, Trouble};
+use clap::{Parser, Subcommand};
+
+/// Judges how Linux updates its TDX module at run time, on an emulated TDX platform.
+#[derive(Debug, Parser)]
+#[command(name = "rig", version, about, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo rig run                              one update on 4 CPUs, with the rig's own kernel
+  cargo rig run --cpus 64 --updates 5        five updates on 64 CPUs
+  cargo rig run --kernel ~/linux             your own kernel's build tree
+  cargo rig run scenario.toml --json         a scenario file; one JSON object on stdout
+  cargo rig doctor                           what this machine has and what it lacks
+
+Exit codes: 0 passed, 1 an invariant broke or the outcome is not the expected one, 2 usage,
+3 hung, 4 the guest crashed, 5 the rig or this machine failed, 77 skipped.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scenario and judge it.
+    Run(run::Arguments),
+    /// Say what this machine has, what it lacks, and what mends it.
+    Doctor(doctor::Arguments),
+    /// Build, list or clean what runs are made of.
+    Images(images::Arguments),
+    /// Show the verdict of a finished run.
+    Show(show::Arguments),
+    /// Judge the events of a finished run again.
+    Check(check::Arguments),
+}
+
+/// Runs the command line; the exit code is the process's.
+pub fn main() -> std::process::ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to stdout, mistakes to stderr; clap knows which this is.
+            let _ = error.print();
+            return if error.use_stderr() { code(Exit::Usage as u8) } else { code(0) };
+        }
+    };
+    let (json, result) = match arguments.command {
+        Command::Run(arguments) => (arguments.json, run::run(arguments)),
+        Command::Doctor(arguments) => (arguments.json, doctor::run(&arguments)),
+        Command::Images(arguments) => (false, images::run(&arguments)),
+        Command::Show(arguments) => (arguments.json, show::run(&arguments)),
+        Command::Check(arguments) => (arguments.json, check::run(&arguments)),
+    };
+    match result {
+        Ok(exit) => code(exit),
+        Err(trouble) => {
+            report(&trouble, json);
+            code(trouble.exit as u8)
+        }
+    }
+}
+
+fn code(exit: u8) -> std::process::ExitCode {
+    std::process::ExitCode::from(exit)
+}
+
+fn report(trouble: &Trouble, json: bool) {
+    eprintln!("error: {}", trouble.cause);
+    eprintln!("help: {}", trouble.help);
+    if json {
+        let verdict = if trouble.exit == Exit::Usage { "usage-error" } else { "rig-error" };
+        output::json(&serde_json::json!({
+            "verdict": verdict, "reason": trouble.cause, "remedy": trouble.help, "exit_code": trouble.exit as u8,
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn can_parse_what_the_help_shows() {
+        for line in EXAMPLES.lines().filter_map(|l| l.trim().strip_prefix("cargo ")) {
+            let words = line.split("  ").next().unwrap().split_ascii_whitespace();
+            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn cannot_parse_nonsense() {
+        assert!(Arguments::try_parse_from(["rig", "run", "--cpu", "4"]).is_err());
+        assert!(Arguments::try_parse_from(["rig"]).is_err());
+    }
+}

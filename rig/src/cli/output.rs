@@ -1,0 +1,20 @@
+//! What goes to stdout.
+
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+
+/// Writes one JSON value and a line end. Whoever closed stdout does not want it.
+pub(super) fn json(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("output is plain data");
+    text_line(&text);
+}
+
+/// Writes a line.
+pub(super) fn text_line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Whether stdout is for a person at a terminal that wants colour.
+pub(super) fn wants_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}

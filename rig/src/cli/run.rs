@@ -1,0 +1,108 @@
+//! `rig run`
+
+use super::output;
+use crate::run::{self, Options};
+use crate::scenario::{self, Backend, Scenario, Subject};
+use crate::trouble::Trouble;
+use rig_images::Progress;
+use std::path::PathBuf;
+use std::time::Instant;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Scenario file (TOML); without one, the plain update
+    scenario: Option<PathBuf>,
+    /// vCPUs of the machine (1 to 512)
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
+    /// Updates, one after another
+    #[arg(long, value_name = "N")]
+    updates: Option<u32>,
+    /// A kernel of your own: a build tree, or a bzImage with its System.map beside it
+    #[arg(long, value_name = "PATH")]
+    kernel: Option<PathBuf>,
+    /// How SEAMCALLs reach the emulated firmware
+    #[arg(long, value_enum)]
+    backend: Option<Backend>,
+    /// The code under test
+    #[arg(long, value_enum)]
+    subject: Option<Subject>,
+    /// Run folder; must not exist or be empty [default: runs/TIME-NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// A QEMU of your own (11.1 or later, with plugins)
+    #[arg(long, value_name = "PATH")]
+    qemu: Option<PathBuf>,
+    /// Write one JSON object to stdout, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Keep the large files of a run that passed (events, module image)
+    #[arg(long)]
+    keep: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
+    let total = Instant::now();
+    let progress = Progress::stderr();
+    let scenario = scenario(&arguments)?;
+    let options = Options { out: arguments.out, qemu: arguments.qemu, keep: arguments.keep };
+    let prepared = run::prepare(scenario, &options, &progress)?;
+    let folder = prepared.folder().to_owned();
+    let verdict = run::run(prepared, total, &progress).inspect_err(|_| {
+        eprintln!("the logs are in {}", folder.display());
+    })?;
+    if arguments.json {
+        output::json(&verdict);
+    } else {
+        super::show::print(&verdict);
+    }
+    Ok(verdict.exit_code)
+}
+
+/// The scenario of the file, or the default one, with the flags over it.
+fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
+    let mut scenario = match &arguments.scenario {
+        Some(path) => scenario::from_file(path)?,
+        None => Scenario::default(),
+    };
+    scenario.cpus = arguments.cpus.unwrap_or(scenario.cpus);
+    scenario.updates = arguments.updates.unwrap_or(scenario.updates);
+    scenario.backend = arguments.backend.unwrap_or(scenario.backend);
+    scenario.subject = arguments.subject.unwrap_or(scenario.subject);
+    scenario.kernel = arguments.kernel.clone().or(scenario.kernel);
+    let help = "change the flag, or the scenario file";
+    scenario.check().map_err(|cause| Trouble::usage(cause, help))?;
+    Ok(scenario)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Arguments,
+    }
+
+    fn parse(words: &[&str]) -> Result<Scenario, Trouble> {
+        scenario(&Line::parse_from(std::iter::once(&"run").chain(words)).run)
+    }
+
+    #[test]
+    fn flags_go_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s.toml");
+        std::fs::write(&file, "name = \"x\"\ncpus = 8\nupdates = 2\n").unwrap();
+        let path = file.to_str().unwrap();
+        let scenario = parse(&[path, "--cpus", "16"]).unwrap();
+        assert_eq!((scenario.name.as_str(), scenario.cpus, scenario.updates), ("x", 16, 2));
+    }
+
+    #[test]
+    fn flags_are_checked_too() {
+        assert!(parse(&["--cpus", "0"]).unwrap_err().cause.contains("`cpus` is 0"));
+        assert!(parse(&["/nonexistent.toml"]).unwrap_err().cause.contains("cannot read"));
+    }
+}

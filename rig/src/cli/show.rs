@@ -1,0 +1,38 @@
+//! `rig show`
+
+use super::output;
+use crate::trouble::Trouble;
+use rig_judge::Verdict;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Run folder
+    run: PathBuf,
+    /// Write the verdict as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
+    let verdict = read(&arguments.run)?;
+    if arguments.json {
+        output::json(&verdict);
+    } else {
+        print(&verdict);
+    }
+    Ok(0)
+}
+
+/// Prints a verdict for people.
+pub(super) fn print(verdict: &Verdict) {
+    output::text_line(&format!("{}", serde_json::to_string_pretty(verdict).unwrap_or_default()));
+}
+
+fn read(run: &Path) -> Result<Verdict, Trouble> {
+    let path = run.join("verdict.json");
+    let help = "give the folder of a finished run, such as one under runs/";
+    let bytes =
+        std::fs::read(&path).map_err(|e| Trouble::usage(format!("cannot read {}: {e}", path.display()), help))?;
+    serde_json::from_slice(&bytes).map_err(|e| Trouble::usage(format!("{} is no verdict: {e}", path.display()), help))
+}

@@ -1,0 +1,134 @@
+//! A machine that was started: its process and the channels to it.
+
+use super::command::{AGENT_SOCKET, MachineSpec, QMP_SOCKET, RAW_QMP_SOCKET, arguments, shell_line};
+use super::failure::{died_at_start, meaningful};
+use super::process::Process;
+use super::qmp::{Qmp, QmpError, QmpEvent, RawQmp};
+use super::sockets::RuntimeDir;
+use crate::trouble::Trouble;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+
+/// Host time within which QEMU must have opened its channels; it takes half a second on an idle host.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Host time within which an event that QEMU sent has been read.
+const EVENT_LIMIT: Duration = Duration::from_millis(500);
+
+/// Why QEMU ended the machine, by its SHUTDOWN event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShutdownReason {
+    /// The guest powered off.
+    PowerOff,
+    /// The guest reset itself, which here only a panic or a triple fault does.
+    Reset,
+    /// Anything else, in QEMU's words.
+    Other(String),
+}
+
+/// A running machine. Dropping it kills it.
+pub struct Machine {
+    /// QEMU's process.
+    pub process: Process,
+    /// The typed monitor.
+    pub qmp: Qmp,
+    /// The raw monitor.
+    pub raw: RawQmp,
+    shutdown: watch::Receiver<Option<ShutdownReason>>,
+    stderr: PathBuf,
+}
+
+impl Machine {
+    /// Starts `qemu` with the arguments of `spec`, its output in `stderr`; returns the channel of the agent's port too.
+    pub async fn start(
+        qemu: Command,
+        spec: &MachineSpec,
+        runtime: &RuntimeDir,
+        stderr: &Path,
+    ) -> Result<(Self, UnixStream), Trouble> {
+        let listen = |name| runtime.listen(name);
+        let (qmp, raw, agent) = (listen(QMP_SOCKET)?, listen(RAW_QMP_SOCKET)?, listen(AGENT_SOCKET)?);
+        let program = qemu.get_program().to_owned();
+        let process = Process::start(command(qemu, spec, runtime, stderr)?).map_err(|e| {
+            let help = "check that the program exists and may be executed";
+            Trouble::environment(format!("cannot start {}: {e}", program.display()), help)
+        })?;
+        let connect = async {
+            let (qmp, raw, agent) = tokio::try_join!(accept(&qmp), accept(&raw), accept(&agent))?;
+            let qmp = Qmp::negotiate(qmp).await?;
+            let (raw, events) = RawQmp::negotiate(raw).await?;
+            Ok::<_, QmpError>((qmp, raw, events, agent))
+        };
+        let connected = tokio::select! {
+            connected = connect => connected.map_err(|e| e.to_string()),
+            status = process.exited() => return Err(died_at_start(status, &read(stderr))),
+            () = tokio::time::sleep(START_LIMIT) => Err("QEMU opened no monitor".to_owned()),
+        };
+        let (qmp, raw, events, agent) = match connected {
+            Ok(connected) => connected,
+            Err(why) => return Err(no_channel(&process, stderr, &why).await),
+        };
+        let (reason, shutdown) = watch::channel(None);
+        tokio::spawn(watch_shutdown(events, reason));
+        Ok((Self { process, qmp, raw, shutdown, stderr: stderr.to_owned() }, agent))
+    }
+
+    /// Why QEMU ended the machine, if it said so. To be asked when the process has ended: the event was sent before.
+    pub async fn shutdown_reason(&self) -> Option<ShutdownReason> {
+        let mut shutdown = self.shutdown.clone();
+        let said = tokio::time::timeout(EVENT_LIMIT, shutdown.wait_for(Option::is_some)).await;
+        said.ok()?.ok()?.clone()
+    }
+
+    /// QEMU's last words that matter, if any.
+    pub fn last_words(&self) -> Option<String> {
+        meaningful(&read(&self.stderr))
+    }
+}
+
+/// The command line of `spec`, as a shell would take it.
+pub fn command_text(qemu: &Command, spec: &MachineSpec, runtime: &RuntimeDir) -> String {
+    let mut command = Command::new(qemu.get_program());
+    command.args(qemu.get_args()).args(arguments(spec, runtime));
+    shell_line(&command)
+}
+
+fn command(mut qemu: Command, spec: &MachineSpec, runtime: &RuntimeDir, stderr: &Path) -> Result<Command, Trouble> {
+    let failed = |e| Trouble::file("make", stderr, &e);
+    let log = File::create(stderr).map_err(failed)?;
+    let both = log.try_clone().map_err(failed)?;
+    qemu.args(arguments(spec, runtime)).stdin(Stdio::null()).stdout(both).stderr(log);
+    Ok(qemu)
+}
+
+async fn accept(listener: &UnixListener) -> Result<UnixStream, QmpError> {
+    Ok(listener.accept().await?.0)
+}
+
+/// QEMU lives or just died without its channels: tells which.
+async fn no_channel(process: &Process, stderr: &Path, why: &str) -> Trouble {
+    match tokio::time::timeout(Duration::from_secs(1), process.exited()).await {
+        Ok(status) => died_at_start(status, &read(stderr)),
+        Err(_) => Trouble::environment(why.to_owned(), "see qemu.log in the run folder; is the host overloaded?"),
+    }
+}
+
+async fn watch_shutdown(mut events: mpsc::UnboundedReceiver<QmpEvent>, reason: watch::Sender<Option<ShutdownReason>>) {
+    while let Some(event) = events.recv().await {
+        if event.name == "SHUTDOWN" {
+            reason.send_replace(Some(match event.data["reason"].as_str() {
+                Some("guest-shutdown") => ShutdownReason::PowerOff,
+                Some("guest-reset") => ShutdownReason::Reset,
+                other => ShutdownReason::Other(other.unwrap_or("unknown").to_owned()),
+            }));
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+}

@@ -1,0 +1,78 @@
+//! Where everything is when the guest makes no progress. Each step has its own bound in time, and all together too.
+
+use super::observer::Observed;
+use super::stack::stack;
+use crate::machine::Machine;
+use crate::machine::control::Emulator;
+use crate::machine::registers::{CpuRegisters, parse_registers, parse_words};
+use crate::symbols::Symbols;
+use rig_judge::Step;
+use rig_judge::verdict::{CpuDiagnosis, Diagnosis};
+use rig_wire::plan::Control;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Bound on reading all vCPUs.
+const LIMIT: Duration = Duration::from_secs(15);
+/// Words of a vCPU's stack that are read.
+const STACK_WORDS: usize = 512;
+
+/// What was read of the machine while it still stood.
+#[derive(Debug, Default)]
+pub(crate) struct Autopsy {
+    /// Registers and symbolised stack of each vCPU that could be read in time.
+    pub(crate) cpus: Vec<(CpuRegisters, Vec<String>)>,
+    /// The firmware's states and lock holders, in words.
+    pub(crate) firmware: String,
+}
+
+/// Stops the machine and reads it.
+pub(crate) async fn examine(machine: &Machine, emulator: &Emulator, symbols: &Symbols) -> Autopsy {
+    let deadline = Instant::now() + LIMIT;
+    let firmware = match emulator.ask(&Control::Describe).await {
+        Ok(words) => words,
+        Err(e) => format!("could not be asked: {e}"),
+    };
+    // A machine that does not stop can still be read, only less exactly.
+    let _ = machine.qmp.execute(qapi::qmp::stop {}).await;
+    let mut autopsy = Autopsy { cpus: Vec::new(), firmware };
+    let Ok(dump) = machine.qmp.human("info registers -a").await else { return autopsy };
+    for registers in parse_registers(&dump) {
+        let line = format!("x /{STACK_WORDS}gx {:#x}", registers.rsp);
+        let read = timeout_at(deadline, machine.qmp.human_on(registers.cpu, &line)).await;
+        let words = read.map_or_else(|_| Vec::new(), |dump| parse_words(&dump.unwrap_or_default()));
+        autopsy.cpus.push((registers, stack(symbols, &registers, &words)));
+    }
+    autopsy
+}
+
+/// Joins what the machine showed with what its events say.
+pub(crate) fn diagnosis(what: &str, autopsy: &Autopsy, observed: &Observed) -> Diagnosis {
+    let cpu = |(registers, stack): &(CpuRegisters, Vec<String>)| CpuDiagnosis {
+        lp: u16::try_from(registers.cpu).unwrap_or(u16::MAX),
+        position: position(registers, observed),
+        stack: stack.clone(),
+    };
+    Diagnosis {
+        summary: what.to_owned(),
+        cpus: autopsy.cpus.iter().map(cpu).collect(),
+        firmware: autopsy.firmware.clone(),
+    }
+}
+
+fn position(registers: &CpuRegisters, observed: &Observed) -> String {
+    let lp = registers.cpu as usize;
+    let state = observed.state.get(lp).copied().flatten();
+    let step = match state.map(|s| (s, Step::from_number(s))) {
+        Some((_, Some(step))) => format!("last saw step {step}"),
+        Some((number, None)) => format!("last saw step number {number}, which is none"),
+        None => "in no update yet".to_owned(),
+    };
+    let last = match observed.last.get(lp).copied().flatten() {
+        Some(record) => format!("last event #{} ({})", record.seq, super::words::describe(&record)),
+        None => "no event yet".to_owned(),
+    };
+    let halted = if registers.halted { ", halted" } else { "" };
+    let interrupts = if registers.rflags & 0x200 == 0 { ", interrupts off" } else { "" };
+    format!("{step}; {last}{halted}{interrupts}")
+}

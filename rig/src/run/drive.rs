@@ -1,0 +1,209 @@
+//! The scenario, step by step, as the guest lives it.
+
+use super::plan::{image_spec, version_text};
+use crate::guest::{Guest, GuestError};
+use crate::machine::control::{ControlError, Emulator};
+use crate::scenario::Scenario;
+use rig_wire::agent::{Answer, Command, LoadReport, Ready, UpdateOutcome};
+use rig_wire::event::{self, Mark, update_end};
+use rig_wire::plan::Control;
+use std::time::{Duration, Instant};
+
+/// Attributes of the in-tree driver.
+const ATTRIBUTES: &str = "/sys/devices/faux/tdx_host";
+/// The in-tree driver's upload device.
+const DEVICE: &str = "tdx_module";
+/// `version` answers with it when no module runs any more.
+const ENXIO: i32 = 6;
+const ENOENT: i32 = 2;
+
+/// What is known so far; kept when the run is stopped half-way.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The agent's first message.
+    pub(crate) ready: Option<Ready>,
+    /// From QEMU's start to the agent's first message.
+    pub(crate) boot: Duration,
+    /// Module version before the first update.
+    pub(crate) before: Option<String>,
+    /// Module version after the last update; none: no module.
+    pub(crate) after: Option<String>,
+    /// `num_remaining_updates` before and after.
+    pub(crate) remaining: (Option<u32>, Option<u32>),
+    /// Updates that were tried.
+    pub(crate) updates: Vec<Tried>,
+    /// All updates.
+    pub(crate) update: Duration,
+    /// What the loads did.
+    pub(crate) loads: Vec<LoadReport>,
+    /// What is under way, for the words of a hang.
+    pub(crate) doing: String,
+}
+
+/// One update that was tried.
+#[derive(Debug)]
+pub(crate) struct Tried {
+    /// What the kernel said.
+    pub(crate) outcome: UpdateOutcome,
+    /// The version that the image brings.
+    pub(crate) wanted: String,
+    /// The version read back; none: no module.
+    pub(crate) seen: Option<String>,
+}
+
+impl Tried {
+    /// Whether the kernel reported success.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.outcome.error.is_empty() && self.outcome.errno.is_none()
+    }
+}
+
+/// Why the drive could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriveError {
+    /// The guest did not do what it was asked.
+    #[error("{doing}: {error}")]
+    Guest {
+        /// What was under way.
+        doing: String,
+        /// What came of it.
+        error: GuestError,
+    },
+    /// The kernel runs, but offers no update.
+    #[error("the kernel offers no TDX module update: {0}")]
+    NoSubject(String),
+    /// The emulator's control socket failed.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+impl DriveError {
+    /// Whether the guest went away, which its process tells more about.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Guest { error: GuestError::Gone, .. } | Self::Control(ControlError::Io(_)))
+    }
+}
+
+/// Drives one guest through its scenario.
+pub(crate) struct Drive<'a> {
+    /// The agent.
+    pub(crate) guest: &'a Guest,
+    /// The emulator, for marks in the timeline.
+    pub(crate) emulator: &'a Emulator,
+    /// What to do.
+    pub(crate) scenario: &'a Scenario,
+    /// Kernel modules to load, in this order.
+    pub(crate) modules: &'a [String],
+    /// When QEMU was started.
+    pub(crate) started: Instant,
+    /// Says what is under way.
+    pub(crate) say: &'a (dyn Fn(&str) + Sync),
+}
+
+impl Drive<'_> {
+    /// From the agent's first message to its last.
+    pub(crate) async fn run(&self, told: &mut Told) -> Result<(), DriveError> {
+        self.boot(told).await?;
+        self.read_before(told).await?;
+        for load in &self.scenario.load {
+            self.ask(told, "starting the load", Command::StartLoad { load: load.clone() }).await?;
+        }
+        let started = Instant::now();
+        for number in 1..=self.scenario.updates {
+            self.update(told, number).await?;
+            told.update = started.elapsed();
+            if !told.updates.last().is_some_and(Tried::succeeded) {
+                break;
+            }
+        }
+        if !self.scenario.load.is_empty() {
+            if let Answer::Loads(reports) = self.ask(told, "stopping the load", Command::StopLoads).await? {
+                told.loads = reports;
+            }
+        }
+        self.read_after(told).await?;
+        self.ask(told, "powering off", Command::PowerOff).await.map(drop)
+    }
+
+    async fn boot(&self, told: &mut Told) -> Result<(), DriveError> {
+        self.doing(told, "booting");
+        let ready = self.guest.ready().await.map_err(|error| failed(told, error))?;
+        told.ready = Some(ready);
+        told.boot = self.started.elapsed();
+        self.mark(Mark::Ready, 0).await?;
+        for name in self.modules {
+            let load = Command::LoadModule { name: name.clone(), parameters: String::new() };
+            self.ask(told, &format!("loading {name}"), load).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_before(&self, told: &mut Told) -> Result<(), DriveError> {
+        self.doing(told, "reading the module's version");
+        told.before = match self.guest.read(&format!("{ATTRIBUTES}/version")).await {
+            Err(GuestError::Failed(f)) if f.errno == Some(ENOENT) => return Err(DriveError::NoSubject(f.what)),
+            version => lost_is_none(version).map_err(|error| failed(told, error))?,
+        };
+        told.after.clone_from(&told.before);
+        told.remaining.0 = self.remaining().await;
+        Ok(())
+    }
+
+    async fn update(&self, told: &mut Told, number: u32) -> Result<(), DriveError> {
+        let spec = image_spec(number);
+        let wanted = version_text(&spec);
+        let image = seam_emu::image::build(&spec);
+        let doing = format!("update {number} of {} to {wanted}", self.scenario.updates);
+        self.mark(Mark::UpdateBegin, u64::from(number)).await?;
+        let command = Command::Update { device: DEVICE.into(), image };
+        let outcome = match self.ask(told, &doing, command).await? {
+            Answer::Update(outcome) => outcome,
+            other => return Err(failed(told, GuestError::Unexpected(Box::new(other)))),
+        };
+        let seen = lost_is_none(self.guest.read(&format!("{ATTRIBUTES}/version")).await);
+        let seen = seen.map_err(|error| failed(told, error))?;
+        told.after.clone_from(&seen);
+        let tried = Tried { outcome, wanted, seen };
+        let told_outcome =
+            if tried.succeeded() { event::UpdateOutcome::Succeeded } else { event::UpdateOutcome::Failed };
+        told.updates.push(tried);
+        self.mark(Mark::UpdateEnd, update_end(number, told_outcome)).await
+    }
+
+    async fn read_after(&self, told: &mut Told) -> Result<(), DriveError> {
+        self.doing(told, "reading back");
+        told.remaining.1 = self.remaining().await;
+        Ok(())
+    }
+
+    /// The attribute is absent on some subjects, and unreadable without P-SEAMLDR; that is judged elsewhere.
+    async fn remaining(&self) -> Option<u32> {
+        self.guest.read(&format!("{ATTRIBUTES}/num_remaining_updates")).await.ok()?.parse().ok()
+    }
+
+    async fn ask(&self, told: &mut Told, doing: &str, command: Command) -> Result<Answer, DriveError> {
+        self.doing(told, doing);
+        self.guest.request(command).await.map_err(|error| failed(told, error))
+    }
+
+    async fn mark(&self, mark: Mark, argument: u64) -> Result<(), DriveError> {
+        self.emulator.ask(&Control::Mark { mark: mark as u64, argument }).await?;
+        Ok(())
+    }
+
+    fn doing(&self, told: &mut Told, doing: &str) {
+        doing.clone_into(&mut told.doing);
+        (self.say)(doing);
+    }
+}
+
+fn failed(told: &Told, error: GuestError) -> DriveError {
+    DriveError::Guest { doing: told.doing.clone(), error }
+}
+
+fn lost_is_none(version: Result<String, GuestError>) -> Result<Option<String>, GuestError> {
+    match version {
+        Err(GuestError::Failed(f)) if f.errno == Some(ENXIO) => Ok(None),
+        version => version.map(Some),
+    }
+}

@@ -1,0 +1,251 @@
+//! The live part of a run: a machine, its observer, and what ends them.
+
+use super::diagnose::{Autopsy, diagnosis, examine};
+use super::drive::{Drive, DriveError, Told};
+use super::interrupt::Interrupts;
+use super::observer::{Alarm, Lines, Observer, RING_CAPACITY};
+use super::outcome::{Evidence, conclude};
+use super::prepare::Prepared;
+use super::stall::StallBudget;
+use super::stop::{Stop, Watched};
+use crate::guest::{Guest, KernelLine};
+use crate::machine::control::Emulator;
+use crate::machine::{Machine, ShutdownReason, command_text};
+use crate::trouble::Trouble;
+use rig_images::Progress;
+use rig_judge::{RunEnd, Verdict};
+use rig_wire::agent::Command;
+use rig_wire::ring::Ring;
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Grace for answers that were sent before QEMU ended, and for an exit after its channels closed.
+const GRACE: Duration = Duration::from_secs(2);
+/// Time for an orderly end after Ctrl-C.
+const ORDERLY: Duration = Duration::from_secs(5);
+
+/// Runs what was prepared. `total` is when the command began. The verdict is in the run folder, too.
+pub fn run(prepared: Prepared, total: Instant, progress: &Progress) -> Result<Verdict, Trouble> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let help = "check the limits on threads and open files (ulimit -a)";
+    let runtime = runtime.map_err(|e| Trouble::environment(format!("cannot start threads: {e}"), help))?;
+    runtime.block_on(async { Live::start(prepared, total).await?.to_the_end(progress).await })
+}
+
+/// A run under way.
+struct Live {
+    prepared: Prepared,
+    total: Instant,
+    started: Instant,
+    machine: Machine,
+    guest: Guest,
+    emulator: Emulator,
+    observer: Observer,
+    kernel_lines: Arc<AtomicU64>,
+    kernel_log: JoinHandle<()>,
+    interrupts: Interrupts,
+}
+
+impl Live {
+    async fn start(prepared: Prepared, total: Instant) -> Result<Self, Trouble> {
+        let folder = &prepared.folder;
+        let interrupts = Interrupts::listen().map_err(|e| {
+            Trouble::environment(format!("cannot take over signals: {e}"), "start the rig from an ordinary shell")
+        })?;
+        folder.write("qemu.txt", command_text(&prepared.qemu, &prepared.spec, &prepared.runtime) + "\n")?;
+        let ring_path = prepared.runtime.path("ring");
+        let ring = Ring::create(&ring_path, RING_CAPACITY).map_err(|e| Trouble::file("make", &ring_path, &e))?;
+        let events = folder.create_file("events.bin")?;
+        let observer = Observer::start(ring, events, prepared.setup.clone());
+        let observer = observer.map_err(|e| Trouble::environment(e.to_string(), "check the limits on threads"))?;
+        let started = Instant::now();
+        let (kmsg, lines) = mpsc::unbounded_channel();
+        let kernel_lines = Arc::new(AtomicU64::new(0));
+        let log = folder.create_file("kmsg.log")?;
+        let kernel_log = tokio::spawn(keep_kernel_log(lines, log, observer.lines(), Arc::clone(&kernel_lines)));
+        let (machine, agent) =
+            Machine::start(clone_command(&prepared.qemu), &prepared.spec, &prepared.runtime, &folder.file("qemu.log"))
+                .await?;
+        let emulator = Emulator::connect(&prepared.runtime.path("control.sock"))
+            .await
+            .map_err(|e| Trouble::environment(e.to_string(), "see qemu.log in the run folder"))?;
+        let guest = Guest::new(agent, kmsg);
+        Ok(Self { prepared, total, started, machine, guest, emulator, observer, kernel_lines, kernel_log, interrupts })
+    }
+
+    async fn to_the_end(self, progress: &Progress) -> Result<Verdict, Trouble> {
+        let mut told = Told::default();
+        let stop = self.drive(&mut told, progress).await;
+        let mut autopsy = None;
+        let end = match &stop {
+            Stop::Finished => RunEnd::Finished,
+            Stop::Alarm(Alarm::Breach(_)) => RunEnd::Stopped,
+            Stop::Alarm(Alarm::Lost(cause)) => RunEnd::Lost { cause: cause.clone() },
+            Stop::Stalled(what) => {
+                autopsy = Some(examine(&self.machine, &self.emulator, &self.prepared.symbols).await);
+                RunEnd::Hung { what: format!("{what}, while {}", told.doing) }
+            }
+            Stop::Exited(status) => self.end_of_exit(*status, &told).await,
+            Stop::Drive(error) => RunEnd::Lost { cause: error.to_string() },
+            Stop::Interrupted => {
+                self.orderly_end().await;
+                RunEnd::Lost { cause: format!("interrupted, while {}", told.doing) }
+            }
+        };
+        self.judge(&stop, end, autopsy, told).await
+    }
+
+    /// Drives the scenario until something ends it.
+    async fn drive(&self, told: &mut Told, progress: &Progress) -> Stop {
+        let say = |doing: &str| progress.say(doing);
+        let drive = Drive {
+            guest: &self.guest,
+            emulator: &self.emulator,
+            scenario: &self.prepared.scenario,
+            modules: &self.prepared.modules,
+            started: self.started,
+            say: &say,
+        };
+        let budget = StallBudget::for_machine(self.prepared.scenario.cpus, self.prepared.scenario.budget.stall_cpu_s);
+        let watched = self.watched();
+        let ended = {
+            let mut drive = std::pin::pin!(drive.run(told));
+            tokio::select! {
+                biased;
+                done = &mut drive => done.map_err(Stop::Drive),
+                alarm = self.observer.alarm() => Err(Stop::Alarm(alarm)),
+                () = self.interrupts.reached(1) => Err(Stop::Interrupted),
+                stall = watched.stalled(budget) => Err(Stop::Stalled(stall)),
+                status = self.machine.process.exited() => match tokio::time::timeout(GRACE, drive).await {
+                    Ok(Ok(())) => Ok(()),
+                    _ => Err(Stop::Exited(status)),
+                },
+            }
+        };
+        match ended {
+            Ok(()) => self.power_off(budget).await,
+            Err(Stop::Drive(error)) if error.is_gone() => self.exit_or(error).await,
+            Err(stop) => stop,
+        }
+    }
+
+    fn watched(&self) -> Watched<'_> {
+        Watched {
+            machine: &self.machine,
+            guest: &self.guest,
+            observer: &self.observer,
+            kernel_lines: &self.kernel_lines,
+            console: &self.prepared.spec.console,
+            started: self.started,
+        }
+    }
+
+    /// Waits for the machine to be off after it was asked to.
+    async fn power_off(&self, budget: StallBudget) -> Stop {
+        let watched = self.watched();
+        tokio::select! {
+            biased;
+            _ = self.machine.process.exited() => match self.observer.alarmed() {
+                Some(alarm) => Stop::Alarm(alarm),
+                None => Stop::Finished,
+            },
+            () = self.interrupts.reached(1) => Stop::Interrupted,
+            stall = watched.stalled(budget) => Stop::Stalled(stall),
+        }
+    }
+
+    /// The channel closed; QEMU's exit, if it follows, says more.
+    async fn exit_or(&self, error: DriveError) -> Stop {
+        match tokio::time::timeout(GRACE, self.machine.process.exited()).await {
+            Ok(status) => Stop::Exited(status),
+            Err(_) => Stop::Drive(error),
+        }
+    }
+
+    async fn end_of_exit(&self, status: std::process::ExitStatus, told: &Told) -> RunEnd {
+        let console = std::fs::read(&self.prepared.spec.console).unwrap_or_default();
+        let panic = super::outcome::panic_line(&String::from_utf8_lossy(&console));
+        match (self.machine.shutdown_reason().await, panic) {
+            (Some(ShutdownReason::Reset), Some(line)) => {
+                RunEnd::Crashed { what: format!("{line}, while {}", told.doing) }
+            }
+            (Some(ShutdownReason::Reset), None) => {
+                RunEnd::Crashed { what: format!("the guest reset itself without a word, while {}", told.doing) }
+            }
+            (Some(ShutdownReason::PowerOff), _) => {
+                RunEnd::Lost { cause: format!("the guest powered itself off, while {}", told.doing) }
+            }
+            (_, _) => {
+                let words = self.machine.last_words().map(|w| format!(": {w}")).unwrap_or_default();
+                RunEnd::Lost { cause: format!("QEMU died ({status}), while {}{words}", told.doing) }
+            }
+        }
+    }
+
+    /// Lets the guest power off, unless that takes long or Ctrl-C comes again.
+    async fn orderly_end(&self) {
+        let off = async {
+            let _ = self.guest.request(Command::PowerOff).await;
+            self.machine.process.exited().await
+        };
+        tokio::select! {
+            _ = off => {}
+            () = tokio::time::sleep(ORDERLY) => {}
+            () = self.interrupts.reached(2) => {}
+        }
+    }
+
+    /// Ends the machine, judges, and writes the verdict.
+    async fn judge(self, stop: &Stop, end: RunEnd, autopsy: Option<Autopsy>, told: Told) -> Result<Verdict, Trouble> {
+        drop(self.machine);
+        // With the machine the agent's channel ends, and with it, once all lines are read, the log.
+        let _ = tokio::time::timeout(GRACE, self.kernel_log).await;
+        if matches!(end, RunEnd::Crashed { .. }) {
+            // The agent could not send the last lines of the kernel's log; the serial console has them.
+            let console = std::fs::read(&self.prepared.spec.console).unwrap_or_default();
+            String::from_utf8_lossy(&console)
+                .lines()
+                .for_each(|line| self.observer.lines().line(line.to_owned(), None));
+        }
+        let observed = self.observer.finish(end.clone());
+        let diagnosis = autopsy.map(|autopsy| {
+            let what = if let Stop::Stalled(what) = stop { what.as_str() } else { "" };
+            diagnosis(what, &autopsy, &observed)
+        });
+        let evidence = Evidence { told, end, findings: observed.findings, diagnosis, total: self.total.elapsed() };
+        conclude(&self.prepared, evidence)
+    }
+}
+
+async fn keep_kernel_log(
+    mut lines: mpsc::UnboundedReceiver<String>,
+    mut log: File,
+    judge: Lines,
+    count: Arc<AtomicU64>,
+) {
+    while let Some(record) = lines.recv().await {
+        count.fetch_add(1, Ordering::Relaxed);
+        if let Some(line) = KernelLine::parse(&record) {
+            // The log is for people; a full disk shows in the events file, which counts.
+            let _ = writeln!(log, "{line}");
+            judge.line(line.text.to_owned(), Some(line.time_us));
+        }
+    }
+}
+
+fn clone_command(command: &std::process::Command) -> std::process::Command {
+    let mut clone = std::process::Command::new(command.get_program());
+    clone.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => clone.env(name, value),
+            None => clone.env_remove(name),
+        };
+    }
+    clone
+}

@@ -1,0 +1,19 @@
+//! One run: from a scenario to its verdict.
+
+mod diagnose;
+mod drive;
+mod folder;
+mod interrupt;
+mod live;
+mod observer;
+mod outcome;
+mod plan;
+mod prepare;
+mod qemu;
+mod stack;
+mod stall;
+mod stop;
+mod words;
+
+pub use live::run;
+pub use prepare::{Options, Prepared, prepare};

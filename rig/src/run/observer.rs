@@ -1,0 +1,275 @@
+//! The reader of the event ring: it writes every record to the events file and shows it to the judge, while the machine
+//! runs. It has a thread of its own, so that a slow disk or a busy rig cannot make the ring overflow unnoticed.
+
+use rig_judge::{Breach, Findings, Judge, RunEnd, Setup};
+use rig_wire::event::{Kind, NO_LP, Record, flags};
+use rig_wire::ring::Ring;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Records that the ring holds: a few milliseconds of the worst storm (every CPU spinning on the watched state).
+pub(crate) const RING_CAPACITY: u64 = 1 << 18;
+/// How often an idle ring is looked at.
+const POLL: Duration = Duration::from_millis(1);
+/// Records taken at once, before anything else is looked at.
+const BATCH: usize = 4096;
+
+/// Why the observer wants the run to end.
+#[derive(Clone, Debug)]
+pub(crate) enum Alarm {
+    /// An invariant is broken.
+    Breach(Box<Breach>),
+    /// Events were lost, or cannot be kept.
+    Lost(String),
+}
+
+/// What came of a run's events.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    /// What the judge found.
+    pub(crate) findings: Findings,
+    /// The last record of each LP.
+    pub(crate) last: Vec<Option<Record>>,
+    /// The state that each LP last loaded from the first watched word.
+    pub(crate) state: Vec<Option<u64>>,
+}
+
+#[derive(Debug)]
+enum Input {
+    Line { text: String, guest_us: Option<u64> },
+    Finish(RunEnd),
+}
+
+/// Brings the lines of the kernel's log to the judge.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines(Sender<Input>);
+
+impl Lines {
+    /// Shows the judge a line, with its guest time where that is known.
+    pub(crate) fn line(&self, text: String, guest_us: Option<u64>) {
+        // Lines that come after the end are of no use to anybody.
+        let _ = self.0.send(Input::Line { text, guest_us });
+    }
+}
+
+/// The running observer.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    input: Sender<Input>,
+    progress: Arc<AtomicU64>,
+    alarm: watch::Receiver<Option<Alarm>>,
+    thread: JoinHandle<Observed>,
+}
+
+impl Observer {
+    /// Starts reading the ring into the file and the judge.
+    pub(crate) fn start(ring: Ring, file: File, setup: Setup) -> io::Result<Self> {
+        let (input, inputs) = mpsc::channel();
+        let (alarm_in, alarm) = watch::channel(None);
+        let progress = Arc::new(AtomicU64::new(0));
+        let lps = usize::from(setup.lps);
+        let reader = Reader {
+            ring,
+            file: BufWriter::with_capacity(1 << 20, file),
+            judge: Judge::new(setup),
+            alarm: alarm_in,
+            progress: Arc::clone(&progress),
+            last: vec![None; lps],
+            state: vec![None; lps],
+        };
+        let thread = thread::Builder::new().name("observer".into()).spawn(move || reader.run(&inputs))?;
+        Ok(Self { input, progress, alarm, thread })
+    }
+
+    /// A way for the lines of the kernel's log.
+    pub(crate) fn lines(&self) -> Lines {
+        Lines(self.input.clone())
+    }
+
+    /// Events so far that show progress of the guest.
+    pub(crate) fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the first alarm; never ends when there is none.
+    pub(crate) async fn alarm(&self) -> Alarm {
+        let mut alarm = self.alarm.clone();
+        match alarm.wait_for(Option::is_some).await.map(|a| a.clone()) {
+            Ok(Some(alarm)) => alarm,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// The first alarm, if there was one.
+    pub(crate) fn alarmed(&self) -> Option<Alarm> {
+        self.alarm.borrow().clone()
+    }
+
+    /// Reads what is left in the ring and judges the end. The machine must be gone.
+    pub(crate) fn finish(self, end: RunEnd) -> Observed {
+        let _ = self.input.send(Input::Finish(end));
+        match self.thread.join() {
+            Ok(observed) => observed,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+struct Reader {
+    ring: Ring,
+    file: BufWriter<File>,
+    judge: Judge,
+    alarm: watch::Sender<Option<Alarm>>,
+    progress: Arc<AtomicU64>,
+    last: Vec<Option<Record>>,
+    state: Vec<Option<u64>>,
+}
+
+impl Reader {
+    fn run(mut self, inputs: &Receiver<Input>) -> Observed {
+        loop {
+            let full = self.drain();
+            match inputs.try_recv() {
+                Ok(Input::Line { text, guest_us }) => self.line(&text, guest_us),
+                Ok(Input::Finish(end)) => return self.finish(&end),
+                Err(mpsc::TryRecvError::Disconnected) => return self.finish(&RunEnd::Stopped),
+                Err(mpsc::TryRecvError::Empty) if full => {}
+                Err(mpsc::TryRecvError::Empty) => thread::sleep(POLL),
+            }
+        }
+    }
+
+    /// Takes a batch from the ring; true when there may be more.
+    fn drain(&mut self) -> bool {
+        for _ in 0..BATCH {
+            let Some(record) = self.ring.pop() else { return false };
+            self.record(&record);
+        }
+        true
+    }
+
+    fn record(&mut self, record: &Record) {
+        if let Err(e) = self.file.write_all(&record.to_bytes()) {
+            self.raise(Alarm::Lost(format!("the events file cannot be written: {e}")));
+        }
+        if self.ring.lost() > 0 {
+            self.raise(Alarm::Lost(format!("{} events were lost: the ring overflowed", self.ring.lost())));
+        }
+        self.remember(record);
+        if let Some(breach) = self.judge.observe(record) {
+            self.raise(Alarm::Breach(Box::new(breach)));
+        }
+    }
+
+    fn remember(&mut self, record: &Record) {
+        if is_progress(record) {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        let lp = usize::from(record.lp);
+        if record.lp == NO_LP || lp >= self.last.len() {
+            return;
+        }
+        self.last[lp] = Some(*record);
+        if record.kind == Kind::Watch as u16 && record.a == 0 && record.flags & flags::STORE == 0 {
+            self.state[lp] = Some(record.b);
+        }
+    }
+
+    fn line(&mut self, text: &str, guest_us: Option<u64>) {
+        if let Some(breach) = self.judge.console_line(text, guest_us) {
+            self.raise(Alarm::Breach(Box::new(breach)));
+        }
+    }
+
+    fn raise(&self, alarm: Alarm) {
+        self.alarm.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(alarm);
+            is_first
+        });
+    }
+
+    fn finish(mut self, end: &RunEnd) -> Observed {
+        while self.drain() {}
+        if let Err(e) = self.file.flush() {
+            self.raise(Alarm::Lost(format!("the events file cannot be written: {e}")));
+        }
+        let lost = match &*self.alarm.borrow() {
+            Some(Alarm::Lost(cause)) => Some(RunEnd::Lost { cause: cause.clone() }),
+            _ => None,
+        };
+        let findings = self.judge.finish(lost.as_ref().unwrap_or(end));
+        Observed { findings, last: self.last, state: self.state }
+    }
+}
+
+/// Whether a record shows that the guest gets on, rather than that it waits: loads of a watched word are how CPUs spin,
+/// and interrupts come to a guest that does nothing.
+fn is_progress(record: &Record) -> bool {
+    match Kind::from_u16(record.kind) {
+        Some(Kind::Watch) => record.flags & flags::STORE != 0,
+        Some(Kind::Interrupt | Kind::Exception | Kind::Idle | Kind::HoldBegin | Kind::HoldEnd) | None => false,
+        Some(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rig_judge::SubjectNames;
+
+    fn observer(capacity: u64) -> (tempfile::TempDir, Ring, Observer) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring");
+        let ours = Ring::create(&path, capacity).unwrap();
+        let file = File::create(dir.path().join("events")).unwrap();
+        let theirs = Ring::open(&path).unwrap();
+        let setup = Setup::new(4, SubjectNames::in_tree());
+        (dir, theirs, Observer::start(ours, file, setup).unwrap())
+    }
+
+    fn seamcall(lp: u16) -> Record {
+        Record { lp, kind: Kind::ModuleState as u16, a: 5, b: 0, ..Record::default() }
+    }
+
+    #[test]
+    fn every_record_reaches_the_file() {
+        let (dir, ring, observer) = observer(64);
+        for lp in 0..4 {
+            ring.push(&seamcall(lp));
+        }
+        let observed = observer.finish(RunEnd::Finished);
+        assert_eq!(observed.findings.events, 4);
+        assert_eq!(std::fs::metadata(dir.path().join("events")).unwrap().len(), 4 * 64);
+        assert_eq!(observed.last[3].unwrap().seq, 3);
+    }
+
+    #[test]
+    fn loss_raises_an_alarm() {
+        let (_dir, ring, observer) = observer(4);
+        while ring.lost() == 0 {
+            ring.push(&seamcall(0));
+        }
+        ring.push(&seamcall(0));
+        let start = std::time::Instant::now();
+        while observer.alarmed().is_none() && start.elapsed() < Duration::from_secs(10) {
+            ring.push(&seamcall(0));
+        }
+        assert!(matches!(observer.alarmed(), Some(Alarm::Lost(cause)) if cause.contains("lost")));
+    }
+
+    #[test]
+    fn spinning_is_no_progress() {
+        let load = Record { kind: Kind::Watch as u16, ..Record::default() };
+        let store = Record { flags: flags::STORE, ..load };
+        assert!(!is_progress(&load));
+        assert!(is_progress(&store));
+        assert!(!is_progress(&Record { kind: 999, ..load }));
+    }
+}

@@ -1,0 +1,134 @@
+//! From a scenario to what the emulator and the judge are told.
+
+use crate::machine::command::CPUID_1_EAX;
+use crate::machine::memory;
+use crate::scenario::Scenario;
+use crate::symbols::Observation;
+use crate::trouble::Trouble;
+use rig_judge::{Setup, SubjectNames};
+use rig_wire::plan::{PLAN_VERSION, Plan};
+use seam_emu::Config;
+use seam_emu::image::ImageSpec;
+use std::path::PathBuf;
+
+/// Files that a plan names.
+#[derive(Clone, Debug)]
+pub(crate) struct PlanFiles {
+    /// The module image that is loaded when the machine starts.
+    pub(crate) module_image: PathBuf,
+    /// The event ring.
+    pub(crate) ring: PathBuf,
+    /// The control socket.
+    pub(crate) control: PathBuf,
+}
+
+/// The plan for a scenario on a host with this many cores.
+pub(crate) fn plan(
+    scenario: &Scenario,
+    seen: &Observation,
+    files: PlanFiles,
+    host_cores: usize,
+) -> Result<Plan<Config>, Trouble> {
+    Ok(Plan {
+        version: PLAN_VERSION,
+        firmware: firmware(scenario)?,
+        module_image: files.module_image,
+        ring: Some(files.ring),
+        control: Some(files.control),
+        restore: None,
+        deterministic: false,
+        yield_at_pause: scenario.cpus as usize > host_cores,
+        watches: seen.watches.clone(),
+        functions: seen.functions.clone(),
+        seamret_keeps_vmcs: !scenario.platform.seamret_clears_vmcs,
+        schedules: Vec::new(),
+        update_begin: None,
+        preempt_count_offset: seen.preempt_count_offset,
+    })
+}
+
+/// The emulated platform: one package, APIC ids as QEMU gives them to one socket.
+fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
+    let default = Config::for_lps(scenario.cpus as usize);
+    let enough = default.remaining_updates.max(scenario.updates);
+    let config = Config {
+        memory: memory::convertible(scenario.memory_mib()),
+        remaining_updates: scenario.platform.remaining_updates.unwrap_or(enough),
+        cpuid_1_eax: CPUID_1_EAX,
+        faults: scenario.faults.clone(),
+        ..default
+    };
+    let help = "change the scenario so that it describes a platform that can exist";
+    config.validate().map_err(|e| Trouble::usage(format!("the scenario's platform: {e}"), help))?;
+    Ok(config)
+}
+
+/// What the judge is told.
+pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
+    let lps = u16::try_from(scenario.cpus).expect("scenarios have at most 512 CPUs");
+    Setup {
+        watches: seen.watches.clone(),
+        functions: seen.functions.clone(),
+        expected_console: scenario.expect.console.clone(),
+        nmi_entry: seen.nmi_entry,
+        ..Setup::new(lps, SubjectNames::in_tree())
+    }
+}
+
+/// The module that runs first (0), and those that the updates bring (1 and on): one update version more each time.
+pub(crate) fn image_spec(number: u32) -> ImageSpec {
+    let first = ImageSpec::default();
+    let number = u16::try_from(number).expect("scenarios make at most 1000 updates");
+    ImageSpec { update: first.update + number, ..first }
+}
+
+/// A module's version as Linux shows it: `1.5.06`.
+pub(crate) fn version_text(spec: &ImageSpec) -> String {
+    format!("{}.{}.{:02}", spec.major, spec.minor, spec.update)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::symbols::{Symbols, observe_update};
+
+    fn files() -> PlanFiles {
+        PlanFiles { module_image: "/r/module".into(), ring: "/t/ring".into(), control: "/t/control.sock".into() }
+    }
+
+    fn seen() -> Observation {
+        observe_update(&Symbols::from_system_map(crate::symbols::tests::MAP)).unwrap()
+    }
+
+    #[test]
+    fn the_plan_follows_the_scenario() {
+        let scenario = Scenario { cpus: 16, updates: 20, ..Scenario::default() };
+        let plan = plan(&scenario, &seen(), files(), 2).unwrap();
+        assert_eq!(plan.firmware.lps.len(), 16);
+        assert_eq!(plan.firmware.remaining_updates, 20);
+        assert_eq!(plan.firmware.memory[0].end(), u64::from(scenario.memory_mib()) << 20);
+        assert!(plan.yield_at_pause);
+        assert_eq!(plan.watches[0].name, "update_ctrl.state");
+        assert_eq!(setup(&scenario, &seen()).lps, 16);
+    }
+
+    #[test]
+    fn vcpus_that_have_a_core_each_need_not_yield() {
+        let scenario = Scenario { cpus: 2, ..Scenario::default() };
+        assert!(!plan(&scenario, &seen(), files(), 2).unwrap().yield_at_pause);
+    }
+
+    #[test]
+    fn an_impossible_fault_is_the_callers_mistake() {
+        let fault = toml::from_str("leaf = \"TDH.SYS.SHUTDOWN\"\nlp = 99\naction = \"never-returns\"").unwrap();
+        let scenario = Scenario { faults: vec![fault], ..Scenario::default() };
+        let trouble = plan(&scenario, &seen(), files(), 2).unwrap_err();
+        assert!(trouble.cause.contains("no LP 99"), "{}", trouble.cause);
+    }
+
+    #[test]
+    fn each_update_brings_a_newer_module() {
+        assert_eq!(version_text(&image_spec(0)), "1.5.06");
+        assert_eq!(version_text(&image_spec(5)), "1.5.11");
+    }
+}

@@ -1,0 +1,196 @@
+//! Everything that a run needs, made or found before a machine is started.
+
+use super::folder::RunFolder;
+use super::plan::{self, PlanFiles, image_spec};
+use crate::machine::command::MachineSpec;
+use crate::machine::sockets::RuntimeDir;
+use crate::scenario::{Backend, Scenario};
+use crate::symbols::{Observation, Symbols, observe_update};
+use crate::trouble::{Exit, Trouble};
+use rig_images::{Artifact, Images, ImagesError, Kernel, KernelRequest, Progress};
+use rig_judge::Setup;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+/// What the command line adds to a scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Run folder; none: one under `runs/`.
+    pub out: Option<PathBuf>,
+    /// A QEMU of one's own.
+    pub qemu: Option<PathBuf>,
+    /// Keep the large files of a run that passed.
+    pub keep: bool,
+}
+
+/// A run that is ready to start.
+pub struct Prepared {
+    /// What to run.
+    pub(super) scenario: Scenario,
+    /// Where its evidence goes.
+    pub(super) folder: RunFolder,
+    /// Sockets and ring.
+    pub(super) runtime: RuntimeDir,
+    /// QEMU, without its arguments.
+    pub(super) qemu: Command,
+    /// The machine.
+    pub(super) spec: MachineSpec,
+    /// What the judge is told.
+    pub(super) setup: Setup,
+    /// The kernel's symbols.
+    pub(super) symbols: Symbols,
+    /// Modules that the agent loads, in order.
+    pub(super) modules: Vec<String>,
+    /// What the run is made of.
+    pub(super) artifacts: Vec<Artifact>,
+    /// Keep the large files of a run that passed.
+    pub(super) keep: bool,
+}
+
+impl Prepared {
+    /// The run folder, absolute.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// All that the kernel said, by whichever way it came.
+    pub(super) fn kernel_log(&self) -> String {
+        let files = [self.folder.file("kmsg.log"), self.spec.console.clone()];
+        let read = |path: PathBuf| std::fs::read(path).unwrap_or_default();
+        files.map(|path| String::from_utf8_lossy(&read(path)).into_owned()).concat()
+    }
+
+    /// Why SEAMCALLs reach the firmware the way they do.
+    pub(super) fn backend_reason(&self) -> &'static str {
+        match self.scenario.backend {
+            Backend::Tcg => "asked for",
+            Backend::Auto => "the in-tree subject calls firmware before a shim could catch it on KVM",
+        }
+    }
+}
+
+/// `manifest.json`.
+#[derive(Serialize)]
+struct ManifestFile<'a> {
+    rig: &'static str,
+    scenario: &'a Scenario,
+    kernel_release: &'a str,
+    artifacts: &'a [Artifact],
+    warnings: Vec<String>,
+}
+
+/// What comes out of the image builder.
+struct Made {
+    kernel: Kernel,
+    qemu: Command,
+    plugin: PathBuf,
+    initramfs: PathBuf,
+    modules: Vec<String>,
+}
+
+/// Makes or finds everything. Blocks, for minutes when the cache is empty.
+pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Result<Prepared, Trouble> {
+    let images = Images::open(progress.clone())?;
+    let made = make(&images, &scenario, options)?;
+    let symbols = Symbols::load(made.kernel.system_map.as_deref(), made.kernel.vmlinux.as_deref())?;
+    let seen = observe_update(&symbols).map_err(|e| {
+        Trouble::usage(e.to_string(), "take Linux 7.2 or later, configured with images/kernels/tdx-host.config")
+    })?;
+    let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
+    let runtime = RuntimeDir::create()?;
+    let plan_file = write_plan(&scenario, &seen, &folder, &runtime)?;
+    let manifest = ManifestFile {
+        rig: env!("CARGO_PKG_VERSION"),
+        scenario: &scenario,
+        kernel_release: &made.kernel.release,
+        artifacts: &images.manifest(),
+        warnings: images.warnings(),
+    };
+    folder.write_json("manifest.json", &manifest)?;
+    let spec = MachineSpec {
+        cpus: scenario.cpus,
+        memory_mib: scenario.memory_mib(),
+        kernel: made.kernel.bzimage.clone(),
+        initramfs: made.initramfs,
+        kernel_arguments: String::new(),
+        plugin: Some((made.plugin, plan_file)),
+        console: folder.file("console.log"),
+    };
+    let setup = plan::setup(&scenario, &seen);
+    let artifacts = images.manifest();
+    let (qemu, modules, keep) = (made.qemu, made.modules, options.keep);
+    Ok(Prepared { scenario, folder, runtime, qemu, spec, setup, symbols, modules, artifacts, keep })
+}
+
+fn write_plan(
+    scenario: &Scenario,
+    seen: &Observation,
+    folder: &RunFolder,
+    runtime: &RuntimeDir,
+) -> Result<PathBuf, Trouble> {
+    let module = folder.file("module.bin");
+    folder.write("module.bin", seam_emu::image::build(&image_spec(0)))?;
+    let files = PlanFiles { module_image: module, ring: runtime.path("ring"), control: runtime.path("control.sock") };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    folder.write_json("plan.json", &plan::plan(scenario, seen, files, cores)?)?;
+    let toml = toml::to_string_pretty(scenario).expect("a scenario is plain data");
+    folder.write("scenario.toml", toml)?;
+    Ok(folder.file("plan.json"))
+}
+
+/// The builds know nothing of one another, so they go side by side.
+fn make(images: &Images, scenario: &Scenario, options: &Options) -> Result<Made, Trouble> {
+    thread::scope(|scope| {
+        let qemu = scope.spawn(|| qemu(images, options));
+        let plugin = scope.spawn(|| images.plugin());
+        let kernel = kernel(images, scenario.kernel.as_deref())?;
+        let (initramfs, modules) = initramfs(images, &kernel)?;
+        let qemu = join(qemu)?;
+        Ok(Made { kernel, qemu, plugin: join(plugin)?, initramfs, modules })
+    })
+}
+
+fn join<T, E: Into<Trouble>>(thread: thread::ScopedJoinHandle<'_, Result<T, E>>) -> Result<T, Trouble> {
+    match thread.join() {
+        Ok(result) => result.map_err(Into::into),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn qemu(images: &Images, options: &Options) -> Result<Command, Trouble> {
+    match &options.qemu {
+        Some(path) => super::qemu::own(path),
+        None => Ok(images.tool_root()?.qemu_command()),
+    }
+}
+
+fn kernel(images: &Images, own: Option<&Path>) -> Result<Kernel, ImagesError> {
+    match own {
+        Some(path) => Kernel::from_path(path),
+        None => images.kernel(&KernelRequest::default()),
+    }
+}
+
+/// The initramfs with the subject's modules, and their names in the order of loading. A kernel may have the driver built
+/// in; then there is nothing to load.
+fn initramfs(images: &Images, kernel: &Kernel) -> Result<(PathBuf, Vec<String>), ImagesError> {
+    let modules = if kernel.modules.is_empty() { Vec::new() } else { kernel.load_order("tdx-host")? };
+    let names = modules.iter().filter_map(|m| Some(m.file_stem()?.to_string_lossy().into_owned())).collect();
+    Ok((images.initramfs(&images.agent()?, &modules, &[])?, names))
+}
+
+impl From<ImagesError> for Trouble {
+    fn from(error: ImagesError) -> Self {
+        let exit = match &error {
+            ImagesError::NoKernelImage(_)
+            | ImagesError::NoSymbols(_)
+            | ImagesError::NoTdxHost { .. }
+            | ImagesError::NoFragment(_)
+            | ImagesError::NoModuleTree { .. } => Exit::Usage,
+            _ => Exit::Environment,
+        };
+        Self { exit, cause: error.to_string(), help: error.remedy() }
+    }
+}
