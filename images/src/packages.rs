@@ -36,7 +36,7 @@ pub(crate) const BUILD: &[&str] = &[
     "kmod",
     "libc6-dev",
     "libelf-dev",
-    "libssl-dev",
+    "libssl-dev", "lz4",
     "make",
     "pahole",
     "perl-base",
