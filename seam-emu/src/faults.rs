@@ -1,6 +1,7 @@
 //! What can be made to go wrong, and where.
 
 use crate::Config;
+use crate::abi::Leaf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -90,6 +91,15 @@ impl Fault {
             }
             _ => {}
         }
+        let leaf = Leaf::from_name(&self.leaf).ok_or_else(|| FaultError::UnknownLeaf(self.leaf.clone()))?;
+        if matches!(self.action, FaultAction::TransientShutdownNs(_)) {
+            if leaf != Leaf::SysShutdown {
+                return Err(FaultError::WindowElsewhere(self.leaf.clone()));
+            }
+            if self.at == FaultPoint::After {
+                return Err(FaultError::WindowAfter);
+            }
+        }
         if self.nth == 0 {
             return Err(FaultError::NthZero);
         }
@@ -97,5 +107,45 @@ impl Fault {
             return Err(FaultError::TimesZero);
         }
         Ok(())
+    }
+}
+
+/// Counts calls and finds the fault that strikes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Striker {
+    /// The faults that `counts` belong to.
+    faults: Vec<Fault>,
+    /// By fault: matching calls so far.
+    counts: Vec<u32>,
+}
+
+impl Striker {
+    /// No call counted yet.
+    pub(crate) fn new(faults: &[Fault]) -> Self {
+        Self { faults: faults.to_vec(), counts: vec![0; faults.len()] }
+    }
+
+    /// Takes over the faults of another plan, counted from now on. The same plan keeps its counts.
+    pub(crate) fn adopt(&mut self, faults: &[Fault]) {
+        if self.faults != faults {
+            *self = Self::new(faults);
+        }
+    }
+
+    /// Counts a call, and tells which fault strikes it: the first that matches.
+    pub(crate) fn strike(&mut self, faults: &[Fault], leaf: Leaf, lp: usize) -> Option<(FaultPoint, FaultAction)> {
+        let mut struck = None;
+        for (fault, count) in faults.iter().zip(&mut self.counts) {
+            if fault.leaf != leaf.name() || fault.lp.is_some_and(|only| only != lp) {
+                continue;
+            }
+            *count = count.saturating_add(1);
+            let past = *count >= fault.nth;
+            let within = fault.times.is_none_or(|times| *count - fault.nth.min(*count) < times);
+            if past && within && struck.is_none() {
+                struck = Some((fault.at, fault.action));
+            }
+        }
+        struck
     }
 }

@@ -4,20 +4,31 @@
 //! duration). It does no IO, starts no thread and reads no clock. A mistake of the caller is a status value that goes
 //! back to the guest; a mistake of this crate is a panic.
 
+pub mod abi;
 pub mod config;
 pub mod faults;
 pub mod image;
+pub mod locks;
 
 mod call;
+mod context;
+mod describe;
 mod durations;
 mod firmware;
+mod inflight;
 mod memory;
+mod module;
 mod notes;
+mod platform;
+mod save;
+mod seamldr;
+mod world;
 
 pub use call::{Caller, Completion, Outcome, Regs, Reply};
 pub use config::{Config, ConfigError, KeyHash, LoaderGeneration, LogicalProcessor, MemoryRange};
 pub use durations::Durations;
 pub use faults::{Fault, FaultAction, FaultPoint};
-pub use firmware::{BootError, Firmware, RestoreError};
+pub use firmware::{BootError, Firmware};
 pub use memory::{BadAddress, GuestMemory, SparseMemory};
 pub use notes::Note;
+pub use save::RestoreError;

@@ -1,24 +1,26 @@
-//! Module images: what they must look like, and a maker of signed ones for tests.
+//! Module images: their file form, and a maker of signed ones.
+//!
+//! A test image has the form of a released one (blob version 0x200): header page, sigstruct page, module pages. The
+//! module is an ELF file whose relocations P-SEAMLDR can apply; instead of code it holds a [`Descriptor`] of what the
+//! emulated module is to claim about itself.
 
-/// What a test image is to contain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageSpec {
-    /// Major version of the module.
-    pub major: u16,
-    /// Minor version of the module.
-    pub minor: u16,
-    /// Update version of the module.
-    pub update: u16,
-}
+mod blob;
+mod build;
+mod descriptor;
+pub(crate) mod elf;
+pub(crate) mod key;
+mod mapping;
+mod mutate;
+mod spec;
 
-impl Default for ImageSpec {
-    fn default() -> Self {
-        Self { major: 1, minor: 5, update: 6 }
-    }
-}
+pub use blob::{Image, ImageError};
+pub use build::build;
+pub use descriptor::{CpuidConfig, Descriptor};
+pub use mapping::mapping_file;
+pub use mutate::Mutation;
+pub use spec::ImageSpec;
 
-/// The image file (blob version 0x200) for `spec`, signed with the test key.
-pub fn build(spec: &ImageSpec) -> Vec<u8> {
-    let _ = spec;
-    unimplemented!("the image maker lands next")
+/// SHA-384 of the test key's modulus, which is always trusted.
+pub fn test_key_hash() -> crate::KeyHash {
+    crate::KeyHash(key::test_key_hash())
 }

@@ -1,0 +1,89 @@
+//! What a leaf function works on.
+
+use crate::abi::Status;
+use crate::abi::status::Operand;
+use crate::locks::{LockId, Locks, Mode};
+use crate::platform::{Platform, SharedPa};
+use crate::world::World;
+use crate::{Config, GuestMemory, Note};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+
+/// Result of a leaf: success, or the status that RAX gets.
+pub(crate) type Outcome = Result<(), Status>;
+
+/// What a leaf function works on; made anew for each call.
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) platform: &'a Platform,
+    pub(crate) world: &'a mut World,
+    pub(crate) locks: &'a mut Locks,
+    pub(crate) mem: &'a mut dyn GuestMemory,
+    pub(crate) notes: &'a mut Vec<Note>,
+    /// The LP that calls.
+    pub(crate) lp: usize,
+    /// Number of other LPs inside the module.
+    pub(crate) others_busy: usize,
+    /// Pages touched so far; makes the call longer.
+    pub(crate) pages: u64,
+    /// A lock was refused because another LP holds it.
+    pub(crate) contended: bool,
+    /// The leaf is not modelled.
+    pub(crate) unmodelled: bool,
+    /// The module opens again when the call ends: SHUTDOWN found LPs busy.
+    pub(crate) reopen: bool,
+}
+
+impl Context<'_> {
+    /// Takes a lock until the call ends, or gives `busy`.
+    pub(crate) fn lock(&mut self, id: LockId, mode: Mode, busy: Status) -> Outcome {
+        if self.locks.try_lock(id, mode, self.lp) {
+            return Ok(());
+        }
+        self.contended = true;
+        Err(busy)
+    }
+
+    /// Takes the module's global lock, or gives SYS_BUSY.
+    pub(crate) fn lock_global(&mut self, mode: Mode) -> Outcome {
+        self.lock(LockId::Global, mode, Status::SYS_BUSY)
+    }
+
+    /// Checks an alleged address of shared memory for a module leaf.
+    pub(crate) fn shared(&self, alleged: u64, size: u64, operand: Operand) -> Result<SharedPa, Status> {
+        self.platform.shared_pa(alleged, size).ok_or(Status::OPERAND_INVALID.operand(operand))
+    }
+
+    /// Fills `buf` from memory. Where there is no RAM the bus returns ones.
+    pub(crate) fn read(&mut self, pa: u64, buf: &mut [u8]) {
+        self.pages += (buf.len() as u64).div_ceil(4096);
+        if self.mem.read(pa, buf).is_err() {
+            buf.fill(0xFF);
+        }
+    }
+
+    /// Reads a structure from memory.
+    pub(crate) fn read_as<T: FromBytes + FromZeros + IntoBytes>(&mut self, pa: SharedPa) -> T {
+        let mut value = T::new_zeroed();
+        self.read(pa.0, value.as_mut_bytes());
+        value
+    }
+
+    /// Writes to memory. Where there is no RAM the bus drops the write.
+    pub(crate) fn write(&mut self, pa: u64, data: &[u8]) {
+        self.pages += (data.len() as u64).div_ceil(4096);
+        // A write outside RAM has no effect that firmware could notice.
+        let _ = self.mem.write(pa, data);
+    }
+
+    /// Writes a structure to memory.
+    pub(crate) fn write_as<T: IntoBytes + Immutable>(&mut self, pa: SharedPa, value: &T) {
+        self.write(pa.0, value.as_bytes());
+    }
+}
+
+impl Context<'_> {
+    /// The module; calls reach it only when there is one.
+    pub(crate) fn module(&mut self) -> &mut crate::module::Module {
+        self.world.module.as_mut().expect("SEAM_READY is set only while a module is there")
+    }
+}

@@ -1,0 +1,68 @@
+//! From RAX to a leaf function.
+
+use super::lifecycle::gate;
+use super::{phymem, sys};
+use crate::abi::status::Operand;
+use crate::abi::{Leaf, Status};
+use crate::context::{Context, Outcome};
+use crate::{Note, Regs};
+
+/// RAX bits 31:24 and 63:32, which must be 0.
+const RESERVED: u64 = !0xFF_FFFF;
+
+/// Runs a module leaf. RAX holds the leaf's number in bits 15:0 and its version in bits 23:16.
+pub(crate) fn dispatch(cx: &mut Context<'_>, leaf: Option<Leaf>, regs: &mut Regs) -> Status {
+    let bad_leaf = Status::OPERAND_INVALID.operand(Operand::Rax);
+    let version = (regs.rax >> 16) as u8;
+    if regs.rax & RESERVED != 0 || version > leaf.map_or(0, max_version) {
+        return bad_leaf;
+    }
+    if let Err(status) = gate(cx.module().state, leaf) {
+        return status;
+    }
+    let outcome = match leaf {
+        Some(leaf) => run(cx, leaf, version, regs),
+        None => Err(bad_leaf),
+    };
+    outcome.err().unwrap_or(Status::SUCCESS)
+}
+
+/// Highest version of a leaf. Source: TDX module `tdx_vmm_dispatcher`; TDH.VP.INIT 1 from Linux; TDH.SYS.UPDATE 1 from
+/// the module 1.5.25.
+fn max_version(leaf: Leaf) -> u8 {
+    match leaf {
+        Leaf::MemPagePromote
+        | Leaf::MemSeptAdd
+        | Leaf::MemSeptRemove
+        | Leaf::MngRd
+        | Leaf::VpRd
+        | Leaf::VpInit
+        | Leaf::SysUpdate => 1,
+        _ => 0,
+    }
+}
+
+/// The leaf's work.
+fn run(cx: &mut Context<'_>, leaf: Leaf, version: u8, regs: &mut Regs) -> Outcome {
+    match leaf {
+        Leaf::SysInit => sys::init::run(cx, regs),
+        Leaf::SysLpInit => sys::lp_init::run(cx, regs),
+        Leaf::SysInfo => sys::info::run(cx, regs),
+        Leaf::SysRd => sys::rd::run(cx, regs),
+        Leaf::SysRdall => sys::rdall::run(cx, regs),
+        Leaf::SysConfig => sys::config::run(cx, regs),
+        Leaf::SysKeyConfig => sys::key_config::run(cx),
+        Leaf::SysTdmrInit => sys::tdmr_init::run(cx, regs),
+        Leaf::SysShutdown => sys::shutdown::run(cx, regs),
+        Leaf::SysUpdate => sys::update::run(cx, version, regs),
+        Leaf::SysDisable => sys::disable::run(cx),
+        // Deprecated, and does nothing in the source.
+        Leaf::SysLpShutdown => Ok(()),
+        Leaf::PhymemPageRdmd => phymem::rdmd::run(cx, regs),
+        unmodelled => {
+            cx.unmodelled = true;
+            cx.notes.push(Note::UnmodelledLeaf { leaf: unmodelled.number() });
+            Err(Status::OPERAND_INVALID.operand(Operand::Rax))
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What a module is: its sigstruct's data and what it tells of itself.
+
+use crate::abi::Digest;
+use crate::abi::sigstruct::SigStruct;
+use crate::image::Descriptor;
+use serde::{Deserialize, Serialize};
+
+/// What a module is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) minor_svn: u8,
+    pub(crate) major_svn: u8,
+    /// SHA-384 of the module.
+    #[serde(with = "hex::serde")]
+    pub(crate) hash: Digest,
+    /// Handoff version that the module produces, as its sigstruct says.
+    pub(crate) module_hv: u16,
+    /// Lowest handoff version that it consumes.
+    pub(crate) min_update_hv: u16,
+    pub(crate) no_downgrade: bool,
+    /// Pages for handoff data, minus 1.
+    pub(crate) num_handoff_pages: u16,
+    /// Versions, features and limits.
+    pub(crate) descriptor: Descriptor,
+    /// The descriptor came from the image. A genuine module has none, and gets defaults.
+    pub(crate) described: bool,
+}
+
+impl Identity {
+    /// Gathers it from a verified image.
+    pub(crate) fn of(sig: &SigStruct, image: &[u8]) -> Self {
+        let found = Descriptor::find(image);
+        Self {
+            minor_svn: sig.minor_svn,
+            major_svn: sig.major_svn,
+            hash: sig.seamhash,
+            module_hv: sig.module_hv.get(),
+            min_update_hv: sig.min_update_hv.get(),
+            no_downgrade: sig.no_downgrade != 0,
+            num_handoff_pages: sig.num_handoff_pages.get(),
+            described: found.is_some(),
+            descriptor: found.unwrap_or_else(|| Descriptor::assumed(sig)),
+        }
+    }
+}

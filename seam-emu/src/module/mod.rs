@@ -1,0 +1,85 @@
+//! The TDX module. Source: the public module 1.5.01 (intel/tdx-module, branch tdx_1.5), and seam-abi notes on 1.5.25.
+
+mod dispatch;
+mod handoff;
+mod identity;
+mod lifecycle;
+pub(crate) mod phymem;
+mod protected;
+mod sys;
+mod tdmr;
+
+use crate::Config;
+use crate::abi::seamldr::SeamExtend;
+use crate::abi::sigstruct::SigStruct;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use dispatch::dispatch;
+pub(crate) use handoff::Handoff;
+pub(crate) use identity::Identity;
+pub(crate) use lifecycle::SysState;
+pub(crate) use protected::Protected;
+pub(crate) use sys::shutdown::transient as transient_shutdown;
+pub(crate) use tdmr::Tdmr;
+
+/// A module in the SEAM range: what it is, and its global data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Module {
+    pub(crate) identity: Identity,
+    pub(crate) state: SysState,
+    /// By LP: TDH.SYS.LP.INIT was done.
+    pub(crate) lp_initialized: Vec<bool>,
+    /// Global KeyID; set by TDH.SYS.CONFIG.
+    pub(crate) keyid: u16,
+    /// KeyID ownership, for the TDX KeyIDs from the lowest on.
+    pub(crate) kot: Vec<KeyState>,
+    /// By package: TDH.SYS.KEY.CONFIG was done.
+    pub(crate) package_configured: Vec<bool>,
+    /// TDMRs, ascending.
+    pub(crate) tdmrs: Vec<Tdmr>,
+    /// TDs between TDH.MNG.INIT and TDH.MR.FINALIZE.
+    pub(crate) td_build_count: u16,
+}
+
+/// State of a TDX KeyID in the KeyID ownership table. Source: TDX module `kot_state_e`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KeyState {
+    /// Nobody's.
+    Free,
+    /// The module's own.
+    Reserved,
+}
+
+impl Module {
+    /// The module as INSTALL leaves it: all data zero, TDH.SYS.INIT pending.
+    pub(crate) fn installed(config: &Config, sigstruct: &SigStruct, image: &[u8]) -> Self {
+        Self {
+            identity: Identity::of(sigstruct, image),
+            state: SysState::InitPending,
+            lp_initialized: vec![false; config.lps.len()],
+            keyid: 0,
+            kot: vec![KeyState::Free; config.tdx_keyids as usize],
+            package_configured: vec![false; config.packages() as usize],
+            tdmrs: Vec::new(),
+            td_build_count: 0,
+        }
+    }
+
+    /// SEAMEXTEND that tells of this module (`fill_seamextend_structure`).
+    pub(crate) fn seamextend(&self, p_seamldr_ready: u8) -> SeamExtend {
+        SeamExtend {
+            valid: 0x1FF,
+            minor_svn: self.identity.minor_svn,
+            major_svn: self.identity.major_svn,
+            mrseam: self.identity.hash,
+            seam_ready: 1,
+            p_seamldr_ready,
+            ..SeamExtend::ZERO
+        }
+    }
+
+    /// Whether every LP of the platform was initialised.
+    pub(crate) fn all_lps_initialized(&self) -> bool {
+        !self.lp_initialized.contains(&false)
+    }
+}

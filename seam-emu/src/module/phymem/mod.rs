@@ -1,0 +1,3 @@
+//! Leaves about physical pages.
+
+pub(super) mod rdmd;

@@ -1,0 +1,33 @@
+//! Memory that only the module can read: what it keeps in PAMTs and in pages it owns.
+//!
+//! Its bytes on hardware are encrypted with TDX keys; here they are values beside guest memory. They survive an update,
+//! because updates leave memory alone.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Type of a physical page. Source: TDX module `page_type_t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PageType {
+    /// Not the module's.
+    Nda = 0,
+    /// Reserved for non-TDX use.
+    Rsvd = 1,
+}
+
+/// Entry of a physical page that is the module's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PamtEntry {
+    pub(crate) kind: PageType,
+    /// Physical address of the owning TD's TDR; 0 for a TDR itself.
+    pub(crate) owner: u64,
+    /// TLB epoch in which the page was blocked.
+    pub(crate) bepoch: u64,
+}
+
+/// Contents of protected memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Protected {
+    /// Pages that are the module's, by physical address.
+    pub(crate) pamt: BTreeMap<u64, PamtEntry>,
+}

@@ -1,0 +1,127 @@
+//! TDH.SYS.RD: reads one element of a global metadata field.
+
+use crate::abi::Status;
+use crate::abi::field::{Element, FieldId, NO_FIELD, SYS_FIELDS, SysField};
+use crate::context::{Context, Outcome};
+use crate::module::{Handoff, Module};
+use crate::{Config, Regs};
+
+/// RDX: field id, or all ones for the first. RDX out: next id; R8: value.
+pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
+    let id = FieldId(regs.rdx);
+    (regs.rdx, regs.r8) = (NO_FIELD, 0);
+    let lp = cx.lp;
+    if !cx.module().lp_initialized[lp] {
+        return Err(Status::SYS_LP_INIT_NOT_DONE);
+    }
+    if id.is_none() {
+        regs.rdx = Element::FIRST.id().0;
+        return Err(Status::METADATA_FIRST_FIELD_ID_IN_CONTEXT);
+    }
+    if !id.is_single_element() {
+        return Err(Status::METADATA_FIELD_ID_INCORRECT);
+    }
+    let element = Element::find(id).ok_or(Status::METADATA_FIELD_ID_INCORRECT)?;
+    regs.r8 = value(cx, element);
+    regs.rdx = element.next().map_or(NO_FIELD, |next| next.id().0);
+    Ok(())
+}
+
+/// The element's value, cut to its size.
+pub(super) fn value(cx: &Context<'_>, element: Element) -> u64 {
+    let run = &SYS_FIELDS[element.run];
+    let module = cx.world.module.as_ref().expect("a module is reading");
+    let raw = raw_value(cx.config, cx.platform.packages, &cx.world.handoff, module, run.name, element.number as usize);
+    match run.first.element_bytes() {
+        8 => raw,
+        bytes => raw & ((1 << (8 * bytes)) - 1),
+    }
+}
+
+/// The value before it is cut. Constants without a name here are those of the TDX module's headers.
+fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module, field: SysField, n: usize) -> u64 {
+    let (identity, built) = (&module.identity, &module.identity.descriptor);
+    let cmr = config.memory.get(n);
+    let cpuids = usize::from(built.num_cpuid_config);
+    match field {
+        SysField::NumPkgs => packages.into(),
+        SysField::PkgFms => {
+            if n < packages as usize {
+                config.cpuid_1_eax.into()
+            } else {
+                0
+            }
+        }
+        SysField::VendorId => 0x8086,
+        SysField::BuildDate => built.build_date.into(),
+        SysField::BuildNum => built.build_num.into(),
+        SysField::MinorVersion => built.minor.into(),
+        SysField::MajorVersion => built.major.into(),
+        SysField::UpdateVersion => built.update.into(),
+        SysField::InternalVersion => built.internal.into(),
+        SysField::ModuleHv => identity.module_hv.into(),
+        SysField::MinUpdateHv => identity.min_update_hv.into(),
+        SysField::NoDowngrade => identity.no_downgrade.into(),
+        SysField::NumHandoffPages => identity.num_handoff_pages.into(),
+        SysField::HandoffDataValid => handoff.valid.into(),
+        SysField::HandoffDataHv => handoff.hv.into(),
+        SysField::HandoffDataSize => handoff.bytes.len() as u64,
+        SysField::NumTdxFeatures => 1,
+        SysField::TdxFeatures0 => built.features0,
+        SysField::NumCmrs => crate::abi::seamldr::MAX_CMRS as u64,
+        SysField::CmrBase => cmr.map_or(0, |range| range.base),
+        SysField::CmrSize => cmr.map_or(0, |range| range.size),
+        SysField::MaxTdmrs => crate::abi::tdmr::MAX_TDMRS,
+        SysField::MaxReservedPerTdmr => crate::abi::tdmr::MAX_RESERVED_AREAS as u64,
+        SysField::Pamt4kEntrySize | SysField::Pamt2mEntrySize | SysField::Pamt1gEntrySize => {
+            crate::abi::tdmr::PAMT_ENTRY_SIZE
+        }
+        SysField::TdrBaseSize => 4096,
+        SysField::TdcsBaseSize => u64::from(built.tdcs_pages) * 4096,
+        SysField::TdcsSizePerL2Vm => 4096,
+        SysField::TdvpsBaseSize => u64::from(built.tdvps_pages) * 4096,
+        SysField::TdvpsSizePerL2Vm => 3 * 4096,
+        SysField::AttributesFixed0 => built.attributes_fixed0,
+        SysField::AttributesFixed1 => built.attributes_fixed1,
+        SysField::XfamFixed0 => built.xfam_fixed0,
+        SysField::XfamFixed1 => built.xfam_fixed1,
+        SysField::NumCpuidConfig => cpuids as u64,
+        SysField::ConfigFlagsFixed0 => built.config_flags_fixed0,
+        SysField::ConfigFlagsFixed1 => built.config_flags_fixed1,
+        SysField::MaxVcpusPerTd => built.max_vcpus.into(),
+        SysField::CpuidConfigLeaves if n < cpuids => built.cpuid_config[n].leaf_and_subleaf(),
+        SysField::CpuidConfigLeaves => u64::MAX,
+        SysField::CpuidConfigValues if n / 2 < cpuids => built.cpuid_config[n / 2].values()[n % 2],
+        SysField::ArchCapabilitiesConfigMask => 1 << 4 | 1 << 19 | 1 << 20 | 1 << 24,
+        SysField::NumAllowedFms => 1,
+        SysField::AllowedFms => {
+            if n == 0 {
+                u64::from(config.cpuid_1_eax & !0xF)
+            } else {
+                0
+            }
+        }
+        SysField::MaxMigs => 512,
+        SysField::NumImmutableStatePages => 3,
+        SysField::NumTdStatePages => 2,
+        SysField::NumVpStatePages => 5,
+        SysField::MaxServTds | SysField::VmCtlsFixed0 => 1,
+        SysField::ServtdAttrFixed0 => 0x0000_07FF_0000_0001,
+        SysField::GuestL2GpaAttrMask => 0x807F,
+        SysField::VcpuL2CtlsFixed0 => 0b11,
+        SysField::VcpuL2DebugCtlsFixed0 => 0b111,
+        SysField::CpuidConfigValues
+        | SysField::SysAttributes
+        | SysField::NumDisallowedFms
+        | SysField::DisallowedFms
+        | SysField::MigAttributes
+        | SysField::MinExportVersion
+        | SysField::MaxExportVersion
+        | SysField::MinImportVersion
+        | SysField::MaxImportVersion
+        | SysField::ServtdAttrFixed1
+        | SysField::VmCtlsFixed1
+        | SysField::VcpuL2CtlsFixed1
+        | SysField::VcpuL2DebugCtlsFixed1 => 0,
+    }
+}
