@@ -1,7 +1,7 @@
 //! apt with a private configuration: the host's packages and lists are neither read nor touched.
 
 use crate::lock;
-use crate::{ImagesError, Progress, Step, mirror, run};
+use crate::{ImagesError, Progress, Step, host, mirror, run};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,11 +31,16 @@ pub(crate) struct Package {
 impl Apt {
     /// Prepares `home` and fetches the lists; signatures are checked against the archive keyring.
     pub(crate) fn open(home: &Path, progress: &Progress) -> Result<Self, ImagesError> {
+        host::require(&["apt-get", "apt-cache", "apt-config", "dpkg-deb"])?;
+        Self::open_at(home, &mirror::find()?, progress)
+    }
+
+    fn open_at(home: &Path, mirror: &str, progress: &Progress) -> Result<Self, ImagesError> {
         let lock_path = home.join("rig.lock");
         let lock = lock::open(&lock_path)?;
         lock::exclusive(&lock, &lock_path, "downloads", progress)?;
         let apt = Self { home: home.to_owned(), lock, progress: progress.clone() };
-        apt.configure(&mirror::find()?, &mirror::keyring(&home.join("keyring"))?)?;
+        apt.configure(mirror, &mirror::keyring(&home.join("keyring"))?)?;
         let step = progress.step("package lists", 100);
         apt.run(apt.command("apt-get").arg("update"), &step)?;
         step.done();

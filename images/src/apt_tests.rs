@@ -52,3 +52,29 @@ fn no_setting_of_the_host_is_read() {
         assert!(text.contains(line), "{line}");
     }
 }
+
+fn open_with(mirror: &str) -> ImagesError {
+    let home = tempfile::tempdir().unwrap();
+    Apt::open_at(home.path(), mirror, &Progress::silent()).expect_err("this mirror is useless")
+}
+
+#[test]
+fn a_mirror_that_does_not_answer_is_no_network() {
+    // The discard port of this very machine: refused at once.
+    let error = open_with("http://127.0.0.1:9/debian");
+    assert!(matches!(error, ImagesError::NoNetwork(_)), "{error:?}");
+}
+
+#[test]
+fn a_mirror_without_the_archives_signature_is_not_trusted() {
+    let mirror = tempfile::tempdir().unwrap();
+    for suite in [SUITE, BACKPORTS] {
+        let folder = mirror.path().join("dists").join(suite);
+        fs::create_dir_all(&folder).unwrap();
+        let unsigned = format!("Origin: Debian\nLabel: Debian\nSuite: {suite}\nCodename: {suite}\nComponents: main\n");
+        fs::write(folder.join("Release"), &unsigned).unwrap();
+        fs::write(folder.join("InRelease"), unsigned).unwrap();
+    }
+    let error = open_with(&format!("file:{}", mirror.path().display()));
+    assert!(matches!(error, ImagesError::Untrusted(_)), "{error:?}");
+}

@@ -18,7 +18,7 @@ const ALTERNATIVES: &[(&str, &str)] = &[("usr/bin/awk", "gawk"), ("usr/bin/cc", 
 
 pub(crate) fn recipe() -> Recipe {
     let inputs = json!({ "layout": LAYOUT, "packages": packages::BUILD, "suites": [apt::SUITE, apt::BACKPORTS] });
-    Recipe { kind: "build", what: "compiler".into(), inputs }
+    Recipe { kind: "build", what: "compiler".into(), inputs, space_bytes: 800_000_000 }
 }
 
 /// Provides the compiler.
@@ -39,7 +39,7 @@ pub(crate) fn entry(cache: &Cache, progress: &Progress) -> Result<Entry, ImagesE
 
 pub(crate) fn source_recipe() -> Recipe {
     let inputs = json!({ "layout": LAYOUT, "package": packages::LINUX_SOURCE, "pins": packages::PINS[1] });
-    Recipe { kind: "linux", what: "kernel source".into(), inputs }
+    Recipe { kind: "linux", what: "kernel source".into(), inputs, space_bytes: 2_500_000_000 }
 }
 
 /// Provides the kernel's source tree, in the folder `tree` of its entry.

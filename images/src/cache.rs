@@ -44,6 +44,8 @@ pub(crate) struct Recipe {
     pub(crate) what: String,
     /// All that decides the content; hashed.
     pub(crate) inputs: serde_json::Value,
+    /// Free space without which the build is not even begun.
+    pub(crate) space_bytes: u64,
 }
 
 impl Recipe {
@@ -125,6 +127,7 @@ impl Cache {
         build: impl FnOnce(&TempDir) -> Result<Manifest, ImagesError>,
     ) -> Result<(), ImagesError> {
         let since = Instant::now();
+        self.check_space(recipe.space_bytes)?;
         let temp = TempDir::new(&self.root.join("tmp"), name)?;
         let mut manifest = build(&temp)?;
         manifest.what.clone_from(&recipe.what);
@@ -139,6 +142,12 @@ impl Cache {
             fs::remove_dir_all(&target).map_err(ImagesError::io(&target))?;
         }
         temp.publish(&target)
+    }
+
+    fn check_space(&self, needed_bytes: u64) -> Result<(), ImagesError> {
+        let data = rustix::fs::statvfs(&self.root).map_err(|error| ImagesError::io(&self.root)(error.into()))?;
+        let free_bytes = data.f_bavail.saturating_mul(data.f_frsize);
+        if free_bytes < needed_bytes { Err(ImagesError::DiskFull(self.root.clone())) } else { Ok(()) }
     }
 
     fn load(&self, name: &str) -> Option<Manifest> {

@@ -9,7 +9,7 @@ fn cache() -> (tempfile::TempDir, Cache) {
 }
 
 fn recipe(input: u32) -> Recipe {
-    Recipe { kind: "thing", what: format!("thing {input}"), inputs: json!({ "input": input }) }
+    Recipe { kind: "thing", what: format!("thing {input}"), inputs: json!({ "input": input }), space_bytes: 0 }
 }
 
 fn build(temp: &TempDir) -> Result<Manifest, ImagesError> {
@@ -47,6 +47,15 @@ fn a_failed_build_leaves_nothing() {
         assert_eq!(fs::read_dir(folder.path().join(place)).unwrap().count(), 0, "{place}");
     }
     cache.entry(&recipe(1), build).unwrap();
+}
+
+#[test]
+fn cannot_begin_without_space() {
+    let (folder, cache) = cache();
+    let greedy = Recipe { space_bytes: u64::MAX, ..recipe(1) };
+    let error = cache.entry(&greedy, |_| panic!("it must not begin")).unwrap_err();
+    assert!(matches!(error, ImagesError::DiskFull(_)), "{error}");
+    assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
 }
 
 #[test]

@@ -150,6 +150,22 @@ impl ImagesError {
 }
 
 fn missing_remedy(tools: &[String]) -> String {
-    let packages: Vec<&str> = tools.iter().filter_map(|tool| crate::host::package_of(tool)).collect();
+    let mut packages: Vec<&str> = tools.iter().filter_map(|tool| crate::host::package_of(tool)).collect();
+    packages.dedup();
     format!("on Debian or Ubuntu: apt-get install {}", packages.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_full_disk_is_told_apart_from_other_trouble() {
+        let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = full.write_all(b"x").map_err(ImagesError::io("/cache/file")).unwrap_err();
+        assert!(matches!(&error, ImagesError::DiskFull(path) if path.ends_with("file")), "{error}");
+        let error = std::fs::read("/nonexistent").map_err(ImagesError::io("/nonexistent")).unwrap_err();
+        assert!(matches!(error, ImagesError::Io { .. }), "{error}");
+    }
 }

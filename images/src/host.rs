@@ -1,5 +1,6 @@
 //! What the host must have: only what every Debian-like machine with Rust has.
 
+use crate::ImagesError;
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,12 @@ pub fn missing_host_tools() -> Vec<String> {
         missing.push("cargo".into());
     }
     missing
+}
+
+/// An error that names those of `tools` that this host lacks.
+pub(crate) fn require(tools: &[&str]) -> Result<(), ImagesError> {
+    let missing: Vec<String> = tools.iter().filter(|tool| find(tool).is_none()).map(ToString::to_string).collect();
+    if missing.is_empty() { Ok(()) } else { Err(ImagesError::MissingHostTools(missing)) }
 }
 
 /// The Debian package that holds `tool`, or `None` for a program that is not one of the builder's.
@@ -55,6 +62,15 @@ mod tests {
     #[test]
     fn can_find_a_program_in_the_path() {
         assert!(find_in("sh", "/nonexistent:/bin".as_ref()).is_some());
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_the_command_that_mends_it() {
+        assert!(require(&["sh"]).is_ok());
+        let error = require(&["sh", "no-such-program"]).unwrap_err();
+        assert_eq!(error.to_string(), "this host lacks no-such-program");
+        let error = ImagesError::MissingHostTools(vec!["apt-get".into(), "apt-cache".into(), "unshare".into()]);
+        assert_eq!(error.remedy(), "on Debian or Ubuntu: apt-get install apt util-linux");
     }
 
     #[test]

@@ -73,7 +73,9 @@ impl Images {
     ) -> Result<PathBuf, ImagesError> {
         let archive = Contents::read(agent, modules, extra)?.archive();
         let inputs = json!({ "sha256": hash::of(&archive) });
-        let entry = self.cache.entry(&Recipe { kind: "initramfs", what: "initramfs".into(), inputs }, |temp| {
+        let space_bytes = archive.len() as u64;
+        let recipe = Recipe { kind: "initramfs", what: "initramfs".into(), inputs, space_bytes };
+        let entry = self.cache.entry(&recipe, |temp| {
             let path = temp.path().join(INITRAMFS);
             std::fs::write(&path, &archive).map_err(ImagesError::io(&path))?;
             let artifacts = vec![Artifact::of_file(temp.path(), INITRAMFS, "")?];
@@ -97,7 +99,7 @@ impl Images {
     }
 
     fn part(&self, part: &parts::Part) -> Result<PathBuf, ImagesError> {
-        let path = parts::provide(part, &self.progress)?;
+        let path = parts::provide(part, &self.cache.folder("logs"), &self.progress)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let sha256 = hash::of_file(&path)?;
         let version = env!("CARGO_PKG_VERSION").to_owned();

@@ -31,17 +31,17 @@ pub(crate) fn cargo_path() -> Option<PathBuf> {
 }
 
 /// Builds `part` if its sources changed. Without a workspace, takes what lies beside this program.
-pub(crate) fn provide(part: &Part, progress: &Progress) -> Result<PathBuf, ImagesError> {
+pub(crate) fn provide(part: &Part, logs: &Path, progress: &Progress) -> Result<PathBuf, ImagesError> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace");
     if workspace.join("Cargo.toml").is_file() {
-        return build(part, workspace, progress);
+        return build(part, workspace, logs, progress);
     }
     let own = std::env::current_exe().unwrap_or_default();
     let beside = own.parent().map(|folder| folder.join(part.file)).filter(|path| path.is_file());
     beside.ok_or_else(|| ImagesError::NoWorkspace(part.file.into()))
 }
 
-fn build(part: &Part, workspace: &Path, progress: &Progress) -> Result<PathBuf, ImagesError> {
+fn build(part: &Part, workspace: &Path, logs: &Path, progress: &Progress) -> Result<PathBuf, ImagesError> {
     let cargo = cargo_path().ok_or_else(|| ImagesError::MissingHostTools(vec!["cargo".into()]))?;
     let target = target_folder(workspace).join(part.folder);
     let mut command = Command::new(cargo);
@@ -52,8 +52,10 @@ fn build(part: &Part, workspace: &Path, progress: &Progress) -> Result<PathBuf, 
         command.env_remove(name);
     }
     command.env("RUSTFLAGS", part.flags).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
+    let log = logs.join(part.package).with_extension("log");
+    File::create(&log).map_err(ImagesError::io(&log))?; // Only the last build's words are kept.
     let mut step = None;
-    run::run(command, null()?, None, |line| {
+    run::run(command, null()?, Some(&log), |line| {
         if line.trim_start().starts_with("Compiling") {
             step.get_or_insert_with(|| progress.step(&format!("build {}", part.package), 0)).tick(line.trim());
         }

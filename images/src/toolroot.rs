@@ -22,7 +22,7 @@ const LAYOUT: u32 = 1;
 pub(crate) fn recipe() -> Recipe {
     let inputs = json!({ "layout": LAYOUT, "packages": packages::QEMU, "pins": packages::PINS[0],
         "suites": [crate::apt::SUITE, crate::apt::BACKPORTS] });
-    Recipe { kind: "qemu", what: "QEMU".into(), inputs }
+    Recipe { kind: "qemu", what: "QEMU".into(), inputs, space_bytes: 400_000_000 }
 }
 
 /// Provides the entry with QEMU.

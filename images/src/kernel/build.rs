@@ -29,7 +29,7 @@ fn recipe(request: &KernelRequest) -> Recipe {
     let demands: Vec<Vec<&str>> = request.profile.iter().map(|fragment| fragment.demands().collect()).collect();
     let inputs = json!({ "layout": LAYOUT, "build": buildroot::recipe().inputs, "source": buildroot::source_recipe().inputs,
         "demands": demands, "edits": request.edits });
-    Recipe { kind: "kernel", what: format!("kernel ({}{edited})", names.join(", ")), inputs }
+    Recipe { kind: "kernel", what: format!("kernel ({}{edited})", names.join(", ")), inputs, space_bytes: 500_000_000 }
 }
 
 /// Provides the kernel that was asked for. Its entry holds the build tree in `out`.

@@ -21,7 +21,12 @@ pub(crate) fn build_modules(
     files.sort();
     let inputs = json!({ "kernel": identity(tree)?, "build": buildroot::recipe().inputs, "files": files });
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let recipe = Recipe { kind: "modules", what: format!("modules of {name} for {}", kernel.release), inputs };
+    let recipe = Recipe {
+        kind: "modules",
+        what: format!("modules of {name} for {}", kernel.release),
+        inputs,
+        space_bytes: 20_000_000,
+    };
     cache.entry(&recipe, |temp| {
         for (file, _) in &files {
             let to = temp.path().join(file);
