@@ -11,6 +11,9 @@ pub(crate) const SUITE: &str = "trixie";
 /// Where newer versions of a few packages come from.
 pub(crate) const BACKPORTS: &str = "trixie-backports";
 
+/// The file in apt's folder that is locked while it is used.
+pub(crate) const LOCK: &str = "rig.lock";
+
 /// A private apt, locked for this process.
 #[derive(Debug)]
 pub(crate) struct Apt {
@@ -36,7 +39,7 @@ impl Apt {
     }
 
     fn open_at(home: &Path, mirror: &str, progress: &Progress) -> Result<Self, ImagesError> {
-        let lock_path = home.join("rig.lock");
+        let lock_path = home.join(LOCK);
         let lock = lock::open(&lock_path)?;
         lock::exclusive(&lock, &lock_path, "downloads", progress)?;
         let apt = Self { home: home.to_owned(), lock, progress: progress.clone() };

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::lock::{self, TempDir};
-use crate::{ImagesError, Manifest, Progress, hash};
+use crate::{ImagesError, Manifest, Progress, apt, hash};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
@@ -97,14 +97,13 @@ impl Cache {
     pub(crate) fn entry(
         &self,
         recipe: &Recipe,
-        build: impl FnOnce(&TempDir) -> Result<Manifest, ImagesError>,
+        build: impl Fn(&TempDir) -> Result<Manifest, ImagesError>,
     ) -> Result<Entry, ImagesError> {
         let name = recipe.name();
         let lock_path = self.root.join("locks").join(&name);
         let file = lock::open(&lock_path)?;
-        let mut build = Some(build);
+        // More than once around only if a cleaner removes what was just made.
         loop {
-            // Readers wait here only while the entry is being made or removed.
             if file.try_lock_shared().is_ok() {
                 if let Some(manifest) = self.load(&name) {
                     return Ok(Entry { path: self.root.join("entries").join(&name), manifest, _use: file });
@@ -113,8 +112,7 @@ impl Cache {
             }
             lock::exclusive(&file, &lock_path, &recipe.what, &self.progress)?;
             if self.load(&name).is_none() {
-                let build = build.take().expect("an entry that was just made is there, unless a cleaner was faster");
-                self.make(recipe, &name, build)?;
+                self.make(recipe, &name, &build)?;
             }
             file.unlock().map_err(ImagesError::io(&lock_path))?;
         }
@@ -124,7 +122,7 @@ impl Cache {
         &self,
         recipe: &Recipe,
         name: &str,
-        build: impl FnOnce(&TempDir) -> Result<Manifest, ImagesError>,
+        build: impl Fn(&TempDir) -> Result<Manifest, ImagesError>,
     ) -> Result<(), ImagesError> {
         let since = Instant::now();
         self.check_space(recipe.space_bytes)?;
@@ -178,7 +176,26 @@ impl Cache {
             fs::remove_dir_all(&entry.path).map_err(ImagesError::io(&entry.path))?;
             removed.push(entry);
         }
+        self.clear_apt()?;
         Ok(removed)
+    }
+}
+
+impl Cache {
+    /// Removes package lists and partial downloads, unless a download is under way.
+    fn clear_apt(&self) -> Result<(), ImagesError> {
+        let folder = self.folder("apt");
+        let lock = lock::open(&folder.join(apt::LOCK))?;
+        if lock.try_lock().is_err() {
+            return Ok(());
+        }
+        let entries = fs::read_dir(&folder).map_err(ImagesError::io(&folder))?.flatten();
+        // The lock's file stays: another process may be waiting for it.
+        for path in entries.filter(|entry| entry.file_name() != apt::LOCK).map(|entry| entry.path()) {
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(ImagesError::io(&path))?;
+        }
+        Ok(())
     }
 }
 

@@ -96,6 +96,9 @@ fn can_clean_what_nobody_uses_and_cannot_clean_the_rest() {
     let unused = cache.entry(&recipe(3), build).unwrap().path;
     let removed = cache.clean(|entry| entry.what == "thing 2").unwrap();
     assert_eq!(removed.iter().map(|entry| entry.what.as_str()).collect::<Vec<_>>(), ["thing 3"]);
+    fs::write(cache.folder("apt/lists"), "as if downloaded").unwrap();
+    cache.clean(|_| true).unwrap();
+    assert!(!cache.folder("apt/lists").exists());
     assert!(used.path.exists() && kept.exists() && !unused.exists());
 }
 

@@ -69,7 +69,7 @@ fn full_disk(line: &str, log: Option<&Path>) -> PathBuf {
 pub(crate) fn cause(lines: &[String]) -> Option<&str> {
     let speaks = |line: &&String| {
         let line = line.to_lowercase();
-        !line.contains("werror") && (line.contains("error") || line.starts_with("e: ") || line.contains("cannot "))
+        line.contains("error:") || line.contains("cannot ") || line.starts_with("error") || line.starts_with("e: ")
     };
     lines.iter().find(speaks).or_else(|| lines.iter().rfind(|line| !line.trim().is_empty())).map(String::as_str)
 }

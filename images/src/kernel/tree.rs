@@ -30,7 +30,7 @@ impl Kernel {
         let bzimage = tree.join(IMAGE);
         let release = header::release(&bzimage).ok_or_else(|| ImagesError::NoKernelImage(bzimage.clone()))?;
         Self {
-            system_map: existing(tree.join("System.map")),
+            system_map: existing(tree.join("System.map")).filter(|path| is_real_map(path)),
             vmlinux: existing(tree.join("vmlinux")),
             modules: find_modules(tree),
             config: existing(tree.join(".config")),
@@ -56,7 +56,7 @@ impl Kernel {
         collect_modules(folder, 1, &mut modules);
         modules.sort();
         Self {
-            system_map: beside("System.map"),
+            system_map: beside("System.map").filter(|path| is_real_map(path)),
             vmlinux: beside("vmlinux"),
             config: beside("config").or_else(|| beside(".config")),
             modules,
@@ -97,6 +97,12 @@ impl Kernel {
         let vmlinux = self.vmlinux.as_ref().expect("a kernel has symbols");
         Ok(elf::has_symbol(&fs::read(vmlinux).map_err(ImagesError::io(vmlinux))?, name))
     }
+}
+
+/// Debian's packages carry a `System.map` that only says where the real one is.
+fn is_real_map(path: &Path) -> bool {
+    let names_text = |text: String| text.lines().any(|line| line.ends_with(" _text") || line.ends_with(" _stext"));
+    fs::read_to_string(path).is_ok_and(names_text)
 }
 
 fn existing(path: PathBuf) -> Option<PathBuf> {

@@ -62,6 +62,10 @@ fn cannot_take_an_image_without_symbols() {
     let files = folder(&[("bzImage", &image()), ("System.map-6.1", MAP.as_bytes())]);
     let error = Kernel::from_path(&files.path().join("bzImage")).unwrap_err();
     assert!(matches!(error, ImagesError::NoSymbols(_)), "{error}");
+    let stub = b"ffffffffffffffff B The real System.map is in the linux-image-dbg package\n";
+    let files = folder(&[("bzImage", &image()), ("System.map", stub)]);
+    let error = Kernel::from_path(&files.path().join("bzImage")).unwrap_err();
+    assert!(matches!(error, ImagesError::NoSymbols(_)), "{error}");
 }
 
 #[test]
