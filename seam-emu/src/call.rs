@@ -67,7 +67,7 @@ pub struct Completion {
 pub enum Outcome {
     /// SEAMRET: CF is 0 and the registers hold the leaf's outputs.
     Return,
-    /// VMfailInvalid: CF is 1 and no register changes.
+    /// `VMfailInvalid`: CF is 1 and no register changes.
     VmFailInvalid,
     /// `#UD`.
     Ud,

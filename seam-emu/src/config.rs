@@ -173,7 +173,11 @@ impl Config {
         let in_reach =
             seamrr.base.checked_add(seamrr.size).is_some_and(|e| e <= 1 << self.physical_address_bits.min(52));
         // SEAMRR's mask selects a naturally aligned power of two, at least 32 MB.
-        if !seamrr.size.is_power_of_two() || seamrr.size < 32 << 20 || seamrr.base % seamrr.size != 0 || !in_reach {
+        if !seamrr.size.is_power_of_two()
+            || seamrr.size < 32 << 20
+            || !seamrr.base.is_multiple_of(seamrr.size)
+            || !in_reach
+        {
             return Err(ConfigError::SeamRange(seamrr));
         }
         if self.memory.is_empty() || self.memory.len() > 32 {

@@ -43,7 +43,7 @@ impl Context<'_> {
         Err(busy)
     }
 
-    /// Takes the module's global lock, or gives SYS_BUSY.
+    /// Takes the module's global lock, or gives `SYS_BUSY`.
     pub(crate) fn lock_global(&mut self, mode: Mode) -> Outcome {
         self.lock(LockId::Global, mode, Status::SYS_BUSY)
     }

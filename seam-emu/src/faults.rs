@@ -59,7 +59,7 @@ pub enum FaultAction {
     DelayNs(u64),
     /// The LP never leaves SEAM; its locks stay held.
     NeverReturns,
-    /// For this many nanoseconds other LPs see SYS_SHUTDOWN; then the call ends with SYS_BUSY and all is as before.
+    /// For this many nanoseconds other LPs see `SYS_SHUTDOWN`; then the call ends with `SYS_BUSY` and all is as before.
     /// Only for TDH.SYS.SHUTDOWN.
     TransientShutdownNs(u64),
 }

@@ -101,7 +101,7 @@ impl Platform {
     /// Checks an alleged address of a page that is or becomes private: aligned to 4 KB, no KeyID, below the limit.
     /// Source: TDX module `hpa_check_with_pwr_2_alignment`.
     pub(crate) fn private_pa(&self, alleged: u64) -> Option<PrivatePa> {
-        (alleged & 0xFFF == 0 && alleged >> self.pa_bits == 0).then_some(PrivatePa(alleged))
+        (alleged.is_multiple_of(4096) && alleged >> self.pa_bits == 0).then_some(PrivatePa(alleged))
     }
 
     /// First byte of P-SEAMLDR's part of the SEAM range; the module's part ends there.

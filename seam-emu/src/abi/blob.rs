@@ -3,8 +3,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, byteorder::little_endian as le};
 
-/// The only version of the file form.
+/// The version of the file form that Linux takes.
 pub const VERSION: u16 = 0x200;
+/// The version in which images were released so far. Source: `blob_structure.txt` beside them.
+pub const VERSION_1: u16 = 0x100;
 /// The header's magic.
 pub const SIGNATURE: [u8; 8] = *b"TDX-BLOB";
 
@@ -26,6 +28,25 @@ pub struct BlobHeader {
     pub reserved: [u8; 4076],
 }
 const _: () = assert!(size_of::<BlobHeader>() == 4096);
+
+/// First page of a file of [`VERSION_1`]. The sigstruct follows it, the module begins at `module_offset`.
+#[derive(Clone, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct BlobHeader1 {
+    /// [`VERSION_1`].
+    pub version: le::U16,
+    /// As in [`BlobHeader`].
+    pub checksum: le::U16,
+    /// Bytes from the file's start to the module: 8192 and more, a multiple of 4096.
+    pub module_offset: le::U32,
+    /// [`SIGNATURE`].
+    pub signature: [u8; 8],
+    /// Bytes of the whole file.
+    pub length: le::U32,
+    /// Zero.
+    pub reserved: [u8; 4076],
+}
+const _: () = assert!(size_of::<BlobHeader1>() == 4096);
 
 /// Sum of the 16-bit little-endian words, modulo 2^16; 0 for a whole file.
 pub fn checksum16(bytes: &[u8]) -> u16 {

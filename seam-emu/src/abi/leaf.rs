@@ -160,10 +160,9 @@ mod tests {
     fn every_leaf_is_found_by_number_and_name() {
         for &leaf in Leaf::ALL {
             assert_eq!(Leaf::from_name(leaf.name()), Some(leaf));
-            match leaf.is_seamldr() {
-                true => assert_eq!(Leaf::from_seamldr(leaf.number()), Some(leaf)),
-                false => assert_eq!(Leaf::from_module(leaf.number() as u16), Some(leaf)),
-            }
+            let number = leaf.number();
+            let found = if leaf.is_seamldr() { Leaf::from_seamldr(number) } else { Leaf::from_module(number as u16) };
+            assert_eq!(found, Some(leaf));
         }
     }
 

@@ -100,7 +100,7 @@ pub struct SeamLdrInfo {
     pub build_num: u16,
     pub minor: u16,
     pub major: u16,
-    /// "update_version" in Linux, reserved in P-SEAMLDR's source.
+    /// `update_version` in Linux, reserved in P-SEAMLDR's source.
     pub update: u16,
     pub acm_x2apicid: u32,
     pub num_remaining_updates: u32,

@@ -134,8 +134,8 @@ impl Default for Descriptor {
 impl Descriptor {
     /// The descriptor that a test image carries.
     pub fn find(module: &[u8]) -> Option<Self> {
-        let notes = elf::sections(module)?.into_iter().filter(|section| section.kind.get() == elf::SHT_NOTE);
-        notes.filter_map(|note| Self::at(module, note.offset.get())).next()
+        let mut notes = elf::sections(module)?.into_iter().filter(|section| section.kind.get() == elf::SHT_NOTE);
+        notes.find_map(|note| Self::at(module, note.offset.get()))
     }
 
     fn at(module: &[u8], offset: u64) -> Option<Self> {

@@ -51,7 +51,10 @@ impl Mutation {
     pub fn apply(self, file: &[u8]) -> Vec<u8> {
         let mut out = file.to_vec();
         match self {
-            Self::Magic => out[4] ^= 1,
+            Self::Magic => {
+                let at = if out[4] == b'T' { 4 } else { 8 };
+                out[at] ^= 1;
+            }
             Self::HeaderReserved => out[4000] = 1,
             Self::Checksum => out[2] ^= 1,
             Self::Truncated => out.truncate(file.len() - 4096),

@@ -1,4 +1,5 @@
-//! The TDX module. Source: the public module 1.5.01 (intel/tdx-module, branch tdx_1.5), and seam-abi notes on 1.5.25.
+//! The TDX module. Source: the public module 1.5.01 (intel/tdx-module, branch `tdx_1.5`), and what is
+//! known of 1.5.25.
 
 mod dispatch;
 mod handoff;

@@ -151,7 +151,7 @@ impl Machine {
         Regs { rcx: TDMR_ARRAY, rdx: 1, r8: GLOBAL_KEYID, ..call(Leaf::SysConfig) }
     }
 
-    /// All of Linux's initialisation, to SYS_READY and initialised TDMRs.
+    /// All of Linux's initialisation, to `SYS_READY` and initialised TDMRs.
     pub(crate) fn boot_linux(&mut self) {
         self.init_lps();
         let config = self.config_call(&Self::tdmr());

@@ -1,7 +1,7 @@
 //! TDH.SYS.DISABLE: ends the module for good; Linux calls it on shutdown and kexec.
 //!
 //! In no public source; from Linux's use of it: global, may be busy, and nothing but a new INSTALL helps afterwards
-//! (unverified: that the state it leaves answers as SYS_SHUTDOWN does).
+//! (unverified: that the state it leaves answers as `SYS_SHUTDOWN` does).
 
 use crate::abi::Status;
 use crate::abi::status::Operand;

@@ -7,7 +7,7 @@ use crate::context::{Context, Outcome};
 use crate::locks::Mode;
 use crate::module::{Identity, SysState};
 
-/// RCX: attributes, all reserved. RND_NO_ENTROPY only comes by a fault of the plan.
+/// RCX: attributes, all reserved. `RND_NO_ENTROPY` only comes by a fault of the plan.
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let attributes = regs.rcx;
     (regs.rcx, regs.rdx, regs.r8, regs.r9, regs.r10) = (0, 0, 0, 0, 0);

@@ -39,6 +39,7 @@ pub(super) fn value(cx: &Context<'_>, element: Element) -> u64 {
 }
 
 /// The value before it is cut. Constants without a name here are those of the TDX module's headers.
+#[expect(clippy::match_same_arms, reason = "fields that happen to be equal are not one field")]
 fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module, field: SysField, n: usize) -> u64 {
     let (identity, built) = (&module.identity, &module.identity.descriptor);
     let cmr = config.memory.get(n);

@@ -20,10 +20,8 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
         return Err(Status::SYS_LP_INIT_NOT_DONE);
     }
     let list = cx.shared(list_pa, PAGE_SIZE, Operand::Rdx)?;
-    let start = match first.is_none() {
-        true => Element::FIRST,
-        false => start_of_field(first).ok_or(Status::METADATA_FIELD_ID_INCORRECT)?,
-    };
+    let start = if first.is_none() { Some(Element::FIRST) } else { start_of_field(first) };
+    let start = start.ok_or(Status::METADATA_FIELD_ID_INCORRECT)?;
     let (bytes, next) = dump(cx, start);
     cx.write(list.0, &bytes);
     regs.r8 = next.map_or(NO_FIELD, |element| element.id().0);

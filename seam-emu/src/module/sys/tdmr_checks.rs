@@ -87,7 +87,7 @@ fn check_pamts(cx: &Context<'_>, infos: &[TdmrInfo], i: usize) -> Outcome {
 /// Aligned, below the address limit, with room for an entry per page.
 fn pamt_is_valid(cx: &Context<'_>, pamt: MemoryRange, page_size: u64, tdmr_size: u64) -> bool {
     let fits = pamt.base.checked_add(pamt.size).is_some_and(|end| (end.wrapping_sub(1)) >> cx.platform.pa_bits == 0);
-    fits && (pamt.base | pamt.size) % 4096 == 0 && pamt.size >= tdmr_size / page_size * PAMT_ENTRY_SIZE
+    fits && (pamt.base | pamt.size).is_multiple_of(4096) && pamt.size >= tdmr_size / page_size * PAMT_ENTRY_SIZE
 }
 
 /// No PAMT overlaps another, of this TDMR or an earlier one.
