@@ -87,6 +87,8 @@ pub enum LoaderGeneration {
     V1_5,
     /// 1.5.02: CLEANUP, `ECLEANUPREQ` and `EUNSUPPORTED` are new.
     V1_5_02,
+    /// 2.0: takes modules of the 2.0 series, whose sigstructs tell their version; else as 1.5.02 (unverified).
+    V2_0,
 }
 
 /// SHA-384 of an RSA modulus, written as 96 hexadecimal digits.

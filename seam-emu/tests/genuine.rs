@@ -1,9 +1,9 @@
 //! Released images, which are not part of this repository: fetch them from intel/tdx-module-binaries and name their
-//! folder in SEAM_EMU_GENUINE_IMAGES.
+//! folder in `SEAM_EMU_GENUINE_IMAGES`.
 
 use seam_emu::abi::Status;
 use seam_emu::image::{INTEL_KEY_HASH, Image, Mutation};
-use seam_emu::{BootError, Config, Firmware};
+use seam_emu::{BootError, Config, Firmware, LoaderGeneration};
 use std::path::PathBuf;
 
 /// Every `.blob` in the folder.
@@ -26,6 +26,11 @@ fn platform(file: &[u8], trusted: bool) -> Config {
     let cpuid = image.sigstruct.cpuids().next().expect("a CPUID table");
     Config {
         cpuid_1_eax: cpuid,
+        loader: if image.sigstruct.module_version == [0; 6] {
+            LoaderGeneration::V1_5_02
+        } else {
+            LoaderGeneration::V2_0
+        },
         trusted_key_hashes: if trusted { vec![image.key_hash()] } else { Vec::new() },
         ..Config::for_lps(2)
     }
@@ -51,6 +56,21 @@ fn genuine_images_cannot_be_loaded_when_their_key_is_not_trusted() {
 
 #[test]
 #[ignore = "needs released images in SEAM_EMU_GENUINE_IMAGES"]
+fn images_of_the_2_0_series_cannot_be_loaded_by_p_seamldr_1_5() {
+    let mut seen = false;
+    for (path, file) in images() {
+        let config = platform(&file, true);
+        if config.loader == LoaderGeneration::V2_0 {
+            let older = Config { loader: LoaderGeneration::V1_5_02, ..config };
+            assert_eq!(Firmware::boot(older, &file).map(drop), Err(BootError::Install(Status::EBADSIG)), "{path:?}");
+            seen = true;
+        }
+    }
+    assert!(seen, "the folder holds an image of the 2.0 series");
+}
+
+#[test]
+#[ignore = "needs released images in SEAM_EMU_GENUINE_IMAGES"]
 fn genuine_images_cannot_be_loaded_when_altered() {
     use Mutation as M;
     for (path, file) in images() {
@@ -72,9 +92,8 @@ fn genuine_images_cannot_be_loaded_when_altered() {
 
 #[test]
 #[ignore = "needs released images in SEAM_EMU_GENUINE_IMAGES"]
-fn the_1_5_series_is_signed_with_the_key_that_p_seamldr_names() {
-    let series = images().into_iter().filter(|(path, _)| path.to_string_lossy().contains("_1.5."));
-    let keys: Vec<_> = series.map(|(_, file)| Image::parse(&file).expect("a valid file").key_hash()).collect();
-    assert!(!keys.is_empty(), "the folder holds a 1.5 image");
-    assert!(keys.iter().all(|key| *key == INTEL_KEY_HASH));
+fn released_images_are_signed_with_the_key_that_p_seamldr_names() {
+    for (path, file) in images() {
+        assert_eq!(Image::parse(&file).expect("a valid file").key_hash(), INTEL_KEY_HASH, "{path:?}");
+    }
 }

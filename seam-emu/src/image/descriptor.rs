@@ -146,15 +146,18 @@ impl Descriptor {
     }
 
     /// What is assumed of a genuine module, whose code is not run: the defaults, its build date and handoff versions,
-    /// and a version by its major SVN (1 for the 1.5 series, 3 for the 2.0 series; others as 1.5). The update version
-    /// is not known and is 0.
+    /// and the version that the sigstruct tells in the 2.0 series. Sigstructs of the 1.5 series do not tell it: 1.5.00.
     pub fn assumed(sig: &SigStruct) -> Self {
-        let (major, minor) = if sig.major_svn == 3 { (2, 0) } else { (1, 5) };
+        let told = sig.module_version;
+        let (major, minor, update) = match told[3] {
+            0 => (1, 5, 0),
+            major => (major.into(), told[2].into(), u16::from_le_bytes([told[0], told[1]])),
+        };
         Self {
             build_date: sig.date.get(),
             major,
             minor,
-            update: 0,
+            update,
             module_hv: sig.module_hv.get(),
             min_update_hv: sig.min_update_hv.get(),
             ..Self::default()

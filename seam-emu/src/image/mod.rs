@@ -25,7 +25,7 @@ pub fn test_key_hash() -> crate::KeyHash {
     crate::KeyHash(key::test_key_hash())
 }
 
-/// SHA-384 of the modulus that signed Intel's released modules of the 1.5 series, for [`crate::Config::trusted_key_hashes`]. Source:
+/// SHA-384 of the modulus that signed Intel's released modules, for [`crate::Config::trusted_key_hashes`]. Source:
 /// P-SEAMLDR `intel_key_hash.h` (`css_production_key_hash`).
 pub const INTEL_KEY_HASH: crate::KeyHash = crate::KeyHash([
     0xC8, 0x57, 0x2F, 0x54, 0x88, 0x69, 0xA0, 0xBE, 0xCA, 0x19, 0x37, 0x6B, 0x81, 0xC2, 0xDF, 0xFC, 0x2A, 0x23, 0xB5,

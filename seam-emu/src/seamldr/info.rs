@@ -11,7 +11,7 @@ pub(super) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     if cx.world.loader.remaining_updates == 0 {
         cx.world.loader.remaining_updates = cx.world.seamdb.free();
     }
-    let (minor, update) = version(cx.config.loader);
+    let (major, minor, update) = version(cx.config.loader);
     let info = SeamLdrInfo {
         version: 0,
         attributes: 0,
@@ -19,7 +19,7 @@ pub(super) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
         build_date: 0x2025_0401,
         build_num: 1,
         minor,
-        major: 1,
+        major,
         update,
         acm_x2apicid: cx.config.acm_x2apicid,
         num_remaining_updates: cx.world.loader.remaining_updates,
@@ -31,12 +31,13 @@ pub(super) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     Ok(())
 }
 
-/// Minor and update version. That the update version is told at all follows Linux; P-SEAMLDR's published source leaves
+/// Major, minor and update version. That the update version is told at all follows Linux; P-SEAMLDR's published source leaves
 /// the field 0 (unverified).
-fn version(loader: LoaderGeneration) -> (u16, u16) {
+fn version(loader: LoaderGeneration) -> (u16, u16, u16) {
     match loader {
-        LoaderGeneration::V1_0 => (0, 0),
-        LoaderGeneration::V1_5 => (5, 0),
-        LoaderGeneration::V1_5_02 => (5, 2),
+        LoaderGeneration::V1_0 => (1, 0, 0),
+        LoaderGeneration::V1_5 => (1, 5, 0),
+        LoaderGeneration::V1_5_02 => (1, 5, 2),
+        LoaderGeneration::V2_0 => (2, 0, 0),
     }
 }

@@ -17,7 +17,7 @@ const FAULT_WRAPPERS_SIZE: u64 = 32 * 16;
 /// Whether the module may be installed, but for its hash.
 pub(super) fn verify(world: &World, config: &Config, candidate: &Candidate) -> Outcome {
     let sig = &*candidate.sigstruct;
-    if !fields_are_valid(sig) || !key_is_trusted(sig, config) {
+    if !fields_are_valid(sig, config.loader) || !key_is_trusted(sig, config) {
         return Err(Status::EBADSIG);
     }
     let is_debug = sig.module_type.get() & MODULE_TYPE_DEBUG != 0;
@@ -39,12 +39,13 @@ pub(super) fn verify(world: &World, config: &Config, candidate: &Candidate) -> O
 }
 
 /// `check_seam_sigstruct`: fields that admit one value, reserved bytes, consistency.
-fn fields_are_valid(sig: &SigStruct) -> bool {
+fn fields_are_valid(sig: &SigStruct, loader: LoaderGeneration) -> bool {
     let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     let (gdt, wrapper) = (sig.gdt_idt_offset.get(), sig.fault_wrapper_offset.get());
     zero(&sig.reserved_0)
         && zero(&sig.reserved_1)
         && sig.reserved_2 == 0
+        && (loader >= LoaderGeneration::V2_0 || zero(&sig.module_version))
         && zero(&sig.reserved_3)
         && sig.header_type.get() == required::HEADER_TYPE
         && sig.header_length.get() == required::HEADER_LENGTH
