@@ -26,7 +26,7 @@ fn platform(file: &[u8], trusted: bool) -> Config {
     let cpuid = image.sigstruct.cpuids().next().expect("a CPUID table");
     Config {
         cpuid_1_eax: cpuid,
-        loader: if image.sigstruct.module_version == [0; 6] {
+        loader: if image.sigstruct.module_version == [0; 8] {
             LoaderGeneration::V1_5_02
         } else {
             LoaderGeneration::V2_0

@@ -73,10 +73,10 @@ pub struct SigStruct {
     pub num_handoff_pages: le::U16,
     pub gdt_idt_offset: le::U32,
     pub fault_wrapper_offset: le::U32,
-    /// Zero before the 2.0 series. There: update version (2 bytes), minor, major, build number (2 bytes); known from
+    /// Zero before the 2.0 series. There: update version (2 bytes), minor, major, build number (2 bytes), two more; known from
     /// the released images only (unverified).
-    pub module_version: [u8; 6],
-    pub reserved_3: [u8; 18],
+    pub module_version: [u8; 8],
+    pub reserved_3: [u8; 16],
     /// Rows of the CPUID table.
     pub cpuid_table_size: le::U32,
     pub cpuid_table: [le::U32; MAX_CPUIDS],
