@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * All CPUs through the steps of an update in lockstep.
+ *
+ * The pattern is that of multi_cpu_stop() in kernel/stop_machine.c: all CPUs
+ * watch one state, each does what the state asks for and acknowledges it, and
+ * the last one to acknowledge advances the state. stop_machine() brings all
+ * online CPUs here with interrupts disabled and keeps the set of them stable.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpumask.h>
+#include <linux/errno.h>
+#include <linux/nmi.h>
+#include <linux/processor.h>
+#include <linux/smp.h>
+#include <linux/stop_machine.h>
+
+#include "update.h"
+
+static struct lockstep lockstep;
+
+/*
+ * Advances to @step. A CPU that sees it may acknowledge at once, so the counter
+ * is reset first.
+ */
+void lockstep_set_step(struct lockstep *ctrl, enum step step)
+{
+	ctrl->num_ack = 0;
+	atomic_set(&ctrl->acks, 0);
+	/* Pairs with smp_load_acquire() in lockstep_run(). */
+	smp_store_release(&ctrl->step, step);
+}
+
+static void lockstep_ack_lock(struct lockstep *ctrl, int result)
+{
+	raw_spin_lock(&ctrl->lock);
+	ctrl->num_failed += !!result;
+	ctrl->num_ack++;
+	if (ctrl->num_ack == num_online_cpus() && !ctrl->num_failed)
+		lockstep_set_step(ctrl, ctrl->step + 1);
+	raw_spin_unlock(&ctrl->lock);
+}
+
+/*
+ * A failure is counted before the ack, and atomic_inc_return() orders the two:
+ * who counts the last ack sees every failure.
+ */
+static void lockstep_ack_atomic(struct lockstep *ctrl, int result)
+{
+	if (result)
+		atomic_inc(&ctrl->failures);
+	if (atomic_inc_return(&ctrl->acks) == num_online_cpus() &&
+	    !atomic_read(&ctrl->failures))
+		lockstep_set_step(ctrl, ctrl->step + 1);
+}
+
+/* Acknowledges the current step. The last CPU to do so advances it. */
+void lockstep_ack_step(struct lockstep *ctrl, int result)
+{
+	if (ctrl->ack == ACK_LOCK)
+		lockstep_ack_lock(ctrl, result);
+	else
+		lockstep_ack_atomic(ctrl, result);
+}
+
+static bool lockstep_failed(struct lockstep *ctrl)
+{
+	return READ_ONCE(ctrl->num_failed) || atomic_read(&ctrl->failures);
+}
+
+/* The work of one step on this CPU. */
+int lockstep_do_step(struct lockstep *ctrl, enum step step, bool lead)
+{
+	switch (step) {
+	case STEP_SHUTDOWN:
+		return lead ? firmware_shutdown() : 0;
+	case STEP_INSTALL:
+		return firmware_install(ctrl->params);
+	case STEP_INIT:
+		return firmware_cpu_init();
+	case STEP_UPDATE:
+		return lead ? firmware_run_update() : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Runs on all online CPUs at once, interrupts disabled. */
+static int lockstep_run(void *data)
+{
+	/* CPU 0 is always online. */
+	bool lead = smp_processor_id() == 0;
+	enum step step = STEP_START, target;
+	struct lockstep *ctrl = data;
+	int ret = 0;
+
+	do {
+		/* Pairs with smp_store_release() in lockstep_set_step(). */
+		target = smp_load_acquire(&ctrl->step);
+		if (target == step) {
+			/* A slow step of another CPU is no lockup of this one. */
+			touch_nmi_watchdog();
+			cpu_relax();
+			continue;
+		}
+		step = target;
+		if (twin_take_step(ctrl, step, lead, &ret))
+			continue;
+		ret = lockstep_do_step(ctrl, step, lead);
+		lockstep_ack_step(ctrl, ret);
+	} while (step != STEP_DONE && !lockstep_failed(ctrl));
+
+	return ret;
+}
+
+/**
+ * lockstep_update - replace the TDX module
+ * @params: the new module, as P-SEAMLDR wants it described
+ * @ack: how acknowledgements are counted
+ *
+ * The caller allows one update at a time.
+ *
+ * Return: 0, or the errno of a CPU that failed. After SHUTDOWN succeeded, a
+ * failure leaves the machine without a module.
+ */
+int lockstep_update(const struct seamldr_params *params, enum ack_kind ack)
+{
+	struct lockstep *ctrl = &lockstep;
+
+	*ctrl = (struct lockstep) {
+		.ack = ack,
+		.params = params,
+	};
+	raw_spin_lock_init(&ctrl->lock);
+	lockstep_set_step(ctrl, STEP_START + 1);
+
+	if (twin_is_any())
+		return twin_stop_machine(lockstep_run, ctrl);
+	return stop_machine(lockstep_run, ctrl, cpu_online_mask);
+}
