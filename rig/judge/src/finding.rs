@@ -4,7 +4,7 @@ use crate::{Invariant, Step};
 use rig_wire::event::Record;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, iter};
 
 /// The outcome of one invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,17 +90,12 @@ pub struct NotObserved {
 impl Breach {
     /// The breach in one line.
     pub fn summary(&self) -> String {
-        let mut line = self.invariant.name().to_string();
-        if let Some(cpus) = crate::lps::describe(&self.lps) {
-            line += &format!(", {cpus}");
-        }
-        if let Some(step) = self.step {
-            line += &format!(", step {step}");
-        }
-        if let Some(update) = self.update {
-            line += &format!(", update {update}");
-        }
-        format!("{line}: {}", self.seen)
+        let cpus = crate::lps::describe(&self.lps);
+        let step = self.step.map(|step| format!("step {step}"));
+        let update = self.update.map(|update| format!("update {update}"));
+        let whence = [cpus, step, update].into_iter().flatten();
+        let head: Vec<String> = iter::once(self.invariant.name().to_string()).chain(whence).collect();
+        format!("{}: {}", head.join(", "), self.seen)
     }
 }
 

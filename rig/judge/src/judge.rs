@@ -2,11 +2,12 @@
 
 use crate::finding::{Breach, Finding};
 use crate::oracle::{self, Rule};
-use crate::timeline::{Event, Leaf, What};
+use crate::stats::{Statistics, Tally};
+use crate::timeline::{Event, Leaf, What, is_guests};
 use crate::tracker::Tracker;
 use crate::verdict::Unmodelled;
 use crate::{Invariant, Setup};
-use rig_wire::event::{Record, flags};
+use rig_wire::event::{Kind, Record, flags};
 use std::collections::BTreeMap;
 
 /// How a run came to its end.
@@ -42,16 +43,22 @@ pub struct Findings {
     pub unmodelled: Vec<Unmodelled>,
     /// Updates that were seen to begin.
     pub updates: u32,
-    /// Events that were judged.
+    /// How long things took.
+    pub statistics: Statistics,
+    /// Events of the guest that were judged.
     pub events: u64,
 }
 
-/// Judges a run while it is under way. It holds a state per LP and per invariant, never the events themselves.
+/// Judges a run while it is under way. The first event that breaks an invariant ends the judging, since what follows may be
+/// a consequence: so a run that is stopped there and its recording, which may be longer, are judged alike. It holds a state per LP and per invariant, never the events themselves.
 #[derive(Debug)]
 pub struct Judge {
     past: Tracker,
     rules: Vec<(Box<dyn Rule>, Option<Breach>)>,
     unmodelled: BTreeMap<u64, u64>,
+    tally: Tally,
+    /// An invariant broke: what comes after may be its consequence, and is not judged.
+    broken: bool,
     events: u64,
 }
 
@@ -59,15 +66,22 @@ impl Judge {
     /// A judge of a run that has not begun.
     pub fn new(setup: Setup) -> Self {
         let rules = oracle::all().into_iter().map(|rule| (rule, None)).collect();
-        Self { past: Tracker::new(setup), rules, unmodelled: BTreeMap::new(), events: 0 }
+        Self {
+            past: Tracker::new(setup),
+            rules,
+            unmodelled: BTreeMap::new(),
+            tally: Tally::default(),
+            broken: false,
+            events: 0,
+        }
     }
 
     /// Judges the next event in the global order. Returns a breach when the event is the first to break an invariant.
     pub fn observe(&mut self, record: &Record) -> Option<Breach> {
-        self.events += 1;
+        self.events += u64::from(is_guests(record));
         let event = self.past.decoder.decode(record);
         self.count_unmodelled(&event);
-        if event.what == What::Other && !has_rule(record) {
+        if self.broken || event.what == What::Other && !has_rule(record) {
             return None;
         }
         let mut first = None;
@@ -75,6 +89,7 @@ impl Judge {
             first = self.end_update();
             self.past.open(&event);
         }
+        self.tally.observe(&self.past, &event);
         first = first.or(self.ask(|rule, past| rule.observe(past, &event)));
         if self.past.apply(&event) {
             first = first.or(self.end_update());
@@ -84,12 +99,16 @@ impl Judge {
 
     /// Judges one line of the guest's console, without its line end.
     pub fn console_line(&mut self, line: &str, _guest_us: Option<u64>) -> Option<Breach> {
+        if self.broken {
+            return None;
+        }
         self.ask(|rule, past| rule.console_line(past, line))
     }
 
     /// Judges what can only be judged at the end.
     pub fn finish(mut self, end: &RunEnd) -> Findings {
         let mut invariants = BTreeMap::new();
+        let end = if self.broken { &RunEnd::Stopped } else { end };
         let past = &self.past;
         for (rule, broken) in &mut self.rules {
             let finding = match broken.take() {
@@ -100,7 +119,21 @@ impl Judge {
         }
         let name = |(leaf, calls): (u64, u64)| Unmodelled { leaf, name: Leaf(leaf).name(), calls };
         let unmodelled = self.unmodelled.into_iter().map(name).collect();
-        Findings { invariants, unmodelled, updates: self.past.updates(), events: self.events }
+        Findings {
+            invariants,
+            unmodelled,
+            updates: self.past.updates(),
+            statistics: self.tally.finish(),
+            events: self.events,
+        }
+    }
+
+    /// Judges a recorded event as it was judged when it was recorded: a console record stands for its line.
+    pub(crate) fn replay(&mut self, record: &Record, console: &[String]) -> Option<Breach> {
+        let is_console = record.kind == Kind::Console as u16;
+        let line = console.get(record.a as usize).filter(|_| is_console);
+        let on_console = line.and_then(|line| self.console_line(line, None));
+        on_console.or(self.observe(record))
     }
 
     fn end_update(&mut self) -> Option<Breach> {
@@ -117,6 +150,7 @@ impl Judge {
             *broken = question(rule.as_mut(), &self.past);
             first = first.or_else(|| broken.clone());
         }
+        self.broken |= first.is_some();
         first
     }
 
@@ -129,6 +163,5 @@ impl Judge {
 
 /// Whether a rule looks at this kind of record beside those that have a meaning of their own.
 fn has_rule(record: &Record) -> bool {
-    use rig_wire::event::Kind;
     matches!(Kind::from_u16(record.kind), Some(Kind::Interrupt | Kind::TdDigest))
 }

@@ -4,12 +4,16 @@
 //! come out as they happen and [`Findings`] at the end. The same records give the same findings, while the run is under
 //! way and afterwards from its events file.
 
+mod check;
 pub mod finding;
 mod invariant;
 mod judge;
 pub mod lps;
 mod oracle;
+mod recorder;
+pub mod report;
 mod setup;
+pub mod stats;
 mod step;
 pub mod synthetic;
 pub mod timeline;
@@ -17,9 +21,11 @@ mod tracker;
 mod update;
 pub mod verdict;
 
+pub use check::{Checked, check};
 pub use finding::{Breach, Cited, Finding, Standing};
 pub use invariant::Invariant;
 pub use judge::{Findings, Judge, RunEnd};
+pub use recorder::Recorder;
 pub use setup::{LoadDemands, Setup, SubjectNames};
 pub use step::Step;
 pub use verdict::{Facts, Outcome, Verdict};

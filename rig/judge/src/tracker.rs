@@ -3,7 +3,7 @@
 use crate::finding::{Breach, Cited};
 use crate::lps::LpSet;
 use crate::timeline::{Decoder, Event, Leaf, Place, What, Word, is_mark};
-use crate::update::{Failure, Update};
+use crate::update::{Failure, Update, lead_finished};
 use crate::{Invariant, Setup, Step};
 use rig_wire::event::{Mark, Record};
 
@@ -108,7 +108,7 @@ impl Tracker {
         match self.update.as_mut().filter(|u| u.open) {
             Some(update) => {
                 update.apply(event, lp, in_update, watches);
-                if follows { update.everyone_left() } else { update.lead_finished(event, lead) }
+                if follows { update.everyone_left() } else { lead_finished(event, lead) }
             }
             None => false,
         }

@@ -58,7 +58,7 @@ pub(crate) struct Update {
     /// UPDATE's successful end.
     pub(crate) completed: Option<Record>,
     /// UPDATE's end, however it came out.
-    pub(crate) update_ended: Option<Record>,
+    pub(crate) lead_done: Option<Record>,
     pub(crate) failure: Option<Failure>,
     pub(crate) parts: Vec<LpPart>,
     /// How many CPUs the kernel says are online.
@@ -79,7 +79,7 @@ impl Update {
             shutdown: None,
             sys_init: None,
             completed: None,
-            update_ended: None,
+            lead_done: None,
             failure: None,
             parts: Vec::new(),
             num_online: None,
@@ -150,7 +150,7 @@ impl Update {
         match leaf {
             Leaf::INSTALL => part.installed = true,
             Leaf::LP_INIT => part.initialised = true,
-            Leaf::UPDATE => self.update_ended = Some(*event.record),
+            Leaf::UPDATE => self.lead_done = Some(*event.record),
             _ => {}
         }
         if leaf == Leaf::UPDATE && status.is_success() {
@@ -191,11 +191,6 @@ impl Update {
         self.inside.is_empty() && !self.entered.is_empty() && self.online.without(&self.entered).is_empty()
     }
 
-    /// UPDATE's end, where nothing else tells an update's end.
-    pub(crate) fn lead_finished(&self, event: &Event<'_>, lead: u16) -> bool {
-        event.lp() == Some(lead) && matches!(event.what, What::CallExit(Leaf::UPDATE, s) if !s.is_retried())
-    }
-
     fn part_mut(&mut self, lp: u16) -> &mut LpPart {
         let index = usize::from(lp);
         if self.parts.len() <= index {
@@ -203,4 +198,9 @@ impl Update {
         }
         &mut self.parts[index]
     }
+}
+
+/// UPDATE's end on the lead, where nothing else tells an update's end.
+pub(crate) fn lead_finished(event: &Event<'_>, lead: u16) -> bool {
+    event.lp() == Some(lead) && matches!(event.what, What::CallExit(Leaf::UPDATE, s) if !s.is_retried())
 }

@@ -1,6 +1,7 @@
 //! `verdict.json`: all that the rig says of one run.
 
 use crate::finding::{Breach, Finding, NotObserved, Standing};
+use crate::stats::Statistics;
 use crate::{Findings, Invariant, RunEnd};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -201,6 +202,8 @@ pub struct Verdict {
     pub not_observed: Vec<NotObserved>,
     /// Leaves that the emulated firmware does not model but the guest called.
     pub unmodelled: Vec<Unmodelled>,
+    /// How long things took, in guest time.
+    pub statistics: Statistics,
     /// Events that were judged.
     pub events: u64,
 }
@@ -219,6 +222,7 @@ impl Verdict {
             invariants: findings.invariants.iter().map(|(i, f)| (*i, f.standing())).collect(),
             not_observed: findings.not_observed(),
             unmodelled: findings.unmodelled.clone(),
+            statistics: findings.statistics.clone(),
             events: findings.events,
             breaches,
             facts,
@@ -239,6 +243,7 @@ impl Verdict {
             breaches: Vec::new(),
             not_observed: Invariant::ALL.map(|invariant| NotObserved { invariant, reason: why.clone() }).to_vec(),
             unmodelled: Vec::new(),
+            statistics: Statistics::default(),
             events: 0,
         }
     }

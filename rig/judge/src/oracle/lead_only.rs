@@ -33,7 +33,7 @@ impl Rule for LeadOnly {
                 Some(on_another(past, event, lp, leaf, past.step_of(lp)))
             }
             What::CallExit(leaf, status) if status.is_retried() => {
-                self.slot(leaf).map(|call| *call = None);
+                *self.slot(leaf)? = None;
                 None
             }
             _ => None,
@@ -76,9 +76,8 @@ pub(super) fn is_lead_step(past: &Tracker, lp: u16) -> bool {
 }
 
 fn on_another(past: &Tracker, event: &Event<'_>, lp: u16, leaf: Leaf, step: Option<Step>) -> Breach {
-    let lead = past.setup.lead;
     past.breach(Invariant::LeadOnly, &[lp], step)
-        .expected(format!("{} runs on CPU {lead}, the lead, and on no other", leaf.name()))
+        .expected(format!("{} runs on CPU {}, the lead, and on no other", leaf.name(), past.setup.lead))
         .seen(format!("CPU {lp} runs {}", leaf.name()))
         .events(past.cite([event.record]))
 }

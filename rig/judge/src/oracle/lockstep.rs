@@ -69,34 +69,12 @@ impl Lockstep {
 
     fn call(&mut self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, step: Step) -> Option<Breach> {
         let breach =
-            self.call_too_early(past, update, event, lp, step).or_else(|| self.call_too_late(past, event, lp, step));
+            call_too_early(past, update, event, lp, step).or_else(|| self.call_too_late(past, event, lp, step));
         if self.furthest.is_none_or(|(furthest, _)| furthest < step) {
             self.transitions += u32::from(self.furthest.is_some());
             self.furthest = Some((step, *event.record));
         }
         breach
-    }
-
-    /// Another LP is still inside a call of an earlier step.
-    fn call_too_early(
-        &self,
-        past: &Tracker,
-        update: &Update,
-        event: &Event<'_>,
-        lp: u16,
-        step: Step,
-    ) -> Option<Breach> {
-        let earlier = |call: &&Record| {
-            call.lp != lp && update.online.contains(call.lp) && Leaf::of(call).step().is_some_and(|s| s < step)
-        };
-        let call = past.calls.iter().flatten().find(earlier)?;
-        let behind = Leaf::of(call).step()?;
-        Some(
-            past.breach(Invariant::Lockstep, &[lp, call.lp], Some(step))
-                .expected(format!("no CPU begins {step} before every CPU is through {behind}"))
-                .seen(format!("CPU {lp} begins {step} while CPU {} is inside {behind}", call.lp))
-                .events(past.cite([call, event.record])),
-        )
     }
 
     /// Another LP began a later step, or this one acknowledged this step already.
@@ -190,4 +168,19 @@ impl Lockstep {
 
 fn state_name(state: u64) -> String {
     Step::from_number(state).map_or_else(|| "the end".to_string(), |s| s.to_string())
+}
+
+/// Another LP is still inside a call of an earlier step.
+fn call_too_early(past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, step: Step) -> Option<Breach> {
+    let earlier = |call: &&Record| {
+        call.lp != lp && update.online.contains(call.lp) && Leaf::of(call).step().is_some_and(|s| s < step)
+    };
+    let call = past.calls.iter().flatten().find(earlier)?;
+    let behind = Leaf::of(call).step()?;
+    Some(
+        past.breach(Invariant::Lockstep, &[lp, call.lp], Some(step))
+            .expected(format!("no CPU begins {step} before every CPU is through {behind}"))
+            .seen(format!("CPU {lp} begins {step} while CPU {} is inside {behind}", call.lp))
+            .events(past.cite([call, event.record])),
+    )
 }

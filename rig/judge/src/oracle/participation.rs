@@ -23,10 +23,10 @@ impl Rule for Participation {
         let What::CallEnter(leaf) = event.what else { return None };
         let lp = event.lp()?;
         let update = past.update_of(lp)?;
-        let part = update.part(lp);
+        let did = update.part(lp);
         let before = match leaf {
-            Leaf::INSTALL => part.install,
-            Leaf::LP_INIT => part.init,
+            Leaf::INSTALL => did.install,
+            Leaf::LP_INIT => did.init,
             Leaf::SYS_INIT => update.sys_init,
             _ => return None,
         };
@@ -84,11 +84,11 @@ fn stranger(past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, leaf: L
 
 fn absentees(past: &Tracker, update: &Update, step: Step) -> Option<Breach> {
     let leaf = if step == Step::CpuInstall { Leaf::INSTALL } else { Leaf::LP_INIT };
-    let did = |lp: &u16| {
-        let part = update.part(*lp);
-        if step == Step::CpuInstall { part.install.is_some() } else { part.init.is_some() }
+    let called = |lp: &u16| {
+        let did = update.part(*lp);
+        if step == Step::CpuInstall { did.install.is_some() } else { did.init.is_some() }
     };
-    let missing: Vec<u16> = update.online.iter().filter(|lp| !did(lp)).collect();
+    let missing: Vec<u16> = update.online.iter().filter(|lp| !called(lp)).collect();
     let acks: Vec<Record> = missing.iter().filter_map(|lp| update.part(*lp).ack).collect();
     let mut breach = past.breach(Invariant::Participation, &missing, Some(step));
     breach.update = Some(update.number);

@@ -39,7 +39,12 @@ impl Rule for StableCpus {
     }
 
     fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
-        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "changes of the online set were not recorded" };
+        let recorded = past.decoder.follows(Place::SetOnline) || past.decoder.watches(Word::NumOnline);
+        let otherwise = match (past.updates(), recorded) {
+            (0, _) => NO_UPDATE,
+            (_, false) => "changes of the online set were not recorded",
+            (_, true) => "no update came to its end",
+        };
         held_if(self.updates > 0, otherwise)
     }
 }

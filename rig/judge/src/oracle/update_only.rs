@@ -29,7 +29,7 @@ impl Rule for UpdateOnly {
             return caught_inside(past, event, lp);
         }
         let shutdown = update.shutdown?;
-        if update.update_ended.is_some() || belongs(past, update, event.record, lp, leaf) {
+        if update.lead_done.is_some() || belongs(past, update, event.record, lp, leaf) {
             return None;
         }
         let whose = if past.update_of(lp).is_some() { "inside the section" } else { "outside the section" };

@@ -284,7 +284,7 @@ impl<'a> Kernel<'a> {
     }
 
     fn function(&mut self, lp: u16, place: u64, kind: Kind) {
-        let result = if kind == Kind::FunctionExit { i64::from(self.cpu(lp).result) as u64 } else { 0 };
+        let result = if kind == Kind::FunctionExit { i64::from(self.cpu(lp).result).cast_unsigned() } else { 0 };
         self.record(lp, kind, 0, [place, result, 0, 0]);
     }
 

@@ -175,10 +175,7 @@ impl Synthetic {
         let mut judge = Judge::new(self.setup.clone());
         let mut first = None;
         for record in &self.records {
-            let line = (record.kind == Kind::Console as u16).then(|| &self.console[record.a as usize]);
-            let on_console = line.and_then(|line| judge.console_line(line, None));
-            let breach = judge.observe(record).or(on_console);
-            first = first.or(breach);
+            first = first.or(judge.replay(record, &self.console));
         }
         (judge.finish(&self.end), first)
     }

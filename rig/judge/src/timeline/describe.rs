@@ -50,7 +50,7 @@ fn reasons(r: &Record) -> String {
         (flags::CONTENDED, "another LP was inside"),
         (flags::UNMODELLED, "leaf not modelled"),
     ];
-    bits.iter().filter(|(bit, _)| r.flags & bit != 0).map(|(_, name)| format!(", {name}")).collect()
+    bits.iter().filter(|(bit, _)| r.flags & bit != 0).flat_map(|(_, name)| [", ", name]).collect()
 }
 
 fn number(word: Word, value: u64) -> String {

@@ -120,7 +120,7 @@ impl Decoder {
             }
             Some(Kind::FunctionEnter) => What::Enter(self.place(r)),
             // The functions that matter return an int, in the low half of RAX.
-            Some(Kind::FunctionExit) => What::Exit(self.place(r), r.b as u32 as i32),
+            Some(Kind::FunctionExit) => What::Exit(self.place(r), (r.b as u32).cast_signed()),
             Some(Kind::Mark) => What::Mark(r.a),
             _ => What::Other,
         }

@@ -1,0 +1,80 @@
+//! The oracle on a recorded timeline.
+
+use crate::timeline::{EventsError, EventsReader, TimelineDigest};
+use crate::{Findings, Judge, RunEnd};
+use rig_wire::event::{Kind, Mark, Record};
+use std::path::Path;
+
+/// A recorded run, judged again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// The same findings as while the run was under way.
+    pub findings: Findings,
+    /// How it ended.
+    pub end: RunEnd,
+    /// The timeline's digest.
+    pub digest: String,
+    /// The file ends in the middle of a record, or without the run's end: the rig was killed.
+    pub cut_short: bool,
+}
+
+/// Judges an events file. `console` is the file of lines to which its console records refer; without it, `quiet-kernel` is
+/// not judged.
+pub fn check(events: &Path, console: Option<&Path>) -> Result<Checked, EventsError> {
+    let console = console.map_or_else(|| Ok(Vec::new()), read_lines)?;
+    let reader = EventsReader::open(events)?;
+    let mut judge = Judge::new(reader.setup().clone());
+    let mut digest = TimelineDigest::default();
+    let mut end = None;
+    for record in reader {
+        let record = match record {
+            Ok(record) => record,
+            Err(EventsError::Truncated { .. }) => break,
+            Err(error) => return Err(error),
+        };
+        digest.add(&record);
+        end = end.or(run_end(&record));
+        if end.is_none() {
+            judge.replay(&record, &console);
+        }
+    }
+    let cut_short = end.is_none();
+    let end = end.unwrap_or(RunEnd::Stopped);
+    Ok(Checked { findings: judge.finish(&end), end, digest: digest.finish(), cut_short })
+}
+
+/// The lines of a console file.
+pub(crate) fn read_lines(path: &Path) -> Result<Vec<String>, EventsError> {
+    let bytes = std::fs::read(path).map_err(|source| EventsError::Io { path: path.into(), source })?;
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_string).collect())
+}
+
+fn run_end(record: &Record) -> Option<RunEnd> {
+    let is_end = record.kind == Kind::Mark as u16 && record.a == Mark::RunEnd as u64;
+    is_end.then(|| RunEnd::from_number(record.b))
+}
+
+impl RunEnd {
+    /// Its number in a [`Mark::RunEnd`] record.
+    pub const fn number(&self) -> u64 {
+        match self {
+            Self::Finished => 1,
+            Self::Stopped => 2,
+            Self::Hung { .. } => 3,
+            Self::Crashed { .. } => 4,
+            Self::Lost { .. } => 5,
+        }
+    }
+
+    /// The inverse of [`RunEnd::number`], without the words; a number that is not known here is a lost run.
+    pub fn from_number(number: u64) -> Self {
+        let what = String::new();
+        match number {
+            1 => Self::Finished,
+            2 => Self::Stopped,
+            3 => Self::Hung { what },
+            4 => Self::Crashed { what },
+            _ => Self::Lost { cause: what },
+        }
+    }
+}

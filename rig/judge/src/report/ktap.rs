@@ -1,0 +1,46 @@
+//! `ktap.txt`: the Kernel Test Anything Protocol, version 1 (`Documentation/dev-tools/ktap.rst`).
+
+use crate::Invariant;
+use crate::finding::Standing;
+use crate::verdict::{Outcome, Verdict};
+use std::fmt::Write as _;
+
+/// The verdict as KTAP: the run is one test, the invariants are its subtests.
+pub fn ktap(verdict: &Verdict) -> String {
+    let mut text = format!("KTAP version 1\n1..1\n  KTAP version 1\n  1..{}\n", Invariant::ALL.len());
+    for (n, invariant) in (1..).zip(Invariant::ALL) {
+        verdict
+            .breach(invariant)
+            .into_iter()
+            .flat_map(|b| b.to_string().lines().map(str::to_string).collect::<Vec<_>>())
+            .for_each(|line| {
+                let _ = writeln!(text, "  # {line}");
+            });
+        let (word, directive) = match verdict.standing(invariant) {
+            Standing::Held => ("ok", String::new()),
+            Standing::Broken => ("not ok", String::new()),
+            Standing::NotApplicable => {
+                ("ok", format!(" # SKIP {}", verdict.why_not_observed(invariant).unwrap_or("not observed")))
+            }
+        };
+        let _ = writeln!(text, "  {word} {n} {invariant}{directive}");
+    }
+    if let Some(reason) = &verdict.reason {
+        reason.lines().for_each(|line| {
+            let _ = writeln!(text, "# {line}");
+        });
+    }
+    let name = if verdict.facts.scenario.is_empty() { "run" } else { &verdict.facts.scenario };
+    let last = match verdict.verdict {
+        Outcome::Passed => format!("ok 1 {name}"),
+        Outcome::Skipped => format!("ok 1 {name} # SKIP {}", one_line(verdict.reason.as_deref().unwrap_or(""))),
+        Outcome::Hung => format!("not ok 1 {name} # TIMEOUT"),
+        Outcome::GuestCrashed | Outcome::RigError => format!("not ok 1 {name} # ERROR"),
+        Outcome::Failed => format!("not ok 1 {name}"),
+    };
+    text + &last + "\n"
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,178 @@
+//! The verdict as a person at a terminal reads it.
+
+use crate::finding::Standing;
+use crate::verdict::{Diagnosis, Facts, Outcome, Verdict};
+use crate::{Breach, Invariant};
+use anstyle::{AnsiColor, Style};
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+
+/// What the terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Colours, and signs beyond ASCII.
+    pub rich: bool,
+}
+
+impl Look {
+    /// Plain text, for files and pipes.
+    pub const PLAIN: Self = Self { rich: false };
+    /// Colours.
+    pub const RICH: Self = Self { rich: true };
+
+    /// Rich on a terminal, unless `NO_COLOR` is set (to anything but nothing) or the terminal is dumb.
+    pub fn of(stream: &impl IsTerminal) -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+        Self { rich: stream.is_terminal() && !set("NO_COLOR") && !dumb }
+    }
+
+    fn paint(self, style: Style, text: &str) -> String {
+        if self.rich { format!("{style}{text}{style:#}") } else { text.to_string() }
+    }
+
+    fn sign(self, standing: Standing) -> String {
+        let (rich, plain, colour) = match standing {
+            Standing::Held => ("✓", "ok  ", AnsiColor::Green),
+            Standing::Broken => ("✗", "FAIL", AnsiColor::Red),
+            Standing::NotApplicable => ("–", "-   ", AnsiColor::BrightBlack),
+        };
+        self.paint(colour.on_default(), if self.rich { rich } else { plain })
+    }
+
+    fn arrow(self) -> &'static str {
+        if self.rich { "→" } else { "->" }
+    }
+}
+
+/// The verdict as text: its first line is the verdict itself.
+pub fn terminal(verdict: &Verdict, look: Look) -> String {
+    let mut text = headline(verdict, look);
+    text += &facts(&verdict.facts, look);
+    if verdict.events > 0 || !verdict.breaches.is_empty() {
+        text += &table(verdict, look);
+    }
+    verdict.breaches.iter().for_each(|breach| text += &details(breach, look));
+    verdict.facts.checks.iter().filter(|c| !c.met).for_each(|c| {
+        let _ = write!(text, "\n  {}: expected {}, seen {}\n", c.name, c.expected, c.seen);
+    });
+    if let Some(diagnosis) = &verdict.facts.diagnosis {
+        text += &diagnosed(diagnosis);
+    }
+    text + &footer(verdict)
+}
+
+fn headline(verdict: &Verdict, look: Look) -> String {
+    let colour = match verdict.verdict {
+        Outcome::Passed => AnsiColor::Green,
+        Outcome::Skipped => AnsiColor::Yellow,
+        _ => AnsiColor::Red,
+    };
+    let word = verdict.verdict.name().to_uppercase().replace('-', " ");
+    let facts = &verdict.facts;
+    let what = match (verdict.verdict, &verdict.reason) {
+        (Outcome::Passed, _) | (_, None) => {
+            format!("{} on {}", counted(u64::from(facts.updates), "update"), counted(u64::from(facts.cpus), "CPU"))
+        }
+        (_, Some(reason)) => reason.clone(),
+    };
+    let scenario = if facts.scenario.is_empty() { String::new() } else { format!("{}: ", facts.scenario) };
+    let mut text = format!("{}  {scenario}{what}\n", look.paint(colour.on_default().bold(), &word));
+    if let Some(remedy) = &verdict.remedy {
+        let _ = writeln!(text, "  remedy: {remedy}");
+    }
+    text + "\n"
+}
+
+fn counted(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+fn facts(facts: &Facts, look: Look) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {name:<9}{value}");
+        }
+    };
+    row("kernel", facts.kernel.as_ref().map_or_else(String::new, |k| format!("Linux {k}, subject {}", facts.subject)));
+    row("CPUs", if facts.cpus == 0 { String::new() } else { facts.cpus.to_string() });
+    row("module", module(facts, look));
+    row("updates", if facts.cpus == 0 { String::new() } else { facts.updates.to_string() });
+    let why = if facts.backend.reason.is_empty() { String::new() } else { format!(" ({})", facts.backend.reason) };
+    let clock = if facts.clock.is_empty() { String::new() } else { format!(", {} clock", facts.clock) };
+    row("backend", format!("{}{why}{clock}", facts.backend.name));
+    row("seed", facts.seed.map_or_else(String::new, |seed| seed.to_string()));
+    text
+}
+
+fn module(facts: &Facts, look: Look) -> String {
+    let name = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".into());
+    match (&facts.module_before, &facts.module_after) {
+        (None, None) => String::new(),
+        (before, after) => format!("{} {} {}", name(before), look.arrow(), name(after)),
+    }
+}
+
+fn table(verdict: &Verdict, look: Look) -> String {
+    let faint = AnsiColor::BrightBlack.on_default();
+    Invariant::ALL.iter().fold("\n".to_string(), |mut text, invariant| {
+        let standing = verdict.standing(*invariant);
+        let note = match standing {
+            Standing::NotApplicable => verdict.why_not_observed(*invariant).unwrap_or("not observed"),
+            _ => invariant.demand(),
+        };
+        let name = format!("{:<16}", invariant.name());
+        let name = if standing == Standing::Broken { look.paint(Style::new().bold(), &name) } else { name };
+        let _ = writeln!(text, "  {} {name} {}", look.sign(standing), look.paint(faint, note));
+        text
+    })
+}
+
+fn details(breach: &Breach, look: Look) -> String {
+    let red = AnsiColor::Red.on_default().bold();
+    let mut text = format!("\n  {}\n    expected: {}\n", look.paint(red, &breach.summary()), breach.expected);
+    for event in &breach.events {
+        let _ = writeln!(text, "    {event}");
+    }
+    text
+}
+
+fn diagnosed(diagnosis: &Diagnosis) -> String {
+    let mut text = format!("\n  where it hangs: {}\n", diagnosis.summary);
+    for cpu in &diagnosis.cpus {
+        let _ = writeln!(text, "    CPU {:<4} {}", cpu.lp, cpu.position);
+        cpu.stack.iter().take(6).for_each(|frame| {
+            let _ = writeln!(text, "             {frame}");
+        });
+    }
+    if !diagnosis.firmware.is_empty() {
+        let _ = writeln!(text, "    firmware {}", diagnosis.firmware.replace('\n', "\n             "));
+    }
+    text
+}
+
+fn footer(verdict: &Verdict) -> String {
+    let (facts, mut text) = (&verdict.facts, "\n".to_string());
+    for leaf in &verdict.unmodelled {
+        let _ = writeln!(text, "  not modelled: {} was called {} times", leaf.name, leaf.calls);
+    }
+    let times = facts.timing_ms;
+    if times.total > 0 {
+        let _ = writeln!(
+            text,
+            "  boot {}, update {}, total {}",
+            seconds(times.boot),
+            seconds(times.update),
+            seconds(times.total)
+        );
+    }
+    if let Some(dir) = &facts.run_dir {
+        let _ = writeln!(text, "  {}", dir.display());
+    }
+    text
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
+}

@@ -1,0 +1,150 @@
+//! A recorded timeline is judged as it was while the run was under way, and a damaged file says so.
+
+use rig_judge::synthetic::{Synthetic, Twist};
+use rig_judge::timeline::{
+    Decoder, EventsError, EventsReader, EventsWriter, Leaf, Strictness, TimelineDigest, first_difference,
+};
+use rig_judge::{Findings, Recorder, RunEnd, Setup, Step, SubjectNames, check};
+use rig_wire::event::{Kind, Record};
+use rstest::rstest;
+use std::path::{Path, PathBuf};
+
+struct Recording {
+    dir: tempfile::TempDir,
+}
+
+impl Recording {
+    fn events(&self) -> PathBuf {
+        self.dir.path().join("events.bin")
+    }
+
+    fn console(&self) -> PathBuf {
+        self.dir.path().join("console.txt")
+    }
+}
+
+/// Records a run as the rig does. It stops a while after the first breach.
+fn record(run: &Synthetic) -> (Recording, Findings) {
+    let recording = Recording { dir: tempfile::tempdir().unwrap() };
+    let mut recorder = Recorder::create(&recording.events(), &recording.console(), run.setup.clone()).unwrap();
+    let mut breached = false;
+    for record in &run.records {
+        let breach = if record.kind == Kind::Console as u16 {
+            recorder.console_line(&run.console[record.a as usize], Some(record.guest_ns / 1000)).unwrap()
+        } else {
+            recorder.record(record).unwrap()
+        };
+        breached |= breach.is_some();
+    }
+    let end = if breached { RunEnd::Stopped } else { run.end.clone() };
+    (recording, recorder.finish(&end).unwrap())
+}
+
+#[rstest]
+#[case::plain(Synthetic::plain(4, 2))]
+#[case::load(Synthetic::new(8).boot().tds(2).load().update().update())]
+#[case::early(Synthetic::new(4).boot().twist(Twist::AdvanceEarly).update())]
+#[case::interrupts(Synthetic::new(4).boot().twist(Twist::InterruptsOn(Step::CpuInit)).update())]
+#[case::warning(Synthetic::new(4).boot().twist(Twist::Warning).update())]
+#[case::hung(Synthetic::new(4).boot().twist(Twist::NeverReturns(Step::CpuInstall)).update())]
+#[case::failed(Synthetic::new(4).boot().fault(Leaf::INSTALL, 1, 5).update())]
+fn offline_judges_as_online(#[case] run: Synthetic) {
+    let (recording, online) = record(&run);
+    let checked = check(&recording.events(), Some(&recording.console())).unwrap();
+    assert_eq!(checked.findings, online);
+    assert!(!checked.cut_short);
+}
+
+#[test]
+fn cannot_read_what_is_no_timeline() {
+    let (recording, _) = record(&Synthetic::plain(1, 1));
+    let whole = std::fs::read(recording.events()).unwrap();
+    let path = recording.dir.path().join("other");
+    let open = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        EventsReader::open(&path).map(|_| ()).unwrap_err()
+    };
+    assert!(matches!(open(b"short"), EventsError::Foreign { .. }));
+    assert!(matches!(open(&[b'x'; 4096]), EventsError::Foreign { .. }));
+    assert!(matches!(open(&whole[..100]), EventsError::Header { .. }));
+    let altered = |at: usize, byte: u8| {
+        let mut bytes = whole.clone();
+        bytes[at] = byte;
+        open(&bytes)
+    };
+    assert!(matches!(altered(8, 9), EventsError::Version { found: 9, .. }));
+    assert!(matches!(altered(15, 0xff), EventsError::Header { .. }));
+    assert!(matches!(altered(16, b'?'), EventsError::Header { .. }));
+    assert!(matches!(EventsReader::open(Path::new("/nowhere/at/all")).unwrap_err(), EventsError::Io { .. }));
+}
+
+#[test]
+fn a_truncated_timeline_is_judged_as_far_as_it_goes() {
+    let (recording, online) = record(&Synthetic::plain(2, 1));
+    let bytes = std::fs::read(recording.events()).unwrap();
+    std::fs::write(recording.events(), &bytes[..bytes.len() - 100]).unwrap();
+    let last = EventsReader::open(&recording.events()).unwrap().last().unwrap();
+    assert!(matches!(last, Err(EventsError::Truncated { .. })));
+    let checked = check(&recording.events(), Some(&recording.console())).unwrap();
+    assert!(checked.cut_short);
+    assert!(checked.findings.events < online.events && checked.findings.breaches().is_empty());
+}
+
+#[test]
+fn records_survive_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.bin");
+    let setup = Setup::new(3, SubjectNames::in_tree());
+    let mut writer = EventsWriter::create(&path, &setup).unwrap();
+    let records: Vec<Record> = (0..5).map(|seq| Record { seq, a: seq * 7, ..Record::default() }).collect();
+    records.iter().for_each(|record| assert_eq!(writer.append(record).unwrap(), *record));
+    writer.finish(&RunEnd::Finished).unwrap();
+    let reader = EventsReader::open(&path).unwrap();
+    assert_eq!(*reader.setup(), setup);
+    let read: Vec<Record> = reader.map(Result::unwrap).collect();
+    assert_eq!(read[..5], records);
+    assert_eq!(read.len(), 6);
+}
+
+fn digest(records: &[Record]) -> String {
+    let mut digest = TimelineDigest::default();
+    records.iter().for_each(|record| digest.add(record));
+    digest.finish()
+}
+
+#[test]
+fn a_digest_knows_the_guest_and_not_the_host() {
+    let run = Synthetic::plain(4, 1);
+    let same = Synthetic::plain(4, 1);
+    let of = |edit: &dyn Fn(&mut Record)| {
+        let mut records = run.records.clone();
+        edit(&mut records[20]);
+        digest(&records)
+    };
+    assert_eq!(digest(&run.records), digest(&same.records));
+    assert_eq!(digest(&run.records), of(&|r| (r.host_ns, r.seq) = (1, 2)));
+    assert_ne!(digest(&run.records), of(&|r| r.guest_ns += 1));
+    assert_ne!(digest(&run.records), of(&|r| r.d += 1));
+    let without_console: Vec<Record> = run.records.iter().filter(|r| r.kind != Kind::Console as u16).copied().collect();
+    assert_eq!(digest(&run.records), digest(&without_console));
+    assert_ne!(digest(&run.records), digest(&Synthetic::new(4).seed(9).boot().update().records));
+}
+
+#[test]
+fn the_first_difference_is_found() {
+    let run = Synthetic::plain(4, 1);
+    let decoder = Decoder::new(&run.setup);
+    let diff = |other: &[Record], strictness| {
+        first_difference((&decoder, run.records.clone()), (&decoder, other.to_vec()), strictness)
+    };
+    assert_eq!(diff(&run.records, Strictness::Exact), None);
+    let mut later = run.records.clone();
+    later.iter_mut().for_each(|r| r.guest_ns += 5);
+    assert!(diff(&later, Strictness::Exact).is_some());
+    assert_eq!(diff(&later, Strictness::Order), None);
+    let shorter = &run.records[..60];
+    let difference = diff(shorter, Strictness::Exact).unwrap();
+    assert!(difference.left.is_some() && difference.right.is_none());
+    let text = difference.to_string();
+    assert!(text.contains("it ends") && text.contains(&format!("{} events in common", difference.common)), "{text}");
+}
