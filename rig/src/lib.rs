@@ -4,6 +4,7 @@
 //! through an agent in the guest, and hands every observation to the judge. It never touches the subject's code.
 
 pub mod cli;
+pub mod doctor;
 pub mod guest;
 pub mod machine;
 pub mod run;

@@ -1,7 +1,7 @@
 //! What goes to stdout.
 
 use serde::Serialize;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 /// Writes one JSON value and a line end. Whoever closed stdout does not want it.
 pub(super) fn json(value: &impl Serialize) {
@@ -12,9 +12,4 @@ pub(super) fn json(value: &impl Serialize) {
 /// Writes a line.
 pub(super) fn text_line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// Whether stdout is for a person at a terminal that wants colour.
-pub(super) fn wants_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }

@@ -3,6 +3,7 @@
 use super::output;
 use crate::trouble::Trouble;
 use rig_judge::Verdict;
+use rig_judge::report::{Look, terminal};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
 
 /// Prints a verdict for people.
 pub(super) fn print(verdict: &Verdict) {
-    output::text_line(&format!("{}", serde_json::to_string_pretty(verdict).unwrap_or_default()));
+    let look = Look::of(&std::io::stdout());
+    output::text_line(terminal(verdict, look).trim_end());
 }
 
 fn read(run: &Path) -> Result<Verdict, Trouble> {

@@ -2,24 +2,35 @@
 
 /// One record, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KernelLine<'a> {
+pub struct KernelLine {
     /// Since boot, microseconds of guest time.
     pub time_us: u64,
     /// The message.
-    pub text: &'a str,
+    pub text: String,
 }
 
-impl<'a> KernelLine<'a> {
+impl KernelLine {
     /// Takes `prio,seq,us,flags;text` apart; lines of key=value that may follow are left out.
-    pub fn parse(record: &'a str) -> Option<Self> {
+    pub fn parse(record: &str) -> Option<Self> {
         let (head, text) = record.split_once(';')?;
         let time_us = head.split(',').nth(2)?.parse().ok()?;
-        Some(Self { time_us, text: text.lines().next().unwrap_or_default() })
+        Some(Self { time_us, text: text.lines().next().unwrap_or_default().to_owned() })
+    }
+
+    /// Takes a line of the serial console, or of `kmsg.log`, apart; one without a time has time 0.
+    pub fn parse_console(line: &str) -> Self {
+        let timed = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+        let parsed = timed.and_then(|(time, text)| {
+            let (s, us) = time.trim().split_once('.').filter(|(_, us)| us.len() == 6)?;
+            let time_us = s.parse::<u64>().ok()? * 1_000_000 + us.parse::<u64>().ok()?;
+            Some(Self { time_us, text: text.to_owned() })
+        });
+        parsed.unwrap_or_else(|| Self { time_us: 0, text: line.to_owned() })
     }
 }
 
 /// As the console shows it: `[    1.234567] text`.
-impl std::fmt::Display for KernelLine<'_> {
+impl std::fmt::Display for KernelLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "[{:5}.{:06}] {}", self.time_us / 1_000_000, self.time_us % 1_000_000, self.text)
     }
@@ -32,8 +43,16 @@ mod tests {
     #[test]
     fn can_read_a_record() {
         let line = KernelLine::parse("6,339,5140900,-;NET: hello; you\n SUBSYSTEM=net").unwrap();
-        assert_eq!((line.time_us, line.text), (5_140_900, "NET: hello; you"));
+        assert_eq!((line.time_us, line.text.as_str()), (5_140_900, "NET: hello; you"));
         assert_eq!(line.to_string(), "[    5.140900] NET: hello; you");
+    }
+
+    #[test]
+    fn the_console_shows_the_same() {
+        let line = KernelLine { time_us: 5_140_900, text: "NET: [x] hello".into() };
+        assert_eq!(KernelLine::parse_console(&line.to_string()), line);
+        assert_eq!(KernelLine::parse_console("SeaBIOS [x] 1").time_us, 0);
+        assert_eq!(KernelLine::parse_console("[T1] y").text, "[T1] y");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::diagnose::{Autopsy, diagnosis, examine};
 use super::drive::{Drive, DriveError, Told};
 use super::interrupt::Interrupts;
-use super::observer::{Alarm, Lines, Observer, RING_CAPACITY};
+use super::observer::{Alarm, Lines, Observed, Observer, RING_CAPACITY};
 use super::outcome::{Evidence, conclude};
 use super::prepare::Prepared;
 use super::stall::StallBudget;
@@ -16,8 +16,6 @@ use rig_images::Progress;
 use rig_judge::{RunEnd, Verdict};
 use rig_wire::agent::Command;
 use rig_wire::ring::Ring;
-use std::fs::File;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -60,14 +58,14 @@ impl Live {
         folder.write("qemu.txt", command_text(&prepared.qemu, &prepared.spec, &prepared.runtime) + "\n")?;
         let ring_path = prepared.runtime.path("ring");
         let ring = Ring::create(&ring_path, RING_CAPACITY).map_err(|e| Trouble::file("make", &ring_path, &e))?;
-        let events = folder.create_file("events.bin")?;
-        let observer = Observer::start(ring, events, prepared.setup.clone());
-        let observer = observer.map_err(|e| Trouble::environment(e.to_string(), "check the limits on threads"))?;
+        let log = folder.create_file("kmsg.log")?;
+        let observer = Observer::start(ring, &folder.file("events.bin"), log, prepared.setup.clone());
+        let help = "check the space on that file system, or choose another place with --out";
+        let observer = observer.map_err(|e| Trouble::environment(e.to_string(), help))?;
         let started = Instant::now();
         let (kmsg, lines) = mpsc::unbounded_channel();
         let kernel_lines = Arc::new(AtomicU64::new(0));
-        let log = folder.create_file("kmsg.log")?;
-        let kernel_log = tokio::spawn(keep_kernel_log(lines, log, observer.lines(), Arc::clone(&kernel_lines)));
+        let kernel_log = tokio::spawn(pass_kernel_log(lines, observer.lines(), Arc::clone(&kernel_lines)));
         let (machine, agent) =
             Machine::start(clone_command(&prepared.qemu), &prepared.spec, &prepared.runtime, &folder.file("qemu.log"))
                 .await?;
@@ -84,7 +82,10 @@ impl Live {
         let mut autopsy = None;
         let end = match &stop {
             Stop::Finished => RunEnd::Finished,
-            Stop::Alarm(Alarm::Breach(_)) => RunEnd::Stopped,
+            Stop::Alarm(Alarm::Breach(breach)) => {
+                progress.say(&breach.summary());
+                RunEnd::Stopped
+            }
             Stop::Alarm(Alarm::Lost(cause)) => RunEnd::Lost { cause: cause.clone() },
             Stop::Stalled(what) => {
                 autopsy = Some(examine(&self.machine, &self.emulator, &self.prepared.symbols).await);
@@ -208,32 +209,25 @@ impl Live {
         if matches!(end, RunEnd::Crashed { .. }) {
             // The agent could not send the last lines of the kernel's log; the serial console has them.
             let console = std::fs::read(&self.prepared.spec.console).unwrap_or_default();
-            String::from_utf8_lossy(&console)
-                .lines()
-                .for_each(|line| self.observer.lines().line(line.to_owned(), None));
+            let lines = self.observer.lines();
+            String::from_utf8_lossy(&console).lines().for_each(|line| lines.line(KernelLine::parse_console(line)));
         }
-        let observed = self.observer.finish(end.clone());
+        let observed = self.observer.finish(end);
         let diagnosis = autopsy.map(|autopsy| {
             let what = if let Stop::Stalled(what) = stop { what.as_str() } else { "" };
             diagnosis(what, &autopsy, &observed)
         });
-        let evidence = Evidence { told, end, findings: observed.findings, diagnosis, total: self.total.elapsed() };
+        let Observed { end, findings, .. } = observed;
+        let evidence = Evidence { told, end, findings, diagnosis, total: self.total.elapsed() };
         conclude(&self.prepared, evidence)
     }
 }
 
-async fn keep_kernel_log(
-    mut lines: mpsc::UnboundedReceiver<String>,
-    mut log: File,
-    judge: Lines,
-    count: Arc<AtomicU64>,
-) {
-    while let Some(record) = lines.recv().await {
+async fn pass_kernel_log(mut records: mpsc::UnboundedReceiver<String>, judge: Lines, count: Arc<AtomicU64>) {
+    while let Some(record) = records.recv().await {
         count.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = KernelLine::parse(&record) {
-            // The log is for people; a full disk shows in the events file, which counts.
-            let _ = writeln!(log, "{line}");
-            judge.line(line.text.to_owned(), Some(line.time_us));
+            judge.line(line);
         }
     }
 }

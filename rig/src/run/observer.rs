@@ -1,11 +1,14 @@
 //! The reader of the event ring: it writes every record to the events file and shows it to the judge, while the machine
 //! runs. It has a thread of its own, so that a slow disk or a busy rig cannot make the ring overflow unnoticed.
 
+use crate::guest::KernelLine;
+use rig_judge::timeline::{EventsError, EventsWriter};
 use rig_judge::{Breach, Findings, Judge, RunEnd, Setup};
 use rig_wire::event::{Kind, NO_LP, Record, flags};
 use rig_wire::ring::Ring;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -32,6 +35,8 @@ pub(crate) enum Alarm {
 /// What came of a run's events.
 #[derive(Debug)]
 pub(crate) struct Observed {
+    /// How the run ended: as it was told, unless events were lost.
+    pub(crate) end: RunEnd,
     /// What the judge found.
     pub(crate) findings: Findings,
     /// The last record of each LP.
@@ -42,7 +47,7 @@ pub(crate) struct Observed {
 
 #[derive(Debug)]
 enum Input {
-    Line { text: String, guest_us: Option<u64> },
+    Line(KernelLine),
     Finish(RunEnd),
 }
 
@@ -51,10 +56,10 @@ enum Input {
 pub(crate) struct Lines(Sender<Input>);
 
 impl Lines {
-    /// Shows the judge a line, with its guest time where that is known.
-    pub(crate) fn line(&self, text: String, guest_us: Option<u64>) {
+    /// Shows the judge a line and keeps it in the log.
+    pub(crate) fn line(&self, line: KernelLine) {
         // Lines that come after the end are of no use to anybody.
-        let _ = self.0.send(Input::Line { text, guest_us });
+        let _ = self.0.send(Input::Line(line));
     }
 }
 
@@ -68,22 +73,25 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Starts reading the ring into the file and the judge.
-    pub(crate) fn start(ring: Ring, file: File, setup: Setup) -> io::Result<Self> {
+    /// Starts reading the ring into the file `events` and the judge; lines of the kernel's log go to `log`.
+    pub(crate) fn start(ring: Ring, events: &Path, log: File, setup: Setup) -> Result<Self, EventsError> {
         let (input, inputs) = mpsc::channel();
         let (alarm_in, alarm) = watch::channel(None);
         let progress = Arc::new(AtomicU64::new(0));
         let lps = usize::from(setup.lps);
         let reader = Reader {
             ring,
-            file: BufWriter::with_capacity(1 << 20, file),
+            events: EventsWriter::create(events, &setup)?,
+            log: BufWriter::new(log),
+            log_lines: 0,
             judge: Judge::new(setup),
             alarm: alarm_in,
             progress: Arc::clone(&progress),
             last: vec![None; lps],
             state: vec![None; lps],
         };
-        let thread = thread::Builder::new().name("observer".into()).spawn(move || reader.run(&inputs))?;
+        let thread = thread::Builder::new().name("observer".into()).spawn(move || reader.run(&inputs));
+        let thread = thread.map_err(|source| EventsError::Io { path: events.to_owned(), source })?;
         Ok(Self { input, progress, alarm, thread })
     }
 
@@ -123,7 +131,9 @@ impl Observer {
 
 struct Reader {
     ring: Ring,
-    file: BufWriter<File>,
+    events: EventsWriter,
+    log: BufWriter<File>,
+    log_lines: u64,
     judge: Judge,
     alarm: watch::Sender<Option<Alarm>>,
     progress: Arc<AtomicU64>,
@@ -136,7 +146,7 @@ impl Reader {
         loop {
             let full = self.drain();
             match inputs.try_recv() {
-                Ok(Input::Line { text, guest_us }) => self.line(&text, guest_us),
+                Ok(Input::Line(line)) => self.line(&line),
                 Ok(Input::Finish(end)) => return self.finish(&end),
                 Err(mpsc::TryRecvError::Disconnected) => return self.finish(&RunEnd::Stopped),
                 Err(mpsc::TryRecvError::Empty) if full => {}
@@ -155,8 +165,10 @@ impl Reader {
     }
 
     fn record(&mut self, record: &Record) {
-        if let Err(e) = self.file.write_all(&record.to_bytes()) {
-            self.raise(Alarm::Lost(format!("the events file cannot be written: {e}")));
+        // Records of the rig's own stand in the file too, so a record's place is the file's to say.
+        let record = &Record { seq: self.events.records(), ..*record };
+        if let Err(e) = self.events.append(record) {
+            self.raise(Alarm::Lost(format!("the events cannot be kept: {e}")));
         }
         if self.ring.lost() > 0 {
             self.raise(Alarm::Lost(format!("{} events were lost: the ring overflowed", self.ring.lost())));
@@ -181,10 +193,17 @@ impl Reader {
         }
     }
 
-    fn line(&mut self, text: &str, guest_us: Option<u64>) {
-        if let Some(breach) = self.judge.console_line(text, guest_us) {
+    fn line(&mut self, line: &KernelLine) {
+        let text = line.to_string();
+        if let Err(e) = writeln!(self.log, "{text}") {
+            self.raise(Alarm::Lost(format!("the kernel's log cannot be kept: {e}")));
+        }
+        if let Some(breach) = self.judge.console_line(&text, Some(line.time_us)) {
             self.raise(Alarm::Breach(Box::new(breach)));
         }
+        let (a, guest_ns) = (self.log_lines, line.time_us * 1000);
+        self.log_lines += 1;
+        self.record(&Record { lp: NO_LP, kind: Kind::Console as u16, guest_ns, a, ..Record::default() });
     }
 
     fn raise(&self, alarm: Alarm) {
@@ -197,15 +216,19 @@ impl Reader {
 
     fn finish(mut self, end: &RunEnd) -> Observed {
         while self.drain() {}
-        if let Err(e) = self.file.flush() {
-            self.raise(Alarm::Lost(format!("the events file cannot be written: {e}")));
+        if let Err(e) = self.log.flush() {
+            self.raise(Alarm::Lost(format!("the kernel's log cannot be kept: {e}")));
         }
-        let lost = match &*self.alarm.borrow() {
+        let lost = |alarm: &Option<Alarm>| match alarm {
             Some(Alarm::Lost(cause)) => Some(RunEnd::Lost { cause: cause.clone() }),
             _ => None,
         };
-        let findings = self.judge.finish(lost.as_ref().unwrap_or(end));
-        Observed { findings, last: self.last, state: self.state }
+        let mut end = lost(&self.alarm.borrow()).unwrap_or_else(|| end.clone());
+        if let Err(e) = self.events.finish(&end) {
+            end = RunEnd::Lost { cause: format!("the events cannot be kept: {e}") };
+        }
+        let findings = self.judge.finish(&end);
+        Observed { end, findings, last: self.last, state: self.state }
     }
 }
 
@@ -228,10 +251,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ring");
         let ours = Ring::create(&path, capacity).unwrap();
-        let file = File::create(dir.path().join("events")).unwrap();
+        let log = File::create(dir.path().join("log")).unwrap();
+        let events = dir.path().join("events");
         let theirs = Ring::open(&path).unwrap();
         let setup = Setup::new(4, SubjectNames::in_tree());
-        (dir, theirs, Observer::start(ours, file, setup).unwrap())
+        (dir, theirs, Observer::start(ours, &events, log, setup).unwrap())
     }
 
     fn seamcall(lp: u16) -> Record {
@@ -244,10 +268,13 @@ mod tests {
         for lp in 0..4 {
             ring.push(&seamcall(lp));
         }
+        observer.lines().line(KernelLine { time_us: 7, text: "hello".into() });
         let observed = observer.finish(RunEnd::Finished);
-        assert_eq!(observed.findings.events, 4);
-        assert_eq!(std::fs::metadata(dir.path().join("events")).unwrap().len(), 4 * 64);
-        assert_eq!(observed.last[3].unwrap().seq, 3);
+        assert_eq!(observed.findings.events, 4, "a line of the log is no event of the guest");
+        let checked = rig_judge::check(&dir.path().join("events"), Some(&dir.path().join("log"))).unwrap();
+        assert_eq!((checked.findings, checked.end), (observed.findings, RunEnd::Finished));
+        assert!(observed.last[3].is_some());
+        assert_eq!(std::fs::read_to_string(dir.path().join("log")).unwrap(), "[    0.000007] hello\n");
     }
 
     #[test]

@@ -4,9 +4,13 @@ use super::drive::{Told, Tried};
 use super::prepare::Prepared;
 use crate::scenario::{Ending, Scenario, UpdateEnding};
 use crate::trouble::Trouble;
+use rig_judge::report::{Look, junit, ktap, terminal};
 use rig_judge::verdict::{Artifact, Backend, Check, Diagnosis, LoadReport, Timing};
 use rig_judge::{Facts, Findings, Outcome, RunEnd, Verdict};
 use std::time::Duration;
+
+/// Artifacts that a verdict names; the manifest has all of them.
+const PRINCIPAL: [&str; 5] = ["qemu-system-x86", "bzImage", "initramfs.cpio", "rig-agent", "libseam_plugin.so"];
 
 /// Files that only the study of a failure needs.
 const LARGE_FILES: [&str; 1] = ["module.bin"];
@@ -35,6 +39,9 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: Evidence) -> Result<Verdic
     let verdict = Verdict::new(facts, &evidence.findings, &evidence.end);
     let verdict = against_expectation(&prepared.scenario, verdict);
     prepared.folder.write_json("verdict.json", &verdict)?;
+    prepared.folder.write("verdict.txt", terminal(&verdict, Look::PLAIN))?;
+    prepared.folder.write("junit.xml", junit(&verdict))?;
+    prepared.folder.write("ktap.txt", ktap(&verdict))?;
     if verdict.verdict == Outcome::Passed && !prepared.keep {
         // What a passed run leaves should be small; what is gone already needs no removing.
         LARGE_FILES.iter().for_each(|name| drop(std::fs::remove_file(prepared.folder.file(name))));
@@ -61,6 +68,7 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         artifacts: prepared
             .artifacts
             .iter()
+            .filter(|a| PRINCIPAL.contains(&a.name.as_str()))
             .map(|a| Artifact { name: a.name.clone(), version: some(&a.version), sha256: some(&a.sha256) })
             .collect(),
         diagnosis: evidence.diagnosis.clone(),

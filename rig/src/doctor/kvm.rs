@@ -1,0 +1,162 @@
+//! Whether KVM works: by booting with it, not by looking for a file.
+//!
+//! /dev/kvm may exist and create machines, and still be an implementation that boots no kernel; and QEMU may abort on it.
+//! All of that is "no", with a reason.
+
+use super::Item;
+use crate::machine::failure::meaningful;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// CPU models to try, best first.
+const MODELS: [&str; 3] = ["host", "max", "qemu64"];
+/// Bound on each boot. KVM on hardware takes a second or two.
+const LIMIT: Duration = Duration::from_secs(12);
+/// What the small program writes to the debug-exit device, and the exit code that QEMU makes of it (`2 * n + 1`).
+const MAGIC: u8 = 0x2a;
+
+/// Whether KVM works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kvm {
+    /// It booted something with this CPU model.
+    Works(String),
+    /// Why not, in one line.
+    No(String),
+}
+
+impl Kvm {
+    pub(super) fn item(&self) -> Item {
+        match self {
+            Self::Works(how) => Item::good("KVM", how.clone()),
+            Self::No(why) => {
+                Item::note("KVM", format!("does not work here: {why}"), "nothing: runs use TCG, which needs no KVM")
+            }
+        }
+    }
+}
+
+/// Boots with KVM: the kernel when there is one, else a program of a few instructions.
+pub(super) fn probe(qemu: impl Fn() -> Command, kernel: Option<&Path>) -> Kvm {
+    let device = Path::new("/dev/kvm");
+    if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open(device) {
+        return Kvm::No(format!("{}: {e}", device.display()));
+    }
+    let mut reasons = Vec::new();
+    for model in MODELS {
+        match try_model(qemu(), model, kernel) {
+            Ok(()) => {
+                let what = if kernel.is_some() { "a kernel" } else { "a small program (no kernel is built yet)" };
+                return Kvm::Works(format!("booted {what} with -cpu {model}"));
+            }
+            Err(why) => reasons.push(format!("-cpu {model}: {why}")),
+        }
+    }
+    Kvm::No(reasons.join("; "))
+}
+
+fn try_model(mut qemu: Command, model: &str, kernel: Option<&Path>) -> Result<(), String> {
+    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let console = dir.path().join("console");
+    qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "kvm", "-cpu", model]);
+    qemu.args(["-machine", "q35", "-m", "256", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+    qemu.arg("-serial").arg(format!("file:{}", console.display()));
+    match kernel {
+        Some(kernel) => qemu.arg("-kernel").arg(kernel).args(["-append", "console=ttyS0 panic=-1"]),
+        None => qemu.arg("-kernel").arg(write_program(&dir).map_err(|e| e.to_string())?),
+    };
+    let (status, stderr) = run(qemu, &dir)?;
+    let console = String::from_utf8_lossy(&std::fs::read(console).unwrap_or_default()).into_owned();
+    judge(status, &stderr, &console, kernel.is_some())
+}
+
+/// Whether what came is what a working KVM gives. A kernel without a root file system says hello, panics, and resets.
+fn judge(status: ExitStatus, stderr: &str, console: &str, kernel: bool) -> Result<(), String> {
+    let booted = if kernel {
+        status.success() && console.contains("Linux version")
+    } else {
+        status.code() == Some(i32::from(MAGIC) * 2 + 1)
+    };
+    if booted {
+        return Ok(());
+    }
+    let said = meaningful(stderr).map(|line| format!(": {line}")).unwrap_or_default();
+    Err(format!("QEMU ended with {status}{said}"))
+}
+
+fn run(mut qemu: Command, dir: &TempDir) -> Result<(ExitStatus, String), String> {
+    let stderr = dir.path().join("stderr");
+    let log = std::fs::File::create(&stderr).map_err(|e| e.to_string())?;
+    let child = qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+    let mut child = child.map_err(|e| format!("cannot start QEMU: {e}"))?;
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
+            return Ok((status, String::from_utf8_lossy(&std::fs::read(&stderr).unwrap_or_default()).into_owned()));
+        }
+        if start.elapsed() > LIMIT {
+            // It may have ended meanwhile; then there is nothing to kill, and it is reaped all the same.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("nothing booted within {} s", LIMIT.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A multiboot program (Multiboot Specification 0.6.96, section 3.1, with the address fields) that writes [`MAGIC`] to
+/// port 0xf4 and halts.
+fn program() -> Vec<u8> {
+    const HEADER_MAGIC: u32 = 0x1bad_b002;
+    const HAS_ADDRESSES: u32 = 1 << 16;
+    const LOAD: u32 = 0x10_0000;
+    const HEADER_SIZE: u32 = 32;
+    let code = [0xb0, MAGIC, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd];
+    let end = LOAD + HEADER_SIZE + code.len() as u32;
+    let checksum = 0u32.wrapping_sub(HEADER_MAGIC).wrapping_sub(HAS_ADDRESSES);
+    let words = [HEADER_MAGIC, HAS_ADDRESSES, checksum, LOAD, LOAD, end, end, LOAD + HEADER_SIZE];
+    words.into_iter().flat_map(u32::to_le_bytes).chain(code).collect()
+}
+
+fn write_program(dir: &TempDir) -> std::io::Result<std::path::PathBuf> {
+    let path = dir.path().join("program");
+    std::fs::write(&path, program())?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    fn exit(code: i32) -> ExitStatus {
+        ExitStatus::from_raw(code << 8)
+    }
+
+    #[test]
+    fn a_boot_is_a_yes() {
+        assert_eq!(judge(exit(85), "", "", false), Ok(()));
+        assert_eq!(judge(exit(0), "", "[    0.0] Linux version 7.3.4\n", true), Ok(()));
+    }
+
+    #[test]
+    fn everything_else_is_a_no() {
+        assert!(judge(exit(1), "qemu: kvm: no", "", false).unwrap_err().contains("kvm: no"));
+        assert!(judge(exit(0), "", "", true).is_err());
+        assert!(judge(ExitStatus::from_raw(6), "", "Linux version", true).is_err(), "an abort is a no");
+    }
+
+    #[test]
+    fn a_qemu_that_cannot_start_is_a_no() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(run(Command::new("/nonexistent"), &dir).unwrap_err().contains("cannot start QEMU"));
+    }
+
+    #[test]
+    fn the_programs_header_adds_up() {
+        let program = program();
+        let words = program[..12].chunks(4).map(|w| u32::from_le_bytes(w.try_into().unwrap()));
+        assert_eq!(words.fold(0u32, u32::wrapping_add), 0);
+    }
+}

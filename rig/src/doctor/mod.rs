@@ -1,0 +1,139 @@
+//! What this machine has, what it lacks, and what mends it.
+
+mod host;
+mod kvm;
+
+pub use kvm::Kvm;
+
+use crate::trouble::{Exit, Trouble};
+use rig_images::{Images, KernelRequest, Progress, missing_host_tools};
+use serde::Serialize;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// What, in a word.
+    pub name: &'static str,
+    /// How it stands.
+    pub state: State,
+    /// What was found, one line.
+    pub found: String,
+    /// The command or deed that mends it.
+    pub mend: Option<String>,
+}
+
+/// How an item stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// As it should be.
+    Good,
+    /// Not as one might wish, but runs work.
+    Note,
+    /// Runs do not work until it is mended.
+    Missing,
+}
+
+/// All that was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Each item, in the order of looking.
+    pub items: Vec<Item>,
+    /// The backend that runs use.
+    pub backend: &'static str,
+    /// Why.
+    pub backend_reason: String,
+}
+
+impl Report {
+    /// 0 when runs work here.
+    pub fn exit(&self) -> Exit {
+        let works = self.items.iter().all(|item| item.state != State::Missing);
+        if works { Exit::Passed } else { Exit::Environment }
+    }
+}
+
+impl Item {
+    fn good(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, state: State::Good, found: found.into(), mend: None }
+    }
+
+    fn note(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, state: State::Note, found: found.into(), mend: Some(mend.into()) }
+    }
+
+    fn missing(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, state: State::Missing, found: found.into(), mend: Some(mend.into()) }
+    }
+}
+
+/// Looks at everything. Gets QEMU when it is not there yet, but builds nothing.
+pub fn examine(progress: &Progress) -> Result<Report, Trouble> {
+    let mut items = vec![host::cores(), host::memory(), tools()];
+    let images = match Images::open(progress.clone()) {
+        Ok(images) => images,
+        Err(e) => {
+            items.push(Item::missing("cache", e.to_string(), e.remedy()));
+            return Ok(report(items, &Kvm::No("the cache cannot be used".into())));
+        }
+    };
+    items.push(Item::good("cache", images.cache_folder().display().to_string()));
+    items.push(host::space(&images.cache_folder()));
+    let root = match images.tool_root().and_then(|root| Ok((root.qemu_version()?, root))) {
+        Ok((version, root)) => {
+            items.push(Item::good("QEMU", format!("{version}, in the cache")));
+            root
+        }
+        Err(e) => {
+            items.push(Item::missing("QEMU", e.to_string(), e.remedy()));
+            return Ok(report(items, &Kvm::No("there is no QEMU to try it with".into())));
+        }
+    };
+    let kernel = built_kernel(&images, &mut items);
+    let kvm = kvm::probe(|| root.qemu_command(), kernel.as_deref());
+    items.push(kvm.item());
+    Ok(report(items, &kvm))
+}
+
+/// The bzImage of the rig's kernel, if it was built already.
+fn built_kernel(images: &Images, items: &mut Vec<Item>) -> Option<std::path::PathBuf> {
+    let is_built = images.list().is_ok_and(|entries| entries.iter().any(|e| e.name.starts_with("kernel-")));
+    let kernel = is_built.then(|| images.kernel(&KernelRequest::default()).ok()).flatten();
+    items.push(match &kernel {
+        Some(kernel) => Item::good("kernel", format!("Linux {}, in the cache", kernel.release)),
+        None => {
+            Item::note("kernel", "not built yet; the first run builds it, in some minutes", "cargo rig images build")
+        }
+    });
+    kernel.map(|k| k.bzimage)
+}
+
+fn tools() -> Item {
+    match missing_host_tools() {
+        tools if tools.is_empty() => Item::good("tools", "all programs that the builder calls are there"),
+        tools => {
+            let error = rig_images::ImagesError::MissingHostTools(tools);
+            Item::missing("tools", error.to_string(), error.remedy())
+        }
+    }
+}
+
+fn report(items: Vec<Item>, kvm: &Kvm) -> Report {
+    let why = match kvm {
+        Kvm::Works(_) => "KVM works, but the in-tree subject calls firmware before a shim could catch it there",
+        Kvm::No(_) => "it works everywhere, and KVM does not work here",
+    };
+    Report { items, backend: "tcg", backend_reason: why.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_fails() {
+        let with = |item| report(vec![Item::good("a", "b"), item], &Kvm::No(String::new())).exit();
+        assert_eq!(with(Item::note("c", "d", "e")), Exit::Passed);
+        assert_eq!(with(Item::missing("c", "d", "e")), Exit::Environment);
+    }
+}
