@@ -12,6 +12,7 @@ pub mod lps;
 mod oracle;
 mod recorder;
 pub mod report;
+pub mod scene;
 mod setup;
 pub mod stats;
 mod step;

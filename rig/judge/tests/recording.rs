@@ -97,7 +97,9 @@ fn records_survive_the_file() {
     let setup = Setup::new(3, SubjectNames::in_tree());
     let mut writer = EventsWriter::create(&path, &setup).unwrap();
     let records: Vec<Record> = (0..5).map(|seq| Record { seq, a: seq * 7, ..Record::default() }).collect();
-    records.iter().for_each(|record| assert_eq!(writer.append(record).unwrap(), *record));
+    for record in &records {
+        assert_eq!(writer.append(record).unwrap(), *record);
+    }
     writer.finish(&RunEnd::Finished).unwrap();
     let reader = EventsReader::open(&path).unwrap();
     assert_eq!(*reader.setup(), setup);
@@ -108,7 +110,9 @@ fn records_survive_the_file() {
 
 fn digest(records: &[Record]) -> String {
     let mut digest = TimelineDigest::default();
-    records.iter().for_each(|record| digest.add(record));
+    for record in records {
+        digest.add(record);
+    }
     digest.finish()
 }
 
@@ -139,7 +143,9 @@ fn the_first_difference_is_found() {
     };
     assert_eq!(diff(&run.records, Strictness::Exact), None);
     let mut later = run.records.clone();
-    later.iter_mut().for_each(|r| r.guest_ns += 5);
+    for record in &mut later {
+        record.guest_ns += 5;
+    }
     assert!(diff(&later, Strictness::Exact).is_some());
     assert_eq!(diff(&later, Strictness::Order), None);
     let shorter = &run.records[..60];

@@ -97,11 +97,11 @@ fn json_has_what_continuous_integration_reads() {
     assert_eq!(back, failed());
 }
 
-fn end_of(run: &Synthetic, end: RunEnd) -> Outcome {
+fn end_of(run: &Synthetic, end: &RunEnd) -> Outcome {
     let mut run = run.clone();
     run.end = end.clone();
     let (findings, _) = run.judge();
-    Verdict::new(facts(), &findings, &end).verdict
+    Verdict::new(facts(), &findings, end).verdict
 }
 
 #[rstest]
@@ -110,7 +110,7 @@ fn end_of(run: &Synthetic, end: RunEnd) -> Outcome {
 #[case(RunEnd::Crashed { what: "w".into() }, Outcome::GuestCrashed, 4)]
 #[case(RunEnd::Lost { cause: "c".into() }, Outcome::RigError, 5)]
 fn the_runs_end_decides_when_nothing_broke(#[case] end: RunEnd, #[case] outcome: Outcome, #[case] exit_code: u8) {
-    assert_eq!(end_of(&Synthetic::plain(2, 1), end), outcome);
+    assert_eq!(end_of(&Synthetic::plain(2, 1), &end), outcome);
     assert_eq!(outcome.exit_code(), exit_code);
 }
 
@@ -120,7 +120,7 @@ fn the_runs_end_decides_when_nothing_broke(#[case] end: RunEnd, #[case] outcome:
 #[case(RunEnd::Crashed { what: "w".into() }, Outcome::Failed)]
 #[case(RunEnd::Lost { cause: "c".into() }, Outcome::RigError)]
 fn a_broken_invariant_outranks_the_runs_end(#[case] end: RunEnd, #[case] outcome: Outcome) {
-    assert_eq!(end_of(&Synthetic::new(2).boot().twist(Twist::InitTwice).update(), end), outcome);
+    assert_eq!(end_of(&Synthetic::new(2).boot().twist(Twist::InitTwice).update(), &end), outcome);
 }
 
 #[test]

@@ -83,9 +83,8 @@ fn nothing_breaks_in_plain_runs(#[values(1, 2, 4, 16, 64, 255)] lps: u16, #[valu
     assert_eq!(first, None);
     assert_eq!(findings.updates, updates);
     let standing = |i: Invariant| findings.invariants[&i].standing();
-    use Invariant::{Concurrency, Preservation, StopOnFailure};
     for invariant in Invariant::ALL {
-        let quiet = matches!(invariant, Concurrency | Preservation | StopOnFailure);
+        let quiet = matches!(invariant, Invariant::Concurrency | Invariant::Preservation | Invariant::StopOnFailure);
         let expected = if quiet { Standing::NotApplicable } else { Standing::Held };
         assert_eq!(standing(invariant), expected, "{invariant}");
     }

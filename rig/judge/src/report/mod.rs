@@ -2,10 +2,12 @@
 
 mod junit;
 mod ktap;
+mod perfetto;
 mod terminal;
 
 pub use junit::junit;
 pub use ktap::ktap;
+pub use perfetto::perfetto;
 pub use terminal::{Look, terminal};
 
 use crate::finding::Standing;
