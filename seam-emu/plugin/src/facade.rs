@@ -124,7 +124,9 @@ fn vmx_msr(index: u32, seamret_keeps_vmcs: bool) -> Option<u64> {
         0x3a => FEATURE_CONTROL,
         0x480 if seamret_keeps_vmcs => VMX_BASIC | VMX_BASIC_SEAMRET_KEEPS_VMCS,
         0x480 => VMX_BASIC,
-        0x481..=0x484 | 0x48b | 0x48d..=0x490 => ALLOW_ALL,
+        // Pin-based controls have 8 bits; Linux warns of settings above bit 15 (arch/x86/kernel/cpu/feat_ctl.c).
+        0x481 | 0x48d => 0xff_0000_0000,
+        0x482..=0x484 | 0x48b | 0x48e..=0x490 => ALLOW_ALL,
         // IA32_VMX_MISC: preemption timer rate 5, activity states, 256 CR3 targets' limit left at 4.
         0x485 => 0x4_01e5,
         // Bits of CR0 and CR4 fixed in VMX operation.
@@ -161,5 +163,12 @@ mod tests {
         assert_eq!(vmx_msr(0x480, false).unwrap() >> 60 & 1, 0);
         assert_eq!(vmx_msr(0x480, true).unwrap() >> 32 & 0x1fff, 4096);
         assert_eq!(vmx_msr(0x10, true), None);
+    }
+
+    #[test]
+    fn pin_based_controls_fit_what_linux_accepts() {
+        for msr in [0x481, 0x48d] {
+            assert_eq!(vmx_msr(msr, true).unwrap() >> 32 >> 16, 0);
+        }
     }
 }
