@@ -1,4 +1,5 @@
 //! Makes everything that a run needs and says how long each step took: `cargo run -p rig-images --example build-images`.
+//! Kbuild folders given as arguments are built against the kernel.
 
 use rig_images::{Images, KernelRequest, Progress};
 use std::time::Instant;
@@ -25,6 +26,9 @@ fn build() -> Result<(), rig_images::ImagesError> {
     kernel.check_tdx_host()?;
     println!("Linux {} with {} modules, {}", kernel.release, kernel.modules.len(), kernel.bzimage.display());
     println!("load order: {:?}", kernel.load_order("kvm-intel")?);
+    for folder in std::env::args().skip(1) {
+        println!("{:?}", timed(&folder, || images.build_modules(&kernel, folder.as_ref()))?);
+    }
     for entry in images.list()? {
         println!("{:>6} MB  {:10} {}", entry.size_bytes / 1_000_000, entry.what, entry.path.display());
     }

@@ -152,6 +152,36 @@ impl Cache {
         Manifest::read(&self.root.join("entries").join(name))
     }
 
+    /// Whether the entry of `recipe` is there.
+    pub(crate) fn has(&self, recipe: &Recipe) -> bool {
+        self.load(&recipe.name()).is_some()
+    }
+
+    /// Removes the oldest entries of a kind, unless they are in use, until `kept` are left.
+    pub(crate) fn retire(&self, kind: &str, kept: usize) -> Result<(), ImagesError> {
+        let folder = self.root.join("entries");
+        let made = |path: &PathBuf| path.join(MANIFEST).metadata().and_then(|data| data.modified()).ok();
+        let paths = fs::read_dir(&folder).map_err(ImagesError::io(&folder))?.flatten().map(|entry| entry.path());
+        let is_kind = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(kind));
+        let mut paths: Vec<PathBuf> = paths.filter(is_kind).collect();
+        paths.sort_by_key(made);
+        let surplus = paths.len().saturating_sub(kept);
+        paths.iter().take(surplus).try_for_each(|path| self.remove(path).map(|_| ()))
+    }
+
+    /// Removes an entry; says whether it did, for one in use stays.
+    fn remove(&self, path: &Path) -> Result<bool, ImagesError> {
+        let name = path.file_name().expect("an entry has a name");
+        let file = lock::open(&self.root.join("locks").join(name))?;
+        if file.try_lock().is_err() {
+            return Ok(false);
+        }
+        if path.exists() {
+            fs::remove_dir_all(path).map_err(ImagesError::io(path))?;
+        }
+        Ok(true)
+    }
+
     /// All finished entries, oldest first.
     pub(crate) fn list(&self) -> Result<Vec<CacheEntry>, ImagesError> {
         let folder = self.root.join("entries");
@@ -168,13 +198,11 @@ impl Cache {
     pub(crate) fn clean(&self, keep: impl Fn(&CacheEntry) -> bool) -> Result<Vec<CacheEntry>, ImagesError> {
         let mut removed = Vec::new();
         for entry in self.list()?.into_iter().filter(|entry| !keep(entry)) {
-            let file = lock::open(&self.root.join("locks").join(&entry.name))?;
-            if file.try_lock().is_err() {
+            if self.remove(&entry.path)? {
+                removed.push(entry);
+            } else {
                 self.progress.say(&format!("{} is in use and stays", entry.what));
-                continue;
             }
-            fs::remove_dir_all(&entry.path).map_err(ImagesError::io(&entry.path))?;
-            removed.push(entry);
         }
         self.clear_apt()?;
         Ok(removed)

@@ -163,3 +163,19 @@ fn a_killed_builder_leaves_nothing_to_its_successor() {
     assert_eq!(fs::read_to_string(entry.path.join("file")).unwrap(), "content");
     assert_eq!(cache.list().unwrap().len(), 1);
 }
+
+#[test]
+fn of_a_kind_the_newest_and_the_used_ones_are_kept() {
+    let (_folder, cache) = cache();
+    let used = cache.entry(&recipe(0), build).unwrap();
+    for input in 1..5 {
+        cache.entry(&recipe(input), build).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    cache.retire("thing", 2).unwrap();
+    let left: Vec<bool> = (0..5).map(|input| cache.has(&recipe(input))).collect();
+    assert_eq!(left, [true, false, false, true, true]);
+    assert!(used.path.exists());
+    cache.retire("other", 0).unwrap();
+    assert_eq!(cache.list().unwrap().len(), 3);
+}

@@ -54,6 +54,11 @@ impl Images {
         Ok(kernel)
     }
 
+    /// Whether [`Images::kernel`] would answer at once.
+    pub fn has_kernel(&self, request: &KernelRequest) -> bool {
+        self.cache.has(&kernel::recipe(request))
+    }
+
     /// Builds out-of-tree modules in `dir` (Kbuild, `M=dir`, `W=1`) against `kernel`; returns its `.ko` files.
     ///
     /// `dir` itself is not written to. The kernel must have come from [`Images::kernel`].
@@ -83,6 +88,7 @@ impl Images {
         })?;
         let path = entry.path.join(INITRAMFS);
         self.hand_out(entry);
+        self.cache.retire("initramfs", INITRAMFS_KEPT)?;
         Ok(path)
     }
 
@@ -148,6 +154,9 @@ impl Images {
         self.cache.clean(keep)
     }
 }
+
+/// Archives kept: each change of the agent makes a new one.
+const INITRAMFS_KEPT: usize = 8;
 
 /// Name of the archive in its entry.
 const INITRAMFS: &str = "initramfs.cpio";

@@ -23,7 +23,7 @@ struct Workshop {
     source: Entry,
 }
 
-fn recipe(request: &KernelRequest) -> Recipe {
+pub(crate) fn recipe(request: &KernelRequest) -> Recipe {
     let names: Vec<&str> = request.profile.iter().map(|fragment| fragment.name.as_str()).collect();
     let edited = if request.edits.is_empty() { "" } else { ", edited" };
     let demands: Vec<Vec<&str>> = request.profile.iter().map(|fragment| fragment.demands().collect()).collect();

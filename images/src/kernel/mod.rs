@@ -11,7 +11,7 @@ mod tree;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-pub(crate) use build::build;
+pub(crate) use build::{build, recipe};
 pub use edit::{Pattern, SourceEdit};
 pub use fragment::Fragment;
 pub(crate) use modules::file_stem;
