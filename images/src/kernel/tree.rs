@@ -1,6 +1,6 @@
 //! Kernels that lie somewhere: a build tree, or an image with its symbols beside it.
 
-use super::{Kernel, header, modules::module_name};
+use super::{Kernel, header};
 use crate::{ImagesError, elf};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -109,18 +109,14 @@ fn existing(path: PathBuf) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// Modules below `tree`: as `modules.order` lists them, then any others.
+/// Modules below `tree`: as `modules.order` lists them, else as they lie there.
 fn find_modules(tree: &Path) -> Vec<PathBuf> {
     let order = fs::read_to_string(tree.join("modules.order")).unwrap_or_default();
     let listed = order.lines().map(|line| tree.join(line).with_extension("ko")).filter(|path| path.is_file());
     let mut modules: Vec<PathBuf> = listed.collect();
-    let mut found = Vec::new();
-    collect_modules(tree, 12, &mut found);
-    found.sort();
-    for path in found {
-        if !modules.iter().any(|known| module_name(known) == module_name(&path)) {
-            modules.push(path);
-        }
+    if modules.is_empty() {
+        collect_modules(tree, 12, &mut modules);
+        modules.sort();
     }
     modules
 }
