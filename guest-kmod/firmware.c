@@ -55,8 +55,10 @@ static int firmware_loader_call(u64 leaf, phys_addr_t operand)
 	unsigned long flags;
 	int ret;
 
-	if (twin_is(TWIN_NO_LOADER_LOCK))
+	if (twin_is(TWIN_NO_LOADER_LOCK)) {
+		twin_meet();
 		return firmware_call(leaf, &args);
+	}
 
 	raw_spin_lock_irqsave(&loader_lock, flags);
 	ret = firmware_call(leaf, &args);

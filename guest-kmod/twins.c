@@ -66,6 +66,10 @@ static const struct {
 
 /* How long a twin that needs luck keeps its window open, in spins. */
 #define TWIN_WINDOW_SPINS	2000
+/* How long a CPU dawdles where others must be seen to overtake it. */
+#define TWIN_DAWDLE_US		500
+/* How long a CPU waits for others to call P-SEAMLDR at the same time, in spins. */
+#define TWIN_MEET_SPINS		20000
 /* How long a CPU set stays chosen while hotplug may change it. */
 #define TWIN_HOTPLUG_WINDOW_MS	200
 
@@ -111,6 +115,19 @@ static void twin_window(void)
 	int i;
 
 	for (i = 0; i < TWIN_WINDOW_SPINS; i++)
+		cpu_relax();
+}
+
+/*
+ * Holds CPUs back until two are here, so that they go on at the same time; not
+ * for ever, since there may be no second one.
+ */
+void twin_meet(void)
+{
+	static atomic_t arrived;
+	int mine = atomic_inc_return(&arrived), i;
+
+	for (i = 0; i < TWIN_MEET_SPINS && atomic_read(&arrived) < ALIGN(mine, 2); i++)
 		cpu_relax();
 }
 
@@ -284,6 +301,8 @@ bool twin_take_step(struct lockstep *ctrl, enum step step, bool lead, int *ret)
 
 	if (twin_is(TWIN_ACK_BEFORE_WORK)) {
 		lockstep_ack_step(ctrl, 0);
+		if (twin_on_last_cpu())
+			udelay(TWIN_DAWDLE_US);
 		*ret = lockstep_do_step(ctrl, step, lead);
 	} else {
 		*ret = twin_do_step(ctrl, step, lead);

@@ -40,6 +40,9 @@ extern enum twin chosen_twin;
 #define twin_is(twin)	(chosen_twin == (twin))
 #define twin_is_any()	(chosen_twin != TWIN_NONE)
 
+/* Lets two CPUs go on at the same time. */
+void twin_meet(void);
+
 /* Finds the twin that the module parameter names. */
 int twin_choose(void);
 
@@ -59,6 +62,10 @@ static inline bool twin_is(enum twin twin)
 static inline bool twin_is_any(void)
 {
 	return false;
+}
+
+static inline void twin_meet(void)
+{
 }
 
 static inline int twin_choose(void)
