@@ -35,6 +35,8 @@ pub struct Config {
     pub debug_unlocked: bool,
     /// CPUID leaf 1 EAX, looked up in the sigstruct's CPUID table with the stepping masked.
     pub cpuid_1_eax: u32,
+    /// Instructions that a scripted TD executes in one entry before its time slice ends.
+    pub script_steps: u32,
     /// How long calls last.
     pub durations: Durations,
     /// What goes wrong, and when.
@@ -118,6 +120,7 @@ impl Config {
             trusted_key_hashes: Vec::new(),
             debug_unlocked: false,
             cpuid_1_eax: 0x000C_06F2,
+            script_steps: 1000,
             durations: Durations::default(),
             faults: Vec::new(),
         }
@@ -127,6 +130,9 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_lps()?;
         self.validate_memory()?;
+        if self.script_steps == 0 {
+            return Err(ConfigError::NoSteps);
+        }
         if self.tdx_keyids < 2 {
             return Err(ConfigError::TooFewKeyIds(self.tdx_keyids));
         }
@@ -218,6 +224,8 @@ pub enum ConfigError {
     SeamRange(MemoryRange),
     #[error("memory range {0:x?} overlaps the SEAM range: move the SEAM range above RAM")]
     SeamRangeInRam(MemoryRange),
+    #[error("script_steps of 0 lets no TD run: give a positive number")]
+    NoSteps,
     #[error("fault {index}: {cause}")]
     Fault { index: usize, cause: crate::faults::FaultError },
 }

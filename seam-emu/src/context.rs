@@ -2,6 +2,7 @@
 
 use crate::abi::Status;
 use crate::abi::status::Operand;
+use crate::inflight::AtEnd;
 use crate::locks::{LockId, Locks, Mode};
 use crate::platform::{Platform, SharedPa};
 use crate::world::World;
@@ -29,8 +30,8 @@ pub(crate) struct Context<'a> {
     pub(crate) contended: bool,
     /// The leaf is not modelled.
     pub(crate) unmodelled: bool,
-    /// The module opens again when the call ends: SHUTDOWN found LPs busy.
-    pub(crate) reopen: bool,
+    /// What is left to do when the call ends.
+    pub(crate) at_end: AtEnd,
 }
 
 impl Context<'_> {
@@ -85,5 +86,13 @@ impl Context<'_> {
     /// The module; calls reach it only when there is one.
     pub(crate) fn module(&mut self) -> &mut crate::module::Module {
         self.world.module.as_mut().expect("SEAM_READY is set only while a module is there")
+    }
+}
+
+impl Context<'_> {
+    /// Notes every TD's digest, before and after its module is replaced.
+    pub(crate) fn note_digests(&mut self) {
+        let digests = self.world.protected.digests(&*self.mem);
+        self.notes.extend(digests.into_iter().map(|(tdr, digest)| Note::TdDigest { tdr, digest }));
     }
 }

@@ -4,7 +4,7 @@ use crate::abi::{Leaf, Status};
 use crate::context::Context;
 use crate::faults::Striker;
 use crate::image::{Image, ImageError};
-use crate::inflight::{InFlight, LpCalls, Phase};
+use crate::inflight::{AtEnd, InFlight, LpCalls, Phase};
 use crate::locks::{LockId, Locks, Mode};
 use crate::module::{self, Handoff, Protected, SysState};
 use crate::platform::Platform;
@@ -199,7 +199,7 @@ impl Firmware {
         let mut done = self.run(leaf, lp, input, mem, fault);
         self.note_module_state(before);
         let duration_ns = match (leaf, fault) {
-            (_, Some((_, FaultAction::TransientShutdownNs(ns)))) if done.reopen => ns,
+            (_, Some((_, FaultAction::TransientShutdownNs(ns)))) if done.at_end.reopen => ns,
             (Some(leaf), fault) => {
                 let extra = if let Some((_, FaultAction::DelayNs(ns))) = fault { ns } else { 0 };
                 self.platform.duration_ns(leaf, done.pages) + extra
@@ -211,10 +211,10 @@ impl Firmware {
             return self.park(lp, leaf, input, u64::MAX, Phase::Never);
         }
         if duration_ns > 0 {
-            let Done { output, completion, reopen, .. } = done;
-            return self.park(lp, leaf, input, now_ns + duration_ns, Phase::Working { output, completion, reopen });
+            let Done { output, completion, at_end, .. } = done;
+            return self.park(lp, leaf, input, now_ns + duration_ns, Phase::Working { output, completion, at_end });
         }
-        self.leave(lp, done.reopen);
+        self.leave(lp, done.at_end);
         finish(regs, done.output, done.completion)
     }
 
@@ -242,7 +242,7 @@ impl Firmware {
             pages: 0,
             contended: false,
             unmodelled: false,
-            reopen: false,
+            at_end: AtEnd::default(),
         };
         let to_seamldr = input.rax >> 63 != 0;
         if to_seamldr && !cx.locks.is_held(LockId::SeamLdr) {
@@ -265,19 +265,24 @@ impl Firmware {
             _ => {}
         }
         let completion = Completion { outcome, by_fault: false, unmodelled: cx.unmodelled, contended: cx.contended };
-        Done { output, completion, pages: cx.pages, reopen: cx.reopen }
+        Done { output, completion, pages: cx.pages, at_end: cx.at_end }
     }
 
     /// The LP leaves SEAM.
-    fn leave(&mut self, lp: usize, reopen: bool) {
+    fn leave(&mut self, lp: usize, at_end: AtEnd) {
         self.state.locks.release_all(lp);
-        if reopen
-            && let Some(module) = &mut self.state.world.module
+        let world = &mut self.state.world;
+        if let Some((tdr, epoch)) = at_end.td_exit
+            && let Some(td) = world.protected.tds.get_mut(&tdr)
+        {
+            td.inside[(epoch & 1) as usize] -= 1;
+        }
+        if at_end.reopen
+            && let Some(module) = &mut world.module
             && module.state == SysState::Shutdown
         {
-            let before = self.module_state();
-            self.state.world.module.as_mut().expect("it was there").state = SysState::Ready;
-            self.note_module_state(before);
+            module.state = SysState::Ready;
+            self.note_module_state(SysState::Shutdown as u64);
         }
     }
 
@@ -292,9 +297,9 @@ impl Firmware {
         ended.sort_unstable();
         for (_, lp) in ended {
             let call = self.state.calls[lp].inside_mut().expect("it was found inside");
-            let Phase::Working { output, completion, reopen } = call.phase.clone() else { unreachable!("filtered") };
+            let Phase::Working { output, completion, at_end } = call.phase.clone() else { unreachable!("filtered") };
             call.phase = Phase::Finished { output, completion };
-            self.leave(lp, reopen);
+            self.leave(lp, at_end);
         }
         let working = |calls: &LpCalls| match calls.inside() {
             Some(InFlight { phase: Phase::Working { .. }, until_ns, .. }) => Some(*until_ns),
@@ -333,8 +338,7 @@ impl Firmware {
 
     /// For each TD its TDR's physical address and a SHA-384 digest of all that belongs to it.
     pub fn td_digests(&self, mem: &dyn GuestMemory) -> Vec<(u64, [u8; 48])> {
-        let _ = mem;
-        Vec::new()
+        self.state.world.protected.digests(mem)
     }
 
     /// What happened since the last call of this function, in order.
@@ -363,7 +367,7 @@ struct Done {
     output: Regs,
     completion: Completion,
     pages: u64,
-    reopen: bool,
+    at_end: AtEnd,
 }
 
 /// The leaf that RAX names.

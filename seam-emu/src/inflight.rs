@@ -16,18 +16,22 @@ pub(crate) struct InFlight {
     pub(crate) phase: Phase,
 }
 
+/// What is left to do when a call ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AtEnd {
+    /// SHUTDOWN failed: the module opens again.
+    pub(crate) reopen: bool,
+    /// A vCPU leaves: its TD, and the TLB epoch in which it entered.
+    pub(crate) td_exit: Option<(u64, u64)>,
+}
+
 /// How far a call is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Phase {
     /// Its work begins when the time is up: a fault delays it.
     Delayed,
     /// Its work is done, its locks are held until the time is up.
-    Working {
-        output: Regs,
-        completion: Completion,
-        /// SHUTDOWN failed: the module opens again when the time is up.
-        reopen: bool,
-    },
+    Working { output: Regs, completion: Completion, at_end: AtEnd },
     /// The time was up and the locks are released; the guest has not yet executed the instruction again.
     Finished { output: Regs, completion: Completion },
     /// It never ends.

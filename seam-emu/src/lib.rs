@@ -9,6 +9,7 @@ pub mod config;
 pub mod faults;
 pub mod image;
 pub mod locks;
+pub mod script;
 
 mod call;
 mod context;

@@ -22,6 +22,9 @@ pub enum LockId {
     OpState(u64),
     /// A TD's secure EPT.
     SeptTree(u64),
+    /// An entry of a TD's secure EPT.
+    #[expect(missing_docs, reason = "the entry's place")]
+    SeptEntry { tdr: u64, gpa: u64, level: u8 },
     /// A TD's TLB epoch.
     TdEpoch(u64),
     /// The cache write-back of a package.
@@ -64,6 +67,12 @@ impl Locks {
             self.held.push(Held { id, mode, lp });
         }
         !refused
+    }
+
+    /// Releases one lock of `lp`, which holds it.
+    pub fn release(&mut self, id: LockId, lp: usize) {
+        let at = self.held.iter().position(|held| held.id == id && held.lp == lp).expect("the LP holds the lock");
+        self.held.remove(at);
     }
 
     /// Releases every lock of `lp`.

@@ -10,6 +10,7 @@ pub mod leaf;
 pub mod seamldr;
 pub mod sigstruct;
 pub mod status;
+pub mod td_params;
 pub mod tdmr;
 
 pub use leaf::Leaf;

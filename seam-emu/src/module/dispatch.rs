@@ -1,7 +1,7 @@
 //! From RAX to a leaf function.
 
 use super::lifecycle::gate;
-use super::{phymem, sys};
+use super::{mem, mng, phymem, sys, vp};
 use crate::abi::status::Operand;
 use crate::abi::{Leaf, Status};
 use crate::context::{Context, Outcome};
@@ -59,6 +59,32 @@ fn run(cx: &mut Context<'_>, leaf: Leaf, version: u8, regs: &mut Regs) -> Outcom
         // Deprecated, and does nothing in the source.
         Leaf::SysLpShutdown => Ok(()),
         Leaf::PhymemPageRdmd => phymem::rdmd::run(cx, regs),
+        Leaf::PhymemPageReclaim => phymem::page_reclaim::run(cx, regs),
+        Leaf::PhymemCacheWb => phymem::cache_wb::run(cx, regs),
+        Leaf::PhymemPageWbinvd => phymem::page_wbinvd::run(cx, regs),
+        Leaf::MngCreate => mng::create::run(cx, regs),
+        Leaf::MngKeyConfig => mng::key_config::run(cx, regs),
+        Leaf::MngAddcx => mng::addcx::run(cx, regs),
+        Leaf::MngInit => mng::init::run(cx, regs),
+        Leaf::MngRd => mng::rd::run(cx, regs),
+        Leaf::MngVpflushdone => mng::vpflushdone::run(cx, regs),
+        Leaf::MngKeyFreeid => mng::key_freeid::run(cx, regs),
+        Leaf::MrExtend => mng::mr_extend::run(cx, regs),
+        Leaf::MrFinalize => mng::mr_finalize::run(cx, regs),
+        Leaf::MemSeptAdd => mem::sept_add::run(cx, version, regs),
+        Leaf::MemPageAdd => mem::page_add::run(cx, regs),
+        Leaf::MemPageAug => mem::page_aug::run(cx, regs),
+        Leaf::MemPageRemove => mem::page_remove::run(cx, regs),
+        Leaf::MemRangeBlock => mem::range_block::run(cx, regs),
+        Leaf::MemRangeUnblock => mem::range_unblock::run(cx, regs),
+        Leaf::MemTrack => mem::track::run(cx, regs),
+        Leaf::VpCreate => vp::create::run(cx, regs),
+        Leaf::VpAddcx => vp::addcx::run(cx, regs),
+        Leaf::VpInit => vp::init::run(cx, version, regs),
+        Leaf::VpFlush => vp::flush::run(cx, regs),
+        Leaf::VpRd => vp::rd_wr::read(cx, regs),
+        Leaf::VpWr => vp::rd_wr::write(cx, regs),
+        Leaf::VpEnter => vp::enter::run(cx, regs),
         unmodelled => {
             cx.unmodelled = true;
             cx.notes.push(Note::UnmodelledLeaf { leaf: unmodelled.number() });

@@ -5,10 +5,14 @@ mod dispatch;
 mod handoff;
 mod identity;
 mod lifecycle;
-pub(crate) mod phymem;
+mod mem;
+mod mng;
+mod phymem;
 mod protected;
 mod sys;
+pub(crate) mod td;
 mod tdmr;
+mod vp;
 
 use crate::Config;
 use crate::abi::seamldr::SeamExtend;
@@ -34,6 +38,8 @@ pub(crate) struct Module {
     pub(crate) keyid: u16,
     /// KeyID ownership, for the TDX KeyIDs from the lowest on.
     pub(crate) kot: Vec<KeyState>,
+    /// By package: a TDH.PHYMEM.CACHE.WB that was interrupted may resume.
+    pub(crate) wbcache_interrupted: Vec<bool>,
     /// By package: TDH.SYS.KEY.CONFIG was done.
     pub(crate) package_configured: Vec<bool>,
     /// TDMRs, ascending.
@@ -49,6 +55,10 @@ pub(crate) enum KeyState {
     Free,
     /// The module's own.
     Reserved,
+    /// A TD's.
+    Assigned,
+    /// A TD's that is being torn down; set bits are packages whose caches TDH.PHYMEM.CACHE.WB has yet to write back.
+    Flushed { packages: u8 },
 }
 
 impl Module {
@@ -60,6 +70,7 @@ impl Module {
             lp_initialized: vec![false; config.lps.len()],
             keyid: 0,
             kot: vec![KeyState::Free; config.tdx_keyids as usize],
+            wbcache_interrupted: vec![false; config.packages() as usize],
             package_configured: vec![false; config.packages() as usize],
             tdmrs: Vec::new(),
             td_build_count: 0,
@@ -77,6 +88,16 @@ impl Module {
             p_seamldr_ready,
             ..SeamExtend::ZERO
         }
+    }
+
+    /// State of a TDX KeyID.
+    pub(crate) fn key(&mut self, keyid: u16, lowest: u16) -> &mut KeyState {
+        &mut self.kot[usize::from(keyid - lowest)]
+    }
+
+    /// Packages with the global key, one bit each.
+    pub(crate) fn packages(&self) -> u8 {
+        self.package_configured.iter().enumerate().fold(0, |bits, (i, done)| bits | u8::from(*done) << i)
     }
 
     /// Whether every LP of the platform was initialised.

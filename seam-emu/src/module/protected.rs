@@ -3,6 +3,11 @@
 //! Its bytes on hardware are encrypted with TDX keys; here they are values beside guest memory. They survive an update,
 //! because updates leave memory alone.
 
+use super::td::Td;
+use super::td::digest;
+use super::td::vcpu::Vcpu;
+use crate::GuestMemory;
+use crate::abi::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,6 +18,16 @@ pub(crate) enum PageType {
     Nda = 0,
     /// Reserved for non-TDX use.
     Rsvd = 1,
+    /// A TD's private page.
+    Reg = 3,
+    /// A TD's root.
+    Tdr = 4,
+    /// Another page of a TD's or vCPU's control structure.
+    Tdcx = 5,
+    /// A vCPU's root.
+    Tdvpr = 6,
+    /// A table of a secure EPT.
+    Ept = 8,
 }
 
 /// Entry of a physical page that is the module's.
@@ -30,4 +45,15 @@ pub(crate) struct PamtEntry {
 pub(crate) struct Protected {
     /// Pages that are the module's, by physical address.
     pub(crate) pamt: BTreeMap<u64, PamtEntry>,
+    /// TDs, by their TDR's physical address.
+    pub(crate) tds: BTreeMap<u64, Td>,
+    /// vCPUs, by their TDVPR's physical address.
+    pub(crate) vcpus: BTreeMap<u64, Vcpu>,
+}
+
+impl Protected {
+    /// Each TD's TDR and digest.
+    pub(crate) fn digests(&self, mem: &dyn GuestMemory) -> Vec<(u64, Digest)> {
+        self.tds.keys().map(|tdr| (*tdr, digest::of(self, *tdr, mem))).collect()
+    }
 }

@@ -1,6 +1,8 @@
 //! A machine for tests: firmware, memory and LPs that make calls as Linux does.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod td;
+
 use seam_emu::abi::seamldr::InstallParams;
 use seam_emu::abi::tdmr::TdmrInfo;
 use seam_emu::abi::{Leaf, Status};

@@ -19,19 +19,20 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     cx.module().state = SysState::Shutdown;
     if cx.others_busy > 0 {
         // Others saw the module shut down; it opens again when this call ends.
-        cx.reopen = true;
+        cx.at_end.reopen = true;
         cx.contended = true;
         return Err(Status::SYS_BUSY);
     }
     let building = cx.module().td_build_count;
     if regs.rcx & AVOID_COMPAT_SENSITIVE != 0 && building > 0 {
-        cx.reopen = true;
+        cx.at_end.reopen = true;
         return Err(Status(Status::UPDATE_COMPATIBILITY_SENSITIVE.0 | u64::from(building) << 16));
     }
     let bytes = handoff::export(cx.module());
     let room = (u64::from(cx.module().identity.num_handoff_pages) + 1) * 4096 - handoff::HEADER_SIZE;
     assert!(bytes.len() as u64 <= room, "TDH.SYS.INIT checked that the handoff area is large enough");
     cx.world.handoff = handoff::Handoff { valid: true, hv, bytes };
+    cx.note_digests();
     Ok(())
 }
 
@@ -54,6 +55,6 @@ pub(crate) fn transient(cx: &mut Context<'_>) -> Status {
         return busy;
     }
     cx.module().state = SysState::Shutdown;
-    cx.reopen = true;
+    cx.at_end.reopen = true;
     Status::SYS_BUSY
 }

@@ -27,6 +27,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, version: u8, regs: &Regs) -> 
     let module = cx.module();
     handoff::import(module, &bytes);
     module.state = SysState::Ready;
+    cx.note_digests();
     Ok(())
 }
 

@@ -1,0 +1,66 @@
+//! Leaves about a TD's private memory.
+
+pub(super) mod page_add;
+pub(super) mod page_aug;
+pub(super) mod page_remove;
+pub(super) mod range_block;
+pub(super) mod range_unblock;
+pub(super) mod sept_add;
+pub(super) mod track;
+
+use crate::Regs;
+use crate::abi::status::Operand;
+use crate::abi::{Leaf, Status};
+use crate::context::Context;
+use crate::locks::{LockId, Mode};
+use crate::module::td::sept::{Walked, check_gpa};
+use std::ops::RangeInclusive;
+
+/// A secure EPT entry that a leaf is to work on.
+struct Target {
+    tdr: u64,
+    gpa: u64,
+    walked: Walked,
+}
+
+/// What a leaf asks of its target.
+struct Ask {
+    leaf: Leaf,
+    /// How the tree is locked.
+    tree: Mode,
+    /// Levels that it takes; none for the end: up to the root.
+    levels: RangeInclusive<u8>,
+}
+
+/// Checks and locks the TD (RDX) and walks to the entry (RCX: address and level). On error RCX and RDX tell about the
+/// entry where the walk ended. Source: the common beginning of the TDX module's `tdh_mem_*`.
+fn target(cx: &mut Context<'_>, regs: &mut Regs, ask: &Ask) -> Result<Target, Status> {
+    let (raw, alleged) = (regs.rcx, regs.rdx);
+    (regs.rcx, regs.rdx) = (0, 0);
+    let tdr = cx.lock_td(alleged, Operand::Rdx, Mode::Shared)?;
+    cx.check_td(tdr, ask.leaf, Some(Mode::Shared))?;
+    let root = cx.td(tdr).settings.root_level();
+    let (gpa, level) = check_gpa(raw, *ask.levels.start()..=(*ask.levels.end()).min(root))?;
+    if gpa >= cx.td(tdr).settings.shared_bit() {
+        return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));
+    }
+    cx.lock(LockId::SeptTree(tdr), ask.tree, Status::OPERAND_BUSY.operand(Operand::SeptTree))?;
+    let walked = cx.td(tdr).sept.walk(gpa, level, root).map_err(|stopped| {
+        (regs.rcx, regs.rdx) = stopped.details();
+        Status::EPT_WALK_FAILED.operand(Operand::Rcx)
+    })?;
+    let lock = LockId::SeptEntry { tdr, gpa, level };
+    cx.lock(lock, Mode::Exclusive, Status::OPERAND_BUSY.operand(Operand::Rcx)).inspect_err(|_| {
+        (regs.rcx, regs.rdx) = walked.details();
+    })?;
+    Ok(Target { tdr, gpa, walked })
+}
+
+/// Refuses an entry whose state the leaf does not take.
+fn check_entry(regs: &mut Regs, target: &Target, leaf: Leaf) -> Result<(), Status> {
+    if target.walked.entry.state.allows(leaf) {
+        return Ok(());
+    }
+    (regs.rcx, regs.rdx) = target.walked.details();
+    Err(Status::EPT_ENTRY_STATE_INCORRECT.operand(Operand::Rcx))
+}

@@ -1,0 +1,31 @@
+//! TDH.MNG.INIT: sets a TD's properties.
+
+use crate::Regs;
+use crate::abi::Leaf;
+use crate::abi::status::Operand;
+use crate::abi::td_params::TdParams;
+use crate::context::{Context, Outcome};
+use crate::locks::Mode;
+use crate::module::td::OpState;
+use crate::module::td::measure::Measurement;
+use crate::module::td::params::Settings;
+
+/// RCX: the TD's TDR; RDX: address of [`TdParams`]. RCX out: leaf and subleaf of a CPUID configuration that is refused.
+pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
+    let alleged = std::mem::take(&mut regs.rcx);
+    let tdr = cx.lock_td(alleged, Operand::Rcx, Mode::Exclusive)?;
+    cx.check_td(tdr, Leaf::MngInit, None)?;
+    let pa = cx.shared(regs.rdx, size_of::<TdParams>() as u64, Operand::Rdx)?;
+    let params: TdParams = cx.read_as(pa);
+    let settings = Settings::check(&params, &cx.module().identity.descriptor, &mut regs.rcx)?;
+    let td = cx.td(tdr);
+    td.settings = settings;
+    td.vcpus = 0;
+    td.associated_vcpus = 0;
+    td.epoch = 1;
+    td.inside = [0; 2];
+    td.measurement = Measurement::new();
+    td.op_state = OpState::Initialized;
+    cx.module().td_build_count += 1;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! TDH.MR.EXTEND: measures 256 bytes of a page.
+
+use crate::Regs;
+use crate::abi::status::Operand;
+use crate::abi::{Leaf, Status};
+use crate::context::{Context, Outcome};
+use crate::locks::Mode;
+
+/// Bytes that one call measures.
+const CHUNK: u64 = 256;
+
+/// RCX: guest-physical address, aligned to 256; RDX: the TD's TDR. On error RCX and RDX tell about the entry.
+pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
+    let (gpa, alleged) = (regs.rcx, regs.rdx);
+    (regs.rcx, regs.rdx) = (0, 0);
+    let tdr = cx.lock_td(alleged, Operand::Rdx, Mode::Exclusive)?;
+    cx.check_td(tdr, Leaf::MrExtend, None)?;
+    let td = cx.td(tdr);
+    if !gpa.is_multiple_of(CHUNK) || gpa >= td.settings.shared_bit() {
+        return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));
+    }
+    let walked = td.sept.walk(gpa / 4096 * 4096, 0, td.settings.root_level()).map_err(|stopped| {
+        (regs.rcx, regs.rdx) = stopped.details();
+        Status::EPT_ENTRY_NOT_PRESENT.operand(Operand::Rcx)
+    })?;
+    if !walked.entry.state.allows(Leaf::MrExtend) {
+        return Err(Status::EPT_ENTRY_NOT_PRESENT);
+    }
+    let mut bytes = [0; CHUNK as usize];
+    cx.read(walked.entry.pa + gpa % 4096, &mut bytes);
+    let measurement = &mut cx.td(tdr).measurement;
+    measurement.extend_name("MR.EXTEND", gpa);
+    measurement.extend(&bytes);
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Checks that TD leaves share: of physical pages, TDs and vCPUs.
+
+use super::vcpu::Vcpu;
+use super::{Lifecycle, Td, ops};
+use crate::abi::status::Operand;
+use crate::abi::{Leaf, Status};
+use crate::context::{Context, Outcome};
+use crate::locks::{LockId, Mode};
+use crate::module::protected::{PageType, PamtEntry};
+
+impl Context<'_> {
+    /// Checks and locks a page that must be of `kind`. Source: TDX module `check_and_lock_explicit_4k_private_hpa`.
+    pub(crate) fn lock_page(
+        &mut self,
+        alleged: u64,
+        operand: Operand,
+        mode: Mode,
+        kind: PageType,
+    ) -> Result<u64, Status> {
+        let page = self.platform.private_pa(alleged).ok_or(Status::OPERAND_INVALID.operand(operand))?.0;
+        let found = self.page(page).ok_or(Status::OPERAND_ADDR_RANGE_ERROR.operand(operand))?;
+        self.lock(LockId::Pamt(page), mode, Status::OPERAND_BUSY.operand(operand))?;
+        if found.kind != kind {
+            return Err(Status::PAGE_METADATA_INCORRECT.operand(operand));
+        }
+        Ok(page)
+    }
+
+    /// PAMT entry of a page; none if no initialised TDMR covers it.
+    pub(crate) fn page(&mut self, page: u64) -> Option<PamtEntry> {
+        let reserved = self.module().tdmrs.iter().find(|tdmr| tdmr.is_usable(page))?.is_reserved(page);
+        let kind = if reserved { PageType::Rsvd } else { PageType::Nda };
+        let free = PamtEntry { kind, owner: 0, bepoch: 0 };
+        Some(self.world.protected.pamt.get(&page).copied().unwrap_or(free))
+    }
+
+    /// Gives a page to a TD.
+    pub(crate) fn give_page(&mut self, page: u64, kind: PageType, owner: u64) {
+        let before = self.world.protected.pamt.insert(page, PamtEntry { kind, owner, bepoch: 0 });
+        assert_eq!(before, None, "only free pages are given away");
+        if kind != PageType::Tdr {
+            self.td(owner).children += 1;
+        }
+    }
+
+    /// Takes a page back from its TD.
+    pub(crate) fn free_page(&mut self, page: u64) {
+        let entry = self.world.protected.pamt.remove(&page).expect("only a TD's pages are taken back");
+        if entry.kind != PageType::Tdr {
+            self.td(entry.owner).children -= 1;
+        }
+    }
+
+    /// Checks and locks a TD by its TDR.
+    pub(crate) fn lock_td(&mut self, alleged: u64, operand: Operand, mode: Mode) -> Result<u64, Status> {
+        self.lock_page(alleged, operand, mode, PageType::Tdr)
+    }
+
+    /// The TD of a TDR that was checked.
+    pub(crate) fn td(&mut self, tdr: u64) -> &mut Td {
+        self.world.protected.tds.get_mut(&tdr).expect("a TDR page holds a TD")
+    }
+
+    /// Whether the TD's keys, its TDCS and its operation state admit the leaf. With a mode, locks the operation state.
+    /// Source: TDX module `check_state_map_tdcs_and_lock`.
+    pub(crate) fn check_td(&mut self, tdr: u64, leaf: Leaf, mode: Option<Mode>) -> Outcome {
+        let needed = usize::from(self.module().identity.descriptor.tdcs_pages);
+        let td = self.td(tdr);
+        if td.lifecycle != Lifecycle::KeysConfigured {
+            return Err(Status::TD_KEYS_NOT_CONFIGURED);
+        }
+        if td.tdcs_pages.len() < needed {
+            return Err(Status::TDCS_NOT_ALLOCATED);
+        }
+        let state = td.op_state;
+        if let Some(mode) = mode {
+            self.lock(LockId::OpState(tdr), mode, Status::OPERAND_BUSY.operand(Operand::OpState))?;
+        }
+        if ops::allows(leaf, state) { Ok(()) } else { Err(Status::OP_STATE_INCORRECT) }
+    }
+
+    /// Checks and locks a vCPU by its TDVPR, and its TD. Gives both addresses.
+    pub(crate) fn lock_vcpu(&mut self, alleged: u64, operand: Operand, mode: Mode) -> Result<(u64, u64), Status> {
+        let tdvpr = self.lock_page(alleged, operand, mode, PageType::Tdvpr)?;
+        let tdr = self.vcpu(tdvpr).tdr;
+        self.lock(LockId::Pamt(tdr), Mode::Shared, Status::OPERAND_BUSY.operand(Operand::Tdr))?;
+        Ok((tdvpr, tdr))
+    }
+
+    /// The vCPU of a TDVPR that was checked.
+    pub(crate) fn vcpu(&mut self, tdvpr: u64) -> &mut Vcpu {
+        self.world.protected.vcpus.get_mut(&tdvpr).expect("a TDVPR page holds a vCPU")
+    }
+
+    /// Whether the vCPU has all its pages.
+    pub(crate) fn check_tdvps(&mut self, tdvpr: u64) -> Outcome {
+        let needed = usize::from(self.module().identity.descriptor.tdvps_pages);
+        let complete = self.vcpu(tdvpr).pages.len() >= needed;
+        if complete { Ok(()) } else { Err(Status::TDCX_NUM_INCORRECT) }
+    }
+
+    /// Associates the vCPU with the LP; true if it was with none. Source: TDX module `associate_vcpu`.
+    pub(crate) fn associate(&mut self, tdvpr: u64) -> Result<bool, Status> {
+        let lp = self.lp as u16;
+        let vcpu = self.vcpu(tdvpr);
+        let fresh = match vcpu.lp {
+            None => true,
+            Some(same) if same == lp => false,
+            Some(_) => {
+                self.contended = true;
+                return Err(Status::VCPU_ASSOCIATED);
+            }
+        };
+        vcpu.lp = Some(lp);
+        let tdr = vcpu.tdr;
+        self.td(tdr).associated_vcpus += u32::from(fresh);
+        Ok(fresh)
+    }
+}

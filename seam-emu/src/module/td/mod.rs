@@ -1,0 +1,82 @@
+//! Trust domains: their control structures (TDR, TDCS, TDVPS) and the rules that all TD leaves share.
+
+pub(crate) mod access;
+pub(crate) mod digest;
+pub(crate) mod measure;
+pub(crate) mod ops;
+pub(crate) mod params;
+pub(crate) mod sept;
+pub(crate) mod vcpu;
+
+use measure::Measurement;
+use params::Settings;
+use sept::Sept;
+use serde::{Deserialize, Serialize};
+
+/// A TD: its TDR and TDCS. Source: TDX module `td_control_structures.h`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Td {
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) keyid: u16,
+    /// Packages on which the TD's key is set, one bit each.
+    pub(crate) packages: u8,
+    /// Pages of the TD besides the TDR.
+    pub(crate) children: u64,
+    /// TDCS pages, by physical address.
+    pub(crate) tdcs_pages: Vec<u64>,
+    pub(crate) op_state: OpState,
+    /// What TDH.MNG.INIT set.
+    pub(crate) settings: Settings,
+    pub(crate) vcpus: u32,
+    pub(crate) associated_vcpus: u32,
+    /// TLB epoch.
+    pub(crate) epoch: u64,
+    /// vCPUs that entered in an epoch and have not left, by the epoch's lowest bit.
+    pub(crate) inside: [u16; 2],
+    pub(crate) sept: Sept,
+    pub(crate) measurement: Measurement,
+}
+
+/// Life cycle of a TD's keys. Source: TDX module `td_lifecycle_state_t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Lifecycle {
+    KeyidAssigned,
+    KeysConfigured,
+    Blocked,
+    Teardown,
+}
+
+/// Operation state of a TD; those of migration are not modelled. Source: TDX module `op_state_lookup.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OpState {
+    Uninitialized,
+    Initialized,
+    Runnable,
+}
+
+impl Td {
+    /// As TDH.MNG.CREATE leaves it.
+    pub(crate) fn new(keyid: u16) -> Self {
+        Self {
+            lifecycle: Lifecycle::KeyidAssigned,
+            keyid,
+            packages: 0,
+            children: 0,
+            tdcs_pages: Vec::new(),
+            op_state: OpState::Uninitialized,
+            settings: Settings::default(),
+            vcpus: 0,
+            associated_vcpus: 0,
+            epoch: 0,
+            inside: [0; 2],
+            sept: Sept::default(),
+            measurement: Measurement::new(),
+        }
+    }
+
+    /// Whether no vCPU can still use a translation that was blocked in epoch `blocked` (`is_tlb_tracked`).
+    pub(crate) fn is_tracked(&self, blocked: u64) -> bool {
+        let drained = self.inside[(blocked & 1) as usize] == 0;
+        blocked + 1 < self.epoch || (blocked + 1 == self.epoch && drained)
+    }
+}

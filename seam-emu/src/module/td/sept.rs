@@ -1,0 +1,205 @@
+//! Secure EPT: what a TD's private guest-physical addresses map to.
+
+use crate::abi::status::Operand;
+use crate::abi::{Leaf, Status};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Secure EPT of a TD: entries that are not free, by level and guest-physical address. A level-0 entry maps a 4 KB
+/// page; an entry of level n maps a table of level n - 1. The root table is the TDCS's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sept {
+    entries: BTreeMap<(u8, u64), Entry>,
+}
+
+/// An entry that is not free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) state: EntryState,
+    /// Page or table, by physical address.
+    pub(crate) pa: u64,
+}
+
+/// State of an entry; those of migration and of nested TDs are not modelled. Source: TDX module `sept_state_lookup.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum EntryState {
+    Free,
+    /// Maps a table.
+    TableMapped,
+    TableBlocked,
+    Mapped,
+    Blocked,
+    Pending,
+    PendingBlocked,
+}
+
+use EntryState as S;
+
+/// Which states of an entry a leaf takes. Rows of TDX module `sept_state_lookup.c`.
+const ALLOWED: &[(Leaf, &[EntryState])] = &[
+    (Leaf::MemPageAdd, &[S::Free]),
+    (Leaf::MemSeptAdd, &[S::Free, S::TableMapped]),
+    (Leaf::MemPageAug, &[S::Free]),
+    (Leaf::MemRangeBlock, &[S::TableMapped, S::Mapped, S::Pending]),
+    (Leaf::MrExtend, &[S::Mapped]),
+    (Leaf::MemPageRemove, &[S::Mapped, S::Blocked, S::Pending, S::PendingBlocked]),
+    (Leaf::MemRangeUnblock, &[S::TableBlocked, S::Blocked, S::PendingBlocked]),
+];
+
+impl EntryState {
+    /// Whether the leaf takes an entry in this state.
+    pub(crate) fn allows(self, leaf: Leaf) -> bool {
+        ALLOWED.iter().any(|(row, states)| *row == leaf && states.contains(&self))
+    }
+
+    /// Whether it is blocked.
+    pub(crate) fn is_blocked(self) -> bool {
+        matches!(self, S::TableBlocked | S::Blocked | S::PendingBlocked)
+    }
+
+    /// The blocked form of a state that can be blocked.
+    pub(crate) fn blocked(self) -> Self {
+        match self {
+            S::TableMapped => S::TableBlocked,
+            S::Mapped => S::Blocked,
+            S::Pending => S::PendingBlocked,
+            other => other,
+        }
+    }
+
+    /// The form before it was blocked.
+    pub(crate) fn unblocked(self) -> Self {
+        match self {
+            S::TableBlocked => S::TableMapped,
+            S::Blocked => S::Mapped,
+            S::PendingBlocked => S::Pending,
+            other => other,
+        }
+    }
+
+    /// Number in bits 15:8 of the second word of details (`public_state`; bit 7 marks a table, which the
+    /// specification's own numbers do not have and Linux does not see).
+    fn public(self) -> u64 {
+        match self {
+            S::Free => 0,
+            S::Blocked => 1,
+            S::Pending => 2,
+            S::PendingBlocked => 3,
+            S::Mapped => 4,
+            S::TableBlocked => 129,
+            S::TableMapped => 132,
+        }
+    }
+}
+
+/// Where a walk ended: an entry, present or free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Walked {
+    pub(crate) level: u8,
+    pub(crate) entry: Entry,
+}
+
+impl Walked {
+    /// RCX and RDX that tell about the entry (`set_arch_septe_details_in_vmm_regs`).
+    pub(crate) fn details(self) -> (u64, u64) {
+        let entry = match self.entry.state {
+            S::Free => 1 << 63,
+            S::TableMapped => self.entry.pa | 0b111,
+            S::Mapped => self.entry.pa | 0b111 | 6 << 3 | 1 << 6,
+            _ => self.entry.pa,
+        };
+        (entry, u64::from(self.level) | self.entry.state.public() << 8)
+    }
+}
+
+/// Bytes that an entry of this level maps.
+pub(crate) const fn span(level: u8) -> u64 {
+    4096 << (9 * level as u64)
+}
+
+/// An alleged guest-physical address with its level in bits 2:0, checked against a range of levels.
+/// Source: TDX module `verify_page_info_input`.
+pub(crate) fn check_gpa(raw: u64, levels: std::ops::RangeInclusive<u8>) -> Result<(u64, u8), Status> {
+    let bad = Status::OPERAND_INVALID.operand(Operand::Rcx);
+    let (level, gpa) = ((raw & 0b111) as u8, raw & 0x000F_FFFF_FFFF_F000);
+    if raw != gpa | u64::from(level) || !levels.contains(&level) || !gpa.is_multiple_of(span(level)) {
+        return Err(bad);
+    }
+    Ok((gpa, level))
+}
+
+impl Sept {
+    /// The entry, free if there is none.
+    pub(crate) fn entry(&self, gpa: u64, level: u8) -> Entry {
+        let base = gpa / span(level) * span(level);
+        self.entries.get(&(level, base)).copied().unwrap_or(Entry { state: S::Free, pa: 0 })
+    }
+
+    /// Sets an entry.
+    pub(crate) fn set(&mut self, gpa: u64, level: u8, entry: Entry) {
+        match entry.state {
+            S::Free => self.entries.remove(&(level, gpa)),
+            _ => self.entries.insert((level, gpa), entry),
+        };
+    }
+
+    /// Walks from the root, whose entries are of level `root`, to the entry of `level`. On the error side: where the
+    /// walk could not go on.
+    pub(crate) fn walk(&self, gpa: u64, level: u8, root: u8) -> Result<Walked, Walked> {
+        for upper in (level + 1..=root).rev() {
+            let entry = self.entry(gpa, upper);
+            if entry.state != S::TableMapped {
+                return Err(Walked { level: upper, entry });
+            }
+        }
+        Ok(Walked { level, entry: self.entry(gpa, level) })
+    }
+
+    /// The page that a TD's access reaches: its physical address, or where the walk ended.
+    pub(crate) fn translate(&self, gpa: u64, root: u8) -> Result<u64, Walked> {
+        let walked = self.walk(gpa, 0, root)?;
+        match walked.entry.state {
+            S::Mapped => Ok(walked.entry.pa),
+            _ => Err(walked),
+        }
+    }
+
+    /// All pages, by guest-physical address.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (u64, Entry)> {
+        self.entries.iter().take_while(|((level, _), _)| *level == 0).map(|((_, gpa), entry)| (*gpa, *entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_can_be_reached_through_its_tables() {
+        let mut sept = Sept::default();
+        for level in 1..=3 {
+            sept.set(0, level, Entry { state: S::TableMapped, pa: 0x1000 * u64::from(level) });
+        }
+        sept.set(0x3000, 0, Entry { state: S::Mapped, pa: 0x9000 });
+        assert_eq!(sept.translate(0x3000, 3), Ok(0x9000));
+    }
+
+    #[test]
+    fn a_page_cannot_be_reached_without_or_through_blocked_tables() {
+        let mut sept = Sept::default();
+        sept.set(0, 3, Entry { state: S::TableMapped, pa: 0x1000 });
+        let stopped = sept.walk(0, 0, 3).expect_err("no level 2 table");
+        assert_eq!((stopped.level, stopped.entry.state), (2, S::Free));
+        assert_eq!(stopped.details(), (1 << 63, 2));
+        sept.set(0, 3, Entry { state: S::TableBlocked, pa: 0x1000 });
+        assert_eq!(sept.walk(0, 2, 3).expect_err("blocked").level, 3);
+    }
+
+    #[test]
+    fn addresses_cannot_be_unaligned_or_of_another_level() {
+        assert_eq!(check_gpa(0x20_0001, 1..=3), Ok((0x20_0000, 1)));
+        for raw in [0x1001, 0x20_0000, 0x20_0004, 0x20_0009, 1 << 52 | 1] {
+            assert!(check_gpa(raw, 1..=3).is_err(), "{raw:#x}");
+        }
+    }
+}

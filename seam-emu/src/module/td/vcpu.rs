@@ -1,0 +1,49 @@
+//! A TD's virtual CPU: its TDVPS.
+
+use crate::script::Machine;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A vCPU. Source: TDX module `tdx_tdvps.h`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Vcpu {
+    /// The TD's TDR, by physical address.
+    pub(crate) tdr: u64,
+    /// TDVPR and TDCX pages, by physical address.
+    pub(crate) pages: Vec<u64>,
+    /// TDH.VP.INIT was done.
+    pub(crate) ready: bool,
+    pub(crate) index: u32,
+    pub(crate) apic_id: u32,
+    /// The LP that may hold the vCPU's state.
+    pub(crate) lp: Option<u16>,
+    /// TLB epoch in which it entered last.
+    pub(crate) epoch: u64,
+    /// The last exit was a TDVMCALL, whose outputs the next entry passes in.
+    pub(crate) after_vmcall: bool,
+    /// A non-maskable interrupt waits.
+    pub(crate) pend_nmi: bool,
+    /// TD VMCS fields that the VMM wrote, by encoding.
+    pub(crate) vmcs: BTreeMap<u32, u64>,
+    /// The scripted TD's registers.
+    pub(crate) machine: Machine,
+}
+
+impl Vcpu {
+    /// As TDH.VP.CREATE leaves it.
+    pub(crate) fn new(tdr: u64, tdvpr: u64) -> Self {
+        Self {
+            tdr,
+            pages: vec![tdvpr],
+            ready: false,
+            index: 0,
+            apic_id: 0,
+            lp: None,
+            epoch: 0,
+            after_vmcall: false,
+            pend_nmi: false,
+            vmcs: BTreeMap::new(),
+            machine: Machine::default(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Leaves about a TD's vCPUs.
+
+pub(super) mod addcx;
+pub(super) mod create;
+pub(super) mod enter;
+pub(super) mod flush;
+pub(super) mod init;
+pub(super) mod rd_wr;

@@ -1,0 +1,47 @@
+//! Registers of a scripted vCPU.
+
+use serde::{Deserialize, Serialize};
+
+/// Registers of a scripted vCPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// Where the script begins.
+    pub(super) base: u64,
+    /// Number of the next instruction.
+    pub(super) position: u64,
+    pub(super) registers: [u64; 8],
+    /// Hash chain.
+    #[serde(with = "hex::serde")]
+    pub(super) chain: [u8; 48],
+    pub(super) index: u32,
+    /// Register that gets the status of the TDVMCALL under way.
+    pub(super) status_to: Option<u8>,
+    /// Instructions executed, for diagnosis and as a sign of progress.
+    pub(super) executed: u64,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { base: 0, position: 0, registers: [0; 8], chain: [0; 48], index: 0, status_to: None, executed: 0 }
+    }
+}
+
+impl Machine {
+    /// Begins the script at an address.
+    pub(crate) fn start(&mut self, base: u64, index: u32) {
+        *self = Self { base, index, ..Self::default() };
+    }
+
+    /// Takes the outputs of a TDVMCALL: R10 to R15.
+    pub(crate) fn finish_vmcall(&mut self, outputs: [u64; 6]) {
+        if let Some(register) = self.status_to.take() {
+            self.registers[usize::from(register)] = outputs[0];
+        }
+    }
+
+    /// Whether an interrupt waits for the vCPU: scripts have none.
+    #[expect(clippy::unused_self, reason = "the vCPU is asked, whatever its answer")]
+    pub(crate) fn interrupt_waits(&self) -> bool {
+        false
+    }
+}
