@@ -12,10 +12,13 @@ use crate::lock::{self, TempDir};
 use crate::{ImagesError, Manifest, Progress, apt, hash};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Environment variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "RIG_CACHE";
+
+/// How long one that found the lock taken for a moment leaves it alone.
+const BETWEEN_TRIES: Duration = Duration::from_millis(2);
 
 const MANIFEST: &str = "manifest.json";
 
@@ -102,15 +105,17 @@ impl Cache {
         let name = recipe.name();
         let lock_path = self.root.join("locks").join(&name);
         let file = lock::open(&lock_path)?;
-        // More than once around only if a cleaner removes what was just made.
         loop {
-            if file.try_lock_shared().is_ok() {
-                if let Some(manifest) = self.load(&name) {
-                    return Ok(Entry { path: self.root.join("entries").join(&name), manifest, _use: file });
-                }
-                file.unlock().map_err(ImagesError::io(&lock_path))?;
+            // Shared, because whoever uses the finished entry keeps a shared lock for long.
+            lock::shared(&file, &lock_path, &recipe.what, &self.progress)?;
+            if let Some(manifest) = self.load(&name) {
+                return Ok(Entry { path: self.root.join("entries").join(&name), manifest, _use: file });
             }
-            lock::exclusive(&file, &lock_path, &recipe.what, &self.progress)?;
+            file.unlock().map_err(ImagesError::io(&lock_path))?;
+            if file.try_lock().is_err() {
+                std::thread::sleep(BETWEEN_TRIES); // Others look as well; one of them will build.
+                continue;
+            }
             if self.load(&name).is_none() {
                 self.make(recipe, &name, &build)?;
             }

@@ -59,9 +59,10 @@ fn cannot_begin_without_space() {
 }
 
 #[test]
-fn of_many_builders_at_once_one_builds() {
+fn of_many_builders_at_once_one_builds_and_all_use() {
     let (folder, _cache) = cache();
     let builds = AtomicUsize::new(0);
+    let all_have_it = std::sync::Barrier::new(8);
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -71,11 +72,33 @@ fn of_many_builders_at_once_one_builds() {
                     std::thread::sleep(std::time::Duration::from_millis(50));
                     build(temp)
                 });
+                // Nobody lets go before everybody has it: users do not wait for each other.
+                all_have_it.wait();
                 assert_eq!(fs::read_to_string(entry.unwrap().path.join("file")).unwrap(), "content");
             });
         }
     });
     assert_eq!(builds.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn when_the_builder_fails_a_waiting_one_builds() {
+    let (folder, _cache) = cache();
+    let tries = AtomicUsize::new(0);
+    let made = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let cache = Cache::open_at(folder.path(), &Progress::silent()).unwrap();
+                let entry = cache.entry(&recipe(1), |temp| {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    if tries.fetch_add(1, Ordering::SeqCst) == 0 { Err(ImagesError::NoMirror) } else { build(temp) }
+                });
+                made.fetch_add(usize::from(entry.is_ok()), Ordering::SeqCst);
+            });
+        }
+    });
+    assert_eq!((tries.into_inner(), made.into_inner()), (2, 3));
 }
 
 #[test]

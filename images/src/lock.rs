@@ -2,6 +2,7 @@
 
 use crate::{ImagesError, Progress};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -12,14 +13,30 @@ pub(crate) fn open(path: &Path) -> Result<File, ImagesError> {
 
 /// Takes `file` for this process alone; while another one has it, waits and says so.
 pub(crate) fn exclusive(file: &File, path: &Path, what: &str, progress: &Progress) -> Result<(), ImagesError> {
-    match file.try_lock() {
+    take(file.try_lock(), || file.lock(), path, what, progress)
+}
+
+/// Takes `file` together with others; while one has it alone, waits and says so.
+pub(crate) fn shared(file: &File, path: &Path, what: &str, progress: &Progress) -> Result<(), ImagesError> {
+    take(file.try_lock_shared(), || file.lock_shared(), path, what, progress)
+}
+
+fn take(
+    tried: Result<(), TryLockError>,
+    wait: impl FnOnce() -> io::Result<()>,
+    path: &Path,
+    what: &str,
+    progress: &Progress,
+) -> Result<(), ImagesError> {
+    let result = match tried {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             progress.say(&format!("waiting for another process that makes {what}"));
-            file.lock().map_err(ImagesError::io(path))
+            wait()
         }
-        Err(TryLockError::Error(source)) => Err(ImagesError::io(path)(source)),
-    }
+        Err(TryLockError::Error(source)) => Err(source),
+    };
+    result.map_err(ImagesError::io(path))
 }
 
 /// A folder that exists while its builder lives. Children that inherit [`TempDir::hold`] count as the builder.
