@@ -126,6 +126,15 @@ mod tests {
     }
 
     #[test]
+    fn can_load_what_wants_no_newer_glibc_and_cannot_load_the_rest() {
+        let own = std::env::current_exe().unwrap();
+        let check = |glibc: &str| ToolRoot { root: PathBuf::new(), glibc: glibc.into() }.check_loadable(&own);
+        assert!(check("2.999").is_ok());
+        let error = check("2.3").unwrap_err();
+        assert!(matches!(&error, ImagesError::HostTooNew { has, .. } if has == "2.3"), "{error}");
+    }
+
+    #[test]
     fn versions_compare_by_number() {
         assert!(version_key("2.9") < version_key("2.41"));
         assert!(version_key("2.41.1") > version_key("2.41"));
