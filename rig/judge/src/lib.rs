@@ -5,6 +5,7 @@
 //! way and afterwards from its events file.
 
 mod check;
+pub mod compare;
 pub mod finding;
 mod invariant;
 mod judge;
@@ -13,6 +14,7 @@ mod oracle;
 mod recorder;
 pub mod report;
 pub mod scene;
+mod schema;
 mod setup;
 pub mod stats;
 mod step;
@@ -23,10 +25,12 @@ mod update;
 pub mod verdict;
 
 pub use check::{Checked, check};
+pub use compare::{Comparison, compare};
 pub use finding::{Breach, Cited, Finding, Standing};
 pub use invariant::Invariant;
 pub use judge::{Findings, Judge, RunEnd};
 pub use recorder::Recorder;
+pub use schema::verdict_schema;
 pub use setup::{LoadDemands, Setup, SubjectNames};
 pub use step::Step;
 pub use verdict::{Facts, Outcome, Verdict};

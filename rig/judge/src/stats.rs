@@ -108,7 +108,8 @@ impl Tally {
         let Some(entry) = past.calls.get(usize::from(record.lp)).copied().flatten() else { return };
         let empty = || Histogram::new(3).expect("three significant digits are allowed");
         let took_ns = record.guest_ns.saturating_sub(entry.guest_ns);
-        self.leaves.entry(leaf).or_insert_with(empty).saturating_record(took_ns);
+        let times = self.leaves.entry(leaf).or_insert_with(empty);
+        times.record(took_ns).expect("the histogram grows with its values");
     }
 
     fn begin(&mut self, update: u32, step: Step, now_ns: u64) {
@@ -147,5 +148,35 @@ impl Tally {
             max_ns: times.max(),
         });
         Statistics { leaves: leaves.collect(), steps: self.steps }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Step;
+    use crate::synthetic::Synthetic;
+
+    #[test]
+    fn steps_and_leaves_are_timed() {
+        for run in [Synthetic::plain(4, 2), Synthetic::plain(4, 2).seamcalls_only()] {
+            let statistics = run.judge().0.statistics;
+            let install = statistics.leaves.iter().find(|l| l.leaf == "INSTALL").unwrap();
+            assert_eq!(install.calls, 8);
+            // The imitation draws 120 to 180 microseconds.
+            assert!((120_000..181_000).contains(&install.p50_ns) && install.min_ns >= 119_900, "{install:?}");
+            let steps: Vec<_> = statistics.steps.iter().filter(|s| s.step == Step::CpuInstall).collect();
+            assert_eq!(steps.iter().map(|s| s.update).collect::<Vec<_>>(), [1, 2]);
+            // One after the other, under the loader's lock.
+            assert!(steps[0].took_ns >= 4 * 120_000 && steps[0].took_ns < 4 * 200_000, "{steps:?}");
+            assert!(steps[0].waited_ns >= (1 + 2 + 3) * 120_000, "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn the_lead_keeps_the_others_waiting_in_its_steps() {
+        let statistics = Synthetic::plain(8, 1).judge().0.statistics;
+        for step in statistics.steps.iter().filter(|s| matches!(s.step, Step::Shutdown | Step::RunUpdate)) {
+            assert_eq!(step.slowest_lp, 0, "{step:?}");
+        }
     }
 }

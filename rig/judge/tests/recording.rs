@@ -154,3 +154,19 @@ fn the_first_difference_is_found() {
     let text = difference.to_string();
     assert!(text.contains("it ends") && text.contains(&format!("{} events in common", difference.common)), "{text}");
 }
+
+#[test]
+fn two_runs_are_compared() {
+    let (plain, _) = record(&Synthetic::plain(4, 1));
+    let (same, _) = record(&Synthetic::plain(4, 1));
+    let (early, _) = record(&Synthetic::new(4).boot().twist(Twist::AdvanceEarly).update());
+    let alike = rig_judge::compare(&plain.events(), &same.events()).unwrap();
+    assert!(alike.first.is_none() && alike.digests[0] == alike.digests[1] && alike.invariants.is_empty());
+    assert!(alike.to_string().starts_with("the timelines are the same: digest "));
+    let other = rig_judge::compare(&plain.events(), &early.events()).unwrap();
+    let lockstep = other.invariants.iter().find(|(i, _)| *i == rig_judge::Invariant::Lockstep).unwrap();
+    assert_eq!(lockstep.1, [rig_judge::Standing::Held, rig_judge::Standing::Broken]);
+    let text = other.to_string();
+    assert!(text.contains("events in common") && text.contains("loads update_ctrl.state = 1"), "{text}");
+    assert!(text.contains("INSTALL") && text.contains("RUN_UPDATE"), "{text}");
+}

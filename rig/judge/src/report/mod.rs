@@ -1,10 +1,12 @@
 //! What people and their tools see of a run.
 
+mod html;
 mod junit;
 mod ktap;
 mod perfetto;
 mod terminal;
 
+pub use html::html;
 pub use junit::junit;
 pub use ktap::ktap;
 pub use perfetto::perfetto;

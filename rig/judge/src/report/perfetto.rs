@@ -1,4 +1,4 @@
-//! `trace.pftrace`: the timeline for <https://ui.perfetto.dev>, as TrackEvent packets.
+//! `trace.pftrace`: the timeline for <https://ui.perfetto.dev>, as `TrackEvent` packets.
 //!
 //! One track for each CPU with its steps as slices, what it did in them nested, and an arrow from each last acknowledgement
 //! to the next step of each CPU. Of Perfetto's messages only the fields written here are declared; their numbers are those

@@ -1,0 +1,147 @@
+//! `report.html`: one self-contained page that works from the file system.
+//!
+//! The page is a fixed document with the run's data in one JSON element; its script draws the lanes on a canvas and builds
+//! the tables. Nothing is loaded from anywhere.
+
+use crate::scene::Scene;
+use crate::verdict::Verdict;
+use crate::{Invariant, Step};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+const PAGE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = include_str!("page/page.js");
+
+/// What the script gets.
+#[derive(Serialize)]
+struct Data<'a> {
+    verdict: &'a Verdict,
+    scene: &'a Scene,
+    demands: BTreeMap<&'static str, &'static str>,
+    steps: Vec<&'static str>,
+    /// Of each leaf and of each step: how many took how long.
+    histograms: Vec<HistogramData>,
+    /// Points of the timeline at which an invariant broke.
+    breaches: Vec<BreachMark>,
+}
+
+#[derive(Serialize)]
+struct HistogramData {
+    kind: &'static str,
+    name: String,
+    /// Lower bound of a bucket in nanoseconds, and how many fell in it; each bucket ends where the next half octave begins.
+    buckets: Vec<(u64, u64)>,
+}
+
+#[derive(Serialize)]
+struct BreachMark {
+    invariant: Invariant,
+    at_ns: u64,
+    lp: Option<u16>,
+    what: String,
+}
+
+/// The page.
+pub fn html(scene: &Scene, verdict: &Verdict) -> String {
+    let data = Data {
+        verdict,
+        scene,
+        demands: Invariant::ALL.iter().map(|i| (i.name(), i.demand())).collect(),
+        steps: Step::ALL[1..].iter().map(|s| s.name()).collect(),
+        histograms: histograms(scene),
+        breaches: marks(scene, verdict),
+    };
+    // "<" is the only character by which data could end the element that holds it.
+    let json = serde_json::to_string(&data).expect("the data is plain").replace('<', "\\u003c");
+    fill(PAGE, &[("/*style*/", STYLE), ("/*data*/", &json), ("/*script*/", SCRIPT)])
+}
+
+/// Replaces each mark once, from the left, never inside what was filled in.
+fn fill(page: &str, parts: &[(&str, &str)]) -> String {
+    let mut rest = page;
+    let mut text = String::with_capacity(page.len() + parts.iter().map(|(_, with)| with.len()).sum::<usize>());
+    for (mark, with) in parts {
+        let (before, after) = rest.split_once(mark).expect("the page has every mark, in this order");
+        text += before;
+        text += with;
+        rest = after;
+    }
+    text + rest
+}
+
+fn marks(scene: &Scene, verdict: &Verdict) -> Vec<BreachMark> {
+    let cited = verdict.breaches.iter().flat_map(|breach| breach.events.iter().map(move |event| (breach, event)));
+    cited
+        .map(|(breach, event)| BreachMark {
+            invariant: breach.invariant,
+            at_ns: scene.time_of(event.seq, event.guest_ns),
+            lp: event.lp,
+            what: format!("{}: {}", breach.summary(), event.what),
+        })
+        .collect()
+}
+
+fn histograms(scene: &Scene) -> Vec<HistogramData> {
+    let mut leaves: BTreeMap<&str, BTreeMap<u64, u64>> = BTreeMap::new();
+    let mut steps: BTreeMap<Step, BTreeMap<u64, u64>> = BTreeMap::new();
+    for lane in &scene.lanes {
+        for (call, end_ns) in lane.calls.iter().filter_map(|call| Some((call, call.end_ns?))) {
+            *leaves.entry(&call.leaf).or_default().entry(bucket(end_ns - call.begin_ns)).or_default() += 1;
+        }
+        for (slice, acked_ns) in lane.steps.iter().filter_map(|slice| Some((slice, slice.acked_ns?))) {
+            *steps
+                .entry(slice.step)
+                .or_default()
+                .entry(bucket(acked_ns.saturating_sub(slice.begin_ns)))
+                .or_default() += 1;
+        }
+    }
+    let of = |kind, name: &str, buckets: BTreeMap<u64, u64>| HistogramData {
+        kind,
+        name: name.into(),
+        buckets: buckets.into_iter().collect(),
+    };
+    let steps = steps.into_iter().map(|(step, buckets)| of("step", step.name(), buckets));
+    steps.chain(leaves.into_iter().map(|(leaf, buckets)| of("leaf", leaf, buckets))).collect()
+}
+
+/// The lower bound of a duration's bucket: two buckets to the octave.
+fn bucket(ns: u64) -> u64 {
+    if ns < 2 {
+        return ns;
+    }
+    let octave = 1 << ns.ilog2();
+    if ns >= octave + octave / 2 { octave + octave / 2 } else { octave }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Facts;
+    use crate::synthetic::Synthetic;
+
+    #[test]
+    fn durations_fall_into_half_octaves() {
+        let table =
+            [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 4), (6, 6), (7, 6), (1000, 768), (1024, 1024), (1536, 1536)];
+        for (ns, expected) in table {
+            assert_eq!(bucket(ns), expected, "{ns}");
+        }
+    }
+
+    #[test]
+    fn data_cannot_end_its_element() {
+        let run = Synthetic::plain(1, 1);
+        let console = vec!["</script><script>alert(1)</script>".to_string(); run.console.len()];
+        let scene = Scene::of(&run.setup, run.records.clone(), &console);
+        let verdict = Verdict::new(Facts::default(), &run.judge().0, &run.end);
+        let page = html(&scene, &verdict);
+        assert!(!page.contains("alert(1)</script>") && page.contains("\\u003c/script>"));
+        // The name of a namespace is no address to load from.
+        let page = page.replace("http://www.w3.org/2000/svg", "");
+        for remote in ["http://", "https://", "src=", "@import", "url("] {
+            assert!(!page.contains(remote), "the page refers to {remote}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The HTML report in a real browser: headless Chromium opens it from the file system, and its DOM and picture are looked at.
+//!
+//! Without Chromium the tests say so and judge nothing; with `RIG_REQUIRE_CHROMIUM` set, as in continuous integration, they
+//! fail instead. Screenshots stay in the folder `page` of cargo's test artifacts.
+
+use rig_judge::report::html;
+use rig_judge::scene::Scene;
+use rig_judge::synthetic::{Synthetic, Twist};
+use rig_judge::{Facts, Verdict};
+use rstest::rstest;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn browser() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let found = std::env::split_paths(&path).flat_map(|dir| names.map(|name| dir.join(name))).find(|p| p.exists());
+    let required = std::env::var_os("RIG_REQUIRE_CHROMIUM").is_some();
+    assert!(found.is_some() || !required, "no Chromium in PATH; install chromium");
+    if found.is_none() {
+        eprintln!("not tested: no Chromium in PATH");
+    }
+    found
+}
+
+fn open(browser: &Path, page: &Path, arguments: &[String]) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1500,1300"])
+        .args(["--virtual-time-budget=4000", "--host-resolver-rules=MAP * ~NOTFOUND"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(arguments)
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The DOM after the script ran; a screenshot is left beside the page.
+fn dom(name: &str, run: &Synthetic) -> Option<String> {
+    let browser = browser()?;
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&dir).unwrap();
+    let scene = Scene::of(&run.setup, run.records.clone(), &run.console);
+    let facts = Facts { cpus: run.setup.lps, updates: 1, ..Facts::default() };
+    let page = dir.join(format!("{name}.html"));
+    std::fs::write(&page, html(&scene, &Verdict::new(facts, &run.judge().0, &run.end))).unwrap();
+    let picture = dir.join(format!("{name}.png"));
+    open(&browser, &page, &[format!("--screenshot={}", picture.display())]);
+    assert!(std::fs::metadata(&picture).unwrap().len() > 20_000, "the screenshot is all but empty");
+    Some(open(&browser, &page, &["--dump-dom".into()]))
+}
+
+/// The value of the first attribute of this name.
+fn attribute<'a>(dom: &'a str, name: &str) -> &'a str {
+    let (_, rest) = dom.split_once(&format!("{name}=\"")).unwrap_or_else(|| panic!("no {name} in the page"));
+    rest.split_once('"').unwrap().0
+}
+
+#[rstest]
+fn the_page_shows_a_passed_run(#[values(4, 16, 128)] lps: u16) {
+    let Some(dom) = dom(&format!("passed-{lps}"), &Synthetic::plain(lps, 1)) else { return };
+    assert_eq!(attribute(&dom, "data-ready"), "yes");
+    assert!(dom.contains(r#"<span id="verdict" class="passed">PASSED</span>"#));
+    assert_eq!(dom.matches("<tr class=\"held\"").count(), 9);
+    assert_eq!(dom.matches("<tr class=\"not-applicable\"").count(), 3);
+    assert_eq!(attribute(&dom, "data-slices"), (5 * lps).to_string());
+    for part in [r#"data-step="CPU_INSTALL""#, r#"data-leaf="INSTALL""#, "virt/tdx: module updated", "CPU_INIT"] {
+        assert!(dom.contains(part), "{part}");
+    }
+    assert!(!dom.contains(r#"class="breach""#));
+}
+
+#[test]
+fn the_page_shows_a_breach() {
+    let run = Synthetic::new(4).boot().twist(Twist::AdvanceEarly).update();
+    let Some(dom) = dom("failed-4", &run) else { return };
+    assert!(dom.contains(r#"<span id="verdict" class="failed">FAILED</span>"#));
+    assert!(dom.contains(r#"<div class="breach" data-invariant="lockstep">"#));
+    assert!(dom.contains("num_ack = 3"));
+}
+
+#[test]
+fn the_page_shows_a_call_that_never_returned() {
+    let run = Synthetic::new(4).boot().twist(Twist::NeverReturns(rig_judge::Step::CpuInstall)).update();
+    let Some(dom) = dom("hung-4", &run) else { return };
+    assert!(dom.contains(r#"<span id="verdict" class="hung">HUNG</span>"#));
+    assert!(dom.contains(r#"data-invariant="progress""#));
+}
