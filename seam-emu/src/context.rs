@@ -6,7 +6,7 @@ use crate::inflight::AtEnd;
 use crate::locks::{LockId, Locks, Mode};
 use crate::platform::{Platform, SharedPa};
 use crate::world::World;
-use crate::{Config, GuestMemory, Note};
+use crate::{Config, Corruption, GuestMemory, Note};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 /// Result of a leaf: success, or the status that RAX gets.
@@ -32,6 +32,8 @@ pub(crate) struct Context<'a> {
     pub(crate) unmodelled: bool,
     /// What is left to do when the call ends.
     pub(crate) at_end: AtEnd,
+    /// What an UPDATE is to spoil.
+    pub(crate) corruption: Option<Corruption>,
 }
 
 impl Context<'_> {

@@ -62,6 +62,20 @@ pub enum FaultAction {
     /// For this many nanoseconds other LPs see `SYS_SHUTDOWN`; then the call ends with `SYS_BUSY` and all is as before.
     /// Only for TDH.SYS.SHUTDOWN.
     TransientShutdownNs(u64),
+    /// The new module spoils the first TD while it takes over. Only for TDH.SYS.UPDATE.
+    CorruptTd(Corruption),
+}
+
+/// How an update spoils a TD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Corruption {
+    /// One bit of its first private page is flipped.
+    FlipBit,
+    /// Its first vCPU's registers are zeroed.
+    ForgetRegisters,
+    /// Its KeyID becomes free and its keys unconfigured.
+    DropKeyid,
 }
 
 /// Why a fault cannot happen.
@@ -78,6 +92,8 @@ pub enum FaultError {
     TimesZero,
     #[error("a transient shutdown window can only open in TDH.SYS.SHUTDOWN, not in {0}")]
     WindowElsewhere(String),
+    #[error("a TD can only be spoiled in TDH.SYS.UPDATE, not in {0}")]
+    CorruptionElsewhere(String),
     #[error("a transient shutdown window replaces the leaf's work: it cannot come after it")]
     WindowAfter,
 }
@@ -92,6 +108,9 @@ impl Fault {
             _ => {}
         }
         let leaf = Leaf::from_name(&self.leaf).ok_or_else(|| FaultError::UnknownLeaf(self.leaf.clone()))?;
+        if matches!(self.action, FaultAction::CorruptTd(_)) && leaf != Leaf::SysUpdate {
+            return Err(FaultError::CorruptionElsewhere(self.leaf.clone()));
+        }
         if matches!(self.action, FaultAction::TransientShutdownNs(_)) {
             if leaf != Leaf::SysShutdown {
                 return Err(FaultError::WindowElsewhere(self.leaf.clone()));

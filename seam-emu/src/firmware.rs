@@ -21,7 +21,7 @@ use thiserror::Error;
 const NOT_LOADED: u64 = 5;
 
 /// P-SEAMLDR, the TDX module, the SEAM database and the platform beneath them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Firmware {
     pub(crate) config: Config,
     platform: Platform,
@@ -243,6 +243,10 @@ impl Firmware {
             contended: false,
             unmodelled: false,
             at_end: AtEnd::default(),
+            corruption: match fault {
+                Some((_, FaultAction::CorruptTd(corruption))) => Some(corruption),
+                _ => None,
+            },
         };
         let to_seamldr = input.rax >> 63 != 0;
         if to_seamldr && !cx.locks.is_held(LockId::SeamLdr) {
@@ -251,7 +255,12 @@ impl Firmware {
         }
         let mut outcome = Outcome::Return;
         match fault {
-            Some((FaultPoint::Before, FaultAction::Status(status))) => output.rax = status,
+            Some((FaultPoint::Before, FaultAction::Status(status))) => {
+                output.rax = status;
+                if leaf == Some(Leaf::PhymemCacheWb) && Status(status) == Status::INTERRUPTED_RESUMABLE {
+                    module::interrupt_cache_wb(&mut cx);
+                }
+            }
             Some((FaultPoint::Before, FaultAction::VmFailInvalid)) => outcome = Outcome::VmFailInvalid,
             Some((_, FaultAction::TransientShutdownNs(_))) if cx.module().state == SysState::Ready => {
                 output.rax = module::transient_shutdown(&mut cx).0;

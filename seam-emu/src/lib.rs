@@ -28,7 +28,7 @@ mod world;
 pub use call::{Caller, Completion, Outcome, Regs, Reply};
 pub use config::{Config, ConfigError, KeyHash, LoaderGeneration, LogicalProcessor, MemoryRange};
 pub use durations::Durations;
-pub use faults::{Fault, FaultAction, FaultPoint};
+pub use faults::{Corruption, Fault, FaultAction, FaultPoint};
 pub use firmware::{BootError, Firmware};
 pub use memory::{BadAddress, GuestMemory, SparseMemory};
 pub use notes::Note;

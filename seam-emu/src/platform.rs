@@ -9,7 +9,7 @@ const P_SEAMLDR_RANGE_SIZE: u64 = 4 << 20;
 const MAX_PA_BITS: u32 = 52;
 
 /// Facts about the platform that never change.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Platform {
     pub(crate) packages: u32,
     /// Lowest KeyID that is TDX's.

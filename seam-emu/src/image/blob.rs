@@ -59,6 +59,11 @@ impl Image {
         KeyHash(key::hash(&self.sigstruct.modulus))
     }
 
+    /// Signs the sigstruct as it is now with the test key.
+    pub fn sign(&mut self) {
+        key::sign(&mut self.sigstruct);
+    }
+
     /// The file of version 0x200, which Linux takes.
     pub fn to_file(&self) -> Vec<u8> {
         assemble(&self.sigstruct, &self.module)

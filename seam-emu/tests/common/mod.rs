@@ -8,6 +8,7 @@ use seam_emu::abi::tdmr::TdmrInfo;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::{self, ImageSpec};
 use seam_emu::{Caller, Completion, Config, Firmware, GuestMemory, Outcome, Regs, Reply, SparseMemory};
+use std::sync::Mutex;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Where the test machine keeps things in its memory.
@@ -30,6 +31,7 @@ pub(crate) enum Answer {
 }
 
 /// Firmware and memory.
+#[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) firmware: Firmware,
     pub(crate) memory: SparseMemory,
@@ -38,6 +40,18 @@ pub(crate) struct Machine {
     pub(crate) regs: Regs,
     /// The last completion.
     pub(crate) completion: Completion,
+}
+
+/// The image for a spec, built once per process.
+pub(crate) fn image(spec: &ImageSpec) -> Vec<u8> {
+    static BUILT: Mutex<Vec<(ImageSpec, Vec<u8>)>> = Mutex::new(Vec::new());
+    let mut built = BUILT.lock().expect("no holder panics");
+    if let Some((_, file)) = built.iter().find(|(known, _)| known == spec) {
+        return file.clone();
+    }
+    let file = image::build(spec);
+    built.push((spec.clone(), file.clone()));
+    file
 }
 
 /// A call's operands.
@@ -53,7 +67,7 @@ impl Machine {
 
     pub(crate) fn with(config: Config, spec: &ImageSpec) -> Self {
         let size = config.memory.last().expect("memory").end();
-        let firmware = Firmware::boot(config, &image::build(spec)).expect("boots");
+        let firmware = Firmware::boot(config, &image(spec)).expect("boots");
         Self {
             firmware,
             memory: SparseMemory::new(size),
@@ -207,8 +221,16 @@ impl Machine {
     pub(crate) fn update(&mut self, spec: &ImageSpec) {
         let hv = self.field(0x8900_0001_0000_0000);
         self.ok(0, Regs { rcx: hv, ..call(Leaf::SysShutdown) });
-        assert_eq!(self.install(&image::build(spec), 1), Answer::Status(Status::SUCCESS));
+        assert_eq!(self.install(&image(spec), 1), Answer::Status(Status::SUCCESS));
         self.init_lps();
         self.ok(0, call(Leaf::SysUpdate));
     }
+}
+
+/// An image with another handoff version in its sigstruct, signed again.
+pub(crate) fn resigned_hv(file: &[u8], hv: u16) -> Vec<u8> {
+    let mut image = seam_emu::image::Image::parse(file).expect("a valid file");
+    image.sigstruct.module_hv = hv.into();
+    image.sign();
+    image.to_file()
 }

@@ -7,8 +7,8 @@ use crate::context::{Context, Outcome};
 use crate::locks::{LockId, Mode};
 use crate::module::KeyState;
 
-/// RCX: 0 start, 1 resume. INTERRUPTED_RESUMABLE only comes by a fault of the plan, before or after the work; a resume
-/// is refused unless a call before was interrupted.
+/// RCX: 0 start, 1 resume. `INTERRUPTED_RESUMABLE` only comes by a fault of the plan ([`interrupt`]); a resume is
+/// refused unless the call before was interrupted.
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     if regs.rcx > 1 {
         return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));
@@ -29,4 +29,10 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
         }
     }
     if found { Ok(()) } else { Err(Status::NO_HKID_READY_TO_WBCACHE) }
+}
+
+/// A fault of the plan interrupts the call before its work: the next may resume.
+pub(crate) fn interrupt(cx: &mut Context<'_>) {
+    let package = cx.config.lps[cx.lp].package as usize;
+    cx.module().wbcache_interrupted[package] = true;
 }

@@ -1,11 +1,12 @@
 //! TDH.SYS.UPDATE: takes over from the predecessor, and makes the module ready.
 
-use crate::Regs;
 use crate::abi::Status;
 use crate::abi::status::Operand;
 use crate::context::{Context, Outcome};
 use crate::locks::Mode;
-use crate::module::{SysState, handoff};
+use crate::module::td::Lifecycle;
+use crate::module::{KeyState, SysState, handoff};
+use crate::{Corruption, Regs};
 
 /// Version 1 (1.5.25): R9 is a mask of features to enable, R10 is reserved.
 pub(in crate::module) fn run(cx: &mut Context<'_>, version: u8, regs: &Regs) -> Outcome {
@@ -27,6 +28,9 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, version: u8, regs: &Regs) -> 
     let module = cx.module();
     handoff::import(module, &bytes);
     module.state = SysState::Ready;
+    if let Some(corruption) = cx.corruption {
+        corrupt(cx, corruption);
+    }
     cx.note_digests();
     Ok(())
 }
@@ -40,4 +44,29 @@ fn check_features(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
         return Err(Status::OPERAND_INVALID.operand(Operand::R10));
     }
     Ok(())
+}
+
+/// A fault of the plan: spoils the TD with the lowest TDR. Without a TD nothing happens.
+fn corrupt(cx: &mut Context<'_>, corruption: Corruption) {
+    let Some((&tdr, td)) = cx.world.protected.tds.iter_mut().next() else { return };
+    match corruption {
+        Corruption::FlipBit => {
+            let Some((_, entry)) = td.sept.pages().next() else { return };
+            let mut byte = [0];
+            cx.read(entry.pa, &mut byte);
+            cx.write(entry.pa, &[byte[0] ^ 1]);
+        }
+        Corruption::ForgetRegisters => {
+            if let Some(vcpu) = cx.world.protected.vcpus.values_mut().find(|vcpu| vcpu.tdr == tdr) {
+                vcpu.machine = crate::script::Machine::default();
+            }
+        }
+        Corruption::DropKeyid => {
+            let keyid = td.keyid;
+            td.lifecycle = Lifecycle::KeyidAssigned;
+            td.packages = 0;
+            let lowest = cx.platform.private_keyid_min;
+            *cx.module().key(keyid, lowest) = KeyState::Free;
+        }
+    }
 }
