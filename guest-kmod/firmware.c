@@ -4,6 +4,7 @@
 
 #include <linux/errno.h>
 #include <linux/io.h>
+#include <linux/mm.h>
 #include <linux/preempt.h>
 #include <linux/printk.h>
 #include <linux/spinlock.h>
@@ -29,12 +30,11 @@ static bool sys_init_done;
 static int sys_init_result;
 
 /* One SEAMCALL, asked again while the module finds no entropy. */
-static int firmware_call(u64 leaf, struct seamcall_args *args)
+static u64 firmware_status(u64 leaf, struct seamcall_args *args)
 {
 	struct seamcall_args in = *args;
 	int tries = ENTROPY_RETRIES;
 	u64 status;
-	int ret;
 
 	do {
 		*args = in;
@@ -43,10 +43,21 @@ static int firmware_call(u64 leaf, struct seamcall_args *args)
 		preempt_enable();
 	} while (status == TDX_STATUS_RND_NO_ENTROPY && --tries);
 
-	ret = seamcall_errno(status);
+	return status;
+}
+
+static int firmware_report(u64 leaf, u64 status)
+{
+	int ret = seamcall_errno(status);
+
 	if (ret == -EIO)
 		pr_err("SEAMCALL (0x%016llx) failed: 0x%016llx\n", leaf, status);
 	return ret;
+}
+
+static int firmware_call(u64 leaf, struct seamcall_args *args)
+{
+	return firmware_report(leaf, firmware_status(leaf, args));
 }
 
 static int firmware_loader_call(u64 leaf, phys_addr_t operand)
@@ -66,7 +77,8 @@ static int firmware_loader_call(u64 leaf, phys_addr_t operand)
 	return ret;
 }
 
-static int firmware_read(u64 field, u64 *value)
+/* Reads one metadata field. */
+int firmware_read(u64 field, u64 *value)
 {
 	struct seamcall_args args = { .rdx = field };
 	int ret = firmware_call(TDH_SYS_RD, &args);
@@ -174,4 +186,66 @@ int firmware_probe(void)
 	u64 value;
 
 	return firmware_read(TDX_FIELD_UPDATE_VERSION, &value);
+}
+
+/*
+ * Makes this CPU known to the module, whatever was done before: an earlier load
+ * of this driver may have initialised it already.
+ */
+int firmware_cpu_join(void)
+{
+	struct seamcall_args args = {};
+	u64 status;
+
+	status = firmware_status(TDH_SYS_INIT, &args);
+	if (status && status != TDX_STATUS_SYS_INIT_NOT_PENDING)
+		return firmware_report(TDH_SYS_INIT, status);
+
+	args = (struct seamcall_args) {};
+	status = firmware_status(TDH_SYS_LP_INIT, &args);
+	if (status && status != TDX_STATUS_SYS_LP_INIT_DONE &&
+	    status != TDX_STATUS_SYS_LP_INIT_NOT_PENDING)
+		return firmware_report(TDH_SYS_LP_INIT, status);
+
+	/* Answered only where the LP is known, whenever that came about. */
+	return firmware_probe();
+}
+
+/* Has the form that smp_call_on_cpu() wants. */
+int firmware_key_config(void *unused)
+{
+	struct seamcall_args args = {};
+
+	return firmware_call(TDH_SYS_KEY_CONFIG, &args);
+}
+
+/* @tdmrs: physical address of an array of @num_tdmrs physical addresses. */
+int firmware_config(phys_addr_t tdmrs, u32 num_tdmrs, u64 keyid)
+{
+	struct seamcall_args args = {
+		.rcx = tdmrs,
+		.rdx = num_tdmrs,
+		.r8 = keyid,
+	};
+
+	return firmware_call(TDH_SYS_CONFIG, &args);
+}
+
+/* Initialises a piece of the TDMR at @base; @next is where the rest begins. */
+int firmware_tdmr_init(u64 base, u64 *next)
+{
+	struct seamcall_args args = { .rcx = base };
+	int ret = firmware_call(TDH_SYS_TDMR_INIT, &args);
+
+	*next = args.rdx;
+	return ret;
+}
+
+/* Whether the module is past its configuration: any page will do to ask. */
+bool firmware_is_ready(void)
+{
+	struct seamcall_args args = { .rcx = page_to_phys(ZERO_PAGE(0)) };
+	u64 status = firmware_status(TDH_PHYMEM_PAGE_RDMD, &args);
+
+	return (status & TDX_STATUS_MASK) != TDX_STATUS_SYS_NOT_READY;
 }

@@ -5,8 +5,9 @@
  * and the attributes version, seamldr_version and num_remaining_updates of
  * /sys/devices/tdx_update.
  *
- * The kernel must have entered VMX operation and initialised the TDX module on
- * all CPUs; beside the in-tree driver (tdx-host) it does not load.
+ * Where the kernel supports TDX hosts it has initialised the TDX module; where it
+ * does not, and is older than 6.19, this module does (bringup.c). Beside the
+ * in-tree driver (tdx-host) it does not load.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -22,6 +23,7 @@
 #include <linux/device/faux.h>
 #endif
 
+#include "bringup.h"
 #include "update.h"
 
 static const char * const ack_names[] = {
@@ -204,20 +206,27 @@ static int __init update_check(void)
 		return -EBUSY;
 	}
 
-	ret = firmware_probe();
-	if (ret)
-		pr_err("no TDX module answers SEAMCALL (%d): does the kernel enable TDX?\n",
-		       ret);
-	return ret;
+	return 0;
 }
 
-static int __init update_init(void)
+/* A kernel with TDX host support has made the module ready; else it is done here. */
+static int __init update_reach_module(void)
+{
+	int ret = firmware_probe();
+
+	if (!ret)
+		return 0;
+	if (IS_ENABLED(CONFIG_INTEL_TDX_HOST)) {
+		pr_err("no TDX module answers SEAMCALL (%d): the kernel has not enabled TDX\n",
+		       ret);
+		return ret;
+	}
+	return bringup_start();
+}
+
+static int __init update_register(void)
 {
 	int ret;
-
-	ret = update_check();
-	if (ret)
-		return ret;
 
 	update_device = root_device_register("tdx_update");
 	if (IS_ERR(update_device))
@@ -241,6 +250,22 @@ unregister_device:
 	root_device_unregister(update_device);
 	return ret;
 }
+
+static int __init update_init(void)
+{
+	int ret;
+
+	ret = update_check();
+	if (ret)
+		return ret;
+	ret = update_reach_module();
+	if (ret)
+		return ret;
+	ret = update_register();
+	if (ret)
+		bringup_stop();
+	return ret;
+}
 module_init(update_init);
 
 static void __exit update_exit(void)
@@ -248,6 +273,7 @@ static void __exit update_exit(void)
 	firmware_upload_unregister(update_upload);
 	device_remove_groups(update_device, update_groups);
 	root_device_unregister(update_device);
+	bringup_stop();
 }
 module_exit(update_exit);
 

@@ -12,6 +12,9 @@
 #include "image.c"
 #include "firmware.c"
 #include "lockstep.c"
+#include "bringup.c"
+#include "tdmr.c"
+#include "vmx.c"
 
 #include <linux/cpu.h>
 #include <linux/delay.h>
@@ -199,6 +202,16 @@ static void twin_ack_unlocked(struct lockstep *ctrl, int result)
 		lockstep_set_step(ctrl, ctrl->step + 1);
 }
 
+/* Those of the chosen CPUs that are still there: the update gets to its end. */
+static int twin_num_chosen(void)
+{
+	int cpu, chosen = 0;
+
+	for_each_online_cpu(cpu)
+		chosen += cpumask_test_cpu(cpu, &twin_cpus);
+	return chosen;
+}
+
 static void twin_ack(struct lockstep *ctrl, enum step step, int result)
 {
 	switch (chosen_twin) {
@@ -215,7 +228,7 @@ static void twin_ack(struct lockstep *ctrl, enum step step, int result)
 		lockstep_ack_step(ctrl, 0);
 		break;
 	case TWIN_NO_HOTPLUG_LOCK:
-		twin_ack_needing(ctrl, result, cpumask_weight(&twin_cpus));
+		twin_ack_needing(ctrl, result, twin_num_chosen());
 		break;
 	case TWIN_ONE_CPU:
 		twin_ack_needing(ctrl, result, 1);

@@ -58,7 +58,15 @@ int firmware_cpu_init(void);
 int firmware_run_update(void);
 int firmware_read_version(struct tdx_version *version);
 int firmware_read_info(struct seamldr_info *info);
+int firmware_read(u64 field, u64 *value);
 int firmware_probe(void);
+
+/* Only where the kernel does not initialise the TDX module. */
+int firmware_cpu_join(void);
+int firmware_key_config(void *unused);
+int firmware_config(phys_addr_t tdmrs, u32 num_tdmrs, u64 keyid);
+int firmware_tdmr_init(u64 base, u64 *next);
+bool firmware_is_ready(void);
 
 /* ---- lockstep.c: all CPUs through the steps of an update together ---- */
 
