@@ -1,5 +1,7 @@
 //! The emulated platform, as data.
 
+use crate::abi::Leaf;
+use crate::abi::seamldr::MAX_PACKAGES;
 use crate::{Durations, Fault};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -140,6 +142,9 @@ impl Config {
         if !(32..=52).contains(&self.physical_address_bits) || keyids > 1 << (52 - self.physical_address_bits) {
             return Err(ConfigError::KeyIdsDoNotFit { keyids, bits: self.physical_address_bits });
         }
+        if let Some(name) = self.durations.leaf_ns.keys().find(|name| Leaf::from_name(name).is_none()) {
+            return Err(ConfigError::UnknownLeaf(name.clone()));
+        }
         for (index, fault) in self.faults.iter().enumerate() {
             fault.validate(self).map_err(|cause| ConfigError::Fault { index, cause })?;
         }
@@ -149,6 +154,9 @@ impl Config {
     fn validate_lps(&self) -> Result<(), ConfigError> {
         if self.lps.is_empty() || self.lps.len() > MAX_LPS {
             return Err(ConfigError::LpCount(self.lps.len()));
+        }
+        if let Some(lp) = self.lps.iter().find(|lp| lp.package >= MAX_PACKAGES as u32) {
+            return Err(ConfigError::TooManyPackages(lp.package));
         }
         let mut ids: Vec<u32> = self.lps.iter().map(|lp| lp.apic_id).collect();
         ids.sort_unstable();
@@ -206,6 +214,8 @@ impl Config {
 pub enum ConfigError {
     #[error("{0} LPs: a platform has 1 to {MAX_LPS}")]
     LpCount(usize),
+    #[error("package {0}: P-SEAMLDR knows at most {MAX_PACKAGES} packages")]
+    TooManyPackages(u32),
     #[error("two LPs have x2APIC id {0}: give each its own")]
     DuplicateApicId(u32),
     #[error("acm_x2apicid {0} is no LP's: name the x2APIC id of an LP")]
@@ -226,6 +236,8 @@ pub enum ConfigError {
     SeamRangeInRam(MemoryRange),
     #[error("script_steps of 0 lets no TD run: give a positive number")]
     NoSteps,
+    #[error("durations name the leaf `{0}`, which does not exist; leaves are named like TDH.SYS.SHUTDOWN")]
+    UnknownLeaf(String),
     #[error("fault {index}: {cause}")]
     Fault { index: usize, cause: crate::faults::FaultError },
 }

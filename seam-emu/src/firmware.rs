@@ -122,9 +122,21 @@ impl Firmware {
                 Some(InFlight { phase: Phase::Never, .. }) => return Reply::Never,
                 Some(call) if call.until_ns > now_ns => return Reply::Wait { until_ns: call.until_ns },
                 Some(call) => {
+                    let (leaf, input) = (call.leaf, call.input);
                     debug_assert_eq!(call.phase, Phase::Delayed, "ended calls are finished");
                     calls.pop_inside();
-                    return self.work(caller.lp, regs, mem, now_ns, None);
+                    if input == *regs {
+                        return self.work(caller.lp, regs, mem, now_ns, None);
+                    }
+                    // An interrupt's call came first: the delayed one does its work and waits to be collected.
+                    let mut output = input;
+                    match self.work(caller.lp, &mut output, mem, now_ns, None) {
+                        Reply::Done(completion) => {
+                            let phase = Phase::Finished { output, completion };
+                            self.state.calls[caller.lp].push(InFlight { leaf, input, until_ns: now_ns, phase });
+                        }
+                        lasting => return lasting,
+                    }
                 }
                 None => {}
             }
