@@ -11,6 +11,7 @@ pub mod image;
 pub mod locks;
 pub mod script;
 
+mod audit;
 mod call;
 mod context;
 mod describe;

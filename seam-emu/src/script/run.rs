@@ -48,10 +48,10 @@ enum Flow {
 pub(crate) fn run(machine: &mut Machine, memory: &mut dyn Memory, steps: u32) -> Exit {
     for _ in 0..steps {
         match step(machine, memory) {
-            Ok(Flow::Next) => machine.position += 1,
+            Ok(Flow::Next) => machine.position = machine.position.wrapping_add(1),
             Ok(Flow::To(position)) => machine.position = position,
             Ok(Flow::Leave(exit)) => {
-                machine.position += 1;
+                machine.position = machine.position.wrapping_add(1);
                 machine.executed += 1;
                 return exit;
             }

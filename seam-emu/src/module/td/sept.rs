@@ -164,6 +164,11 @@ impl Sept {
         }
     }
 
+    /// All tables and pages, with their level.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u8, u64, Entry)> {
+        self.entries.iter().map(|((level, gpa), entry)| (*level, *gpa, *entry))
+    }
+
     /// All pages, by guest-physical address.
     pub(crate) fn pages(&self) -> impl Iterator<Item = (u64, Entry)> {
         self.entries.iter().take_while(|((level, _), _)| *level == 0).map(|((_, gpa), entry)| (*gpa, *entry))
