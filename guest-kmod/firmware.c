@@ -9,7 +9,9 @@
 #include <linux/printk.h>
 #include <linux/spinlock.h>
 
+#include "ring.h"
 #include "seamcall.h"
+#include "trace.h"
 #include "update.h"
 
 /* As often as Linux asks again when the module found no entropy. */
@@ -29,6 +31,34 @@ static DEFINE_RAW_SPINLOCK(init_lock);
 static bool sys_init_done;
 static int sys_init_result;
 
+static u32 firmware_flags(u64 status)
+{
+	switch (status) {
+	case SEAMCALL_VMFAILINVALID:
+		return RING_FLAG_VMFAIL;
+	case SEAMCALL_UD:
+		return RING_FLAG_UD;
+	case SEAMCALL_GP:
+		return RING_FLAG_GP;
+	default:
+		return 0;
+	}
+}
+
+/* One SEAMCALL, with its traces. */
+static u64 firmware_recorded_call(u64 leaf, struct seamcall_args *args)
+{
+	u64 status;
+
+	ring_seamcall(ring_stamp(), RING_SEAMCALL_ENTER, 0, leaf, args->rcx,
+		      args->rdx, args->r8);
+	status = seamcall(leaf, args);
+	ring_seamcall(ring_stamp(), RING_SEAMCALL_EXIT, firmware_flags(status),
+		      leaf, status, args->rcx, args->rdx);
+	trace_tdx_update_seamcall(leaf, status);
+	return status;
+}
+
 /* One SEAMCALL, asked again while the module finds no entropy. */
 static u64 firmware_status(u64 leaf, struct seamcall_args *args)
 {
@@ -39,7 +69,7 @@ static u64 firmware_status(u64 leaf, struct seamcall_args *args)
 	do {
 		*args = in;
 		preempt_disable();
-		status = seamcall(leaf, args);
+		status = firmware_recorded_call(leaf, args);
 		preempt_enable();
 	} while (status == TDX_STATUS_RND_NO_ENTROPY && --tries);
 

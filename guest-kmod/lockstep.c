@@ -16,6 +16,8 @@
 #include <linux/smp.h>
 #include <linux/stop_machine.h>
 
+#include "ring.h"
+#include "trace.h"
 #include "update.h"
 
 static struct lockstep lockstep;
@@ -26,47 +28,66 @@ static struct lockstep lockstep;
  */
 void lockstep_set_step(struct lockstep *ctrl, enum step step)
 {
-	ctrl->num_ack = 0;
-	atomic_set(&ctrl->acks, 0);
+	WRITE_ONCE(ctrl->num_ack, 0);
+	ring_watched(ring_stamp(), RING_STEP, step, &ctrl->step, true);
 	/* Pairs with smp_load_acquire() in lockstep_run(). */
 	smp_store_release(&ctrl->step, step);
 }
 
-static void lockstep_ack_lock(struct lockstep *ctrl, int result)
+/* Counts one ack and gives their number, the way @ctrl->ack says. */
+int lockstep_count_ack(struct lockstep *ctrl)
 {
-	raw_spin_lock(&ctrl->lock);
-	ctrl->num_failed += !!result;
-	ctrl->num_ack++;
-	if (ctrl->num_ack == num_online_cpus() && !ctrl->num_failed)
-		lockstep_set_step(ctrl, ctrl->step + 1);
-	raw_spin_unlock(&ctrl->lock);
+	u64 seq = ring_stamp();
+	int acks;
+
+	if (ctrl->ack == ACK_LOCK)
+		acks = ++ctrl->num_ack;
+	else
+		acks = atomic_inc_return(&ctrl->acks);
+	ring_watched(seq, RING_NUM_ACK, acks, &ctrl->num_ack, true);
+	return acks;
+}
+
+/* Counts one CPU that failed. */
+void lockstep_count_failure(struct lockstep *ctrl)
+{
+	u64 seq = ring_stamp();
+	int failed;
+
+	if (ctrl->ack == ACK_LOCK)
+		failed = ++ctrl->num_failed;
+	else
+		failed = atomic_inc_return(&ctrl->failures);
+	ring_watched(seq, RING_NUM_FAILED, failed, &ctrl->num_failed, true);
+}
+
+static bool lockstep_failed(struct lockstep *ctrl)
+{
+	return READ_ONCE(ctrl->num_failed);
 }
 
 /*
- * A failure is counted before the ack, and atomic_inc_return() orders the two:
- * who counts the last ack sees every failure.
+ * A failure is counted before the ack, and with ACK_ATOMIC atomic_inc_return()
+ * orders the two: who counts the last ack sees every failure.
  */
-static void lockstep_ack_atomic(struct lockstep *ctrl, int result)
+static void lockstep_ack_counted(struct lockstep *ctrl, int result)
 {
 	if (result)
-		atomic_inc(&ctrl->failures);
-	if (atomic_inc_return(&ctrl->acks) == num_online_cpus() &&
-	    !atomic_read(&ctrl->failures))
+		lockstep_count_failure(ctrl);
+	if (lockstep_count_ack(ctrl) == num_online_cpus() && !lockstep_failed(ctrl))
 		lockstep_set_step(ctrl, ctrl->step + 1);
 }
 
 /* Acknowledges the current step. The last CPU to do so advances it. */
 void lockstep_ack_step(struct lockstep *ctrl, int result)
 {
-	if (ctrl->ack == ACK_LOCK)
-		lockstep_ack_lock(ctrl, result);
-	else
-		lockstep_ack_atomic(ctrl, result);
-}
-
-static bool lockstep_failed(struct lockstep *ctrl)
-{
-	return READ_ONCE(ctrl->num_failed) || atomic_read(&ctrl->failures);
+	if (ctrl->ack == ACK_ATOMIC) {
+		lockstep_ack_counted(ctrl, result);
+		return;
+	}
+	raw_spin_lock(&ctrl->lock);
+	lockstep_ack_counted(ctrl, result);
+	raw_spin_unlock(&ctrl->lock);
 }
 
 /* The work of one step on this CPU. */
@@ -105,9 +126,12 @@ static int lockstep_run(void *data)
 			continue;
 		}
 		step = target;
+		ring_watched(ring_stamp(), RING_STEP, step, &ctrl->step, false);
+		trace_tdx_update_step(step, lead);
 		if (twin_take_step(ctrl, step, lead, &ret))
 			continue;
 		ret = lockstep_do_step(ctrl, step, lead);
+		trace_tdx_update_ack(step, ret);
 		lockstep_ack_step(ctrl, ret);
 	} while (step != STEP_DONE && !lockstep_failed(ctrl));
 
@@ -127,15 +151,20 @@ static int lockstep_run(void *data)
 int lockstep_update(const struct seamldr_params *params, enum ack_kind ack)
 {
 	struct lockstep *ctrl = &lockstep;
+	int ret;
 
 	*ctrl = (struct lockstep) {
 		.ack = ack,
 		.params = params,
 	};
 	raw_spin_lock_init(&ctrl->lock);
+	ring_begin();
 	lockstep_set_step(ctrl, STEP_START + 1);
 
 	if (twin_is_any())
-		return twin_stop_machine(lockstep_run, ctrl);
-	return stop_machine(lockstep_run, ctrl, cpu_online_mask);
+		ret = twin_stop_machine(lockstep_run, ctrl);
+	else
+		ret = stop_machine(lockstep_run, ctrl, cpu_online_mask);
+	ring_end();
+	return ret;
 }

@@ -3,7 +3,8 @@
  * tdx_update: the run-time update of the TDX module as a loadable module, with
  * the interface of the in-tree driver: a firmware upload device "tdx_module",
  * and the attributes version, seamldr_version and num_remaining_updates of
- * /sys/devices/tdx_update.
+ * /sys/devices/tdx_update. /proc/tdx_update_events has the latest update event by
+ * event.
  *
  * Where the kernel supports TDX hosts it has initialised the TDX module; where it
  * does not, and is older than 6.19, this module does (bringup.c). Beside the
@@ -24,7 +25,11 @@
 #endif
 
 #include "bringup.h"
+#include "ring.h"
 #include "update.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
 
 static const char * const ack_names[] = {
 	[ACK_LOCK]	= "lock",
@@ -258,12 +263,19 @@ static int __init update_init(void)
 	ret = update_check();
 	if (ret)
 		return ret;
-	ret = update_reach_module();
+	ret = ring_create();
 	if (ret)
 		return ret;
-	ret = update_register();
+	ret = update_reach_module();
 	if (ret)
-		bringup_stop();
+		goto destroy_ring;
+	ret = update_register();
+	if (!ret)
+		return 0;
+
+	bringup_stop();
+destroy_ring:
+	ring_destroy();
 	return ret;
 }
 module_init(update_init);
@@ -274,6 +286,7 @@ static void __exit update_exit(void)
 	device_remove_groups(update_device, update_groups);
 	root_device_unregister(update_device);
 	bringup_stop();
+	ring_destroy();
 }
 module_exit(update_exit);
 

@@ -9,12 +9,15 @@
 
 /* One object of all sources, each compiled a second time with the hooks on. */
 #include "main.c"
+/* The tracepoints are there by now. */
+#undef CREATE_TRACE_POINTS
 #include "image.c"
 #include "firmware.c"
 #include "lockstep.c"
 #include "bringup.c"
 #include "tdmr.c"
 #include "vmx.c"
+#include "ring.c"
 
 #include <linux/cpu.h>
 #include <linux/delay.h>
@@ -150,15 +153,15 @@ static void twin_ack_needing(struct lockstep *ctrl, int result, int needed)
 {
 	if (ctrl->ack == ACK_ATOMIC) {
 		if (result)
-			atomic_inc(&ctrl->failures);
-		if (twin_all_acked(atomic_inc_return(&ctrl->acks), needed, ctrl))
+			lockstep_count_failure(ctrl);
+		if (twin_all_acked(lockstep_count_ack(ctrl), needed, ctrl))
 			lockstep_set_step(ctrl, ctrl->step + 1);
 		return;
 	}
 	raw_spin_lock(&ctrl->lock);
-	ctrl->num_failed += !!result;
-	ctrl->num_ack++;
-	if (twin_all_acked(ctrl->num_ack, needed, ctrl))
+	if (result)
+		lockstep_count_failure(ctrl);
+	if (twin_all_acked(lockstep_count_ack(ctrl), needed, ctrl))
 		lockstep_set_step(ctrl, ctrl->step + 1);
 	raw_spin_unlock(&ctrl->lock);
 }
@@ -179,14 +182,21 @@ static void twin_ack_early(struct lockstep *ctrl, enum step step, int result)
 /* The step is there to be seen before the counter is ready for it. */
 static void twin_ack_late_reset(struct lockstep *ctrl, int result)
 {
+	int acks;
+
+	raw_spin_lock(&ctrl->lock);
 	if (result)
-		atomic_inc(&ctrl->failures);
-	if (!twin_all_acked(atomic_inc_return(&ctrl->acks), num_online_cpus(), ctrl))
+		lockstep_count_failure(ctrl);
+	acks = lockstep_count_ack(ctrl);
+	raw_spin_unlock(&ctrl->lock);
+
+	if (!twin_all_acked(acks, num_online_cpus(), ctrl))
 		return;
+	ring_watched(ring_stamp(), RING_STEP, ctrl->step + 1, &ctrl->step, true);
 	/* Pairs with smp_load_acquire() in lockstep_run(). */
 	smp_store_release(&ctrl->step, ctrl->step + 1);
 	twin_window();
-	atomic_set(&ctrl->acks, 0);
+	WRITE_ONCE(ctrl->num_ack, 0);
 }
 
 /* A read and a write with time between them. */
@@ -195,8 +205,9 @@ static void twin_ack_unlocked(struct lockstep *ctrl, int result)
 	int acks = READ_ONCE(ctrl->num_ack);
 
 	if (result)
-		atomic_inc(&ctrl->failures);
+		lockstep_count_failure(ctrl);
 	twin_window();
+	ring_watched(ring_stamp(), RING_NUM_ACK, acks + 1, &ctrl->num_ack, true);
 	WRITE_ONCE(ctrl->num_ack, acks + 1);
 	if (twin_all_acked(acks + 1, num_online_cpus(), ctrl))
 		lockstep_set_step(ctrl, ctrl->step + 1);

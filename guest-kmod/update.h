@@ -7,6 +7,7 @@
 #include <linux/build_bug.h>
 #include <linux/cpumask.h>
 #include <linux/spinlock.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 
 /* ---- image.c: the module image and what P-SEAMLDR wants to know of it ---- */
@@ -91,24 +92,32 @@ enum ack_kind {
 
 /*
  * One update under way. @num_ack counts the CPUs that acknowledged @step;
- * the last of them resets it and advances @step, unless a CPU failed.
+ * the last of them resets it and advances @step, unless a CPU failed. With
+ * ACK_LOCK the counters are plain and under @lock, with ACK_ATOMIC they are not.
+ *
+ * The first words are those of the in-tree driver's update_ctrl, so that what
+ * watches the one from outside can watch the other.
  */
 struct lockstep {
 	enum step step;
-	enum ack_kind ack;
-	/* Only with ACK_LOCK, and under @lock. */
-	int num_ack;
-	int num_failed;
+	union {
+		int num_ack;
+		atomic_t acks;
+	};
+	union {
+		int num_failed;
+		atomic_t failures;
+	};
 	/*
 	 * Raw, because it is taken with interrupts disabled, where the spinlocks
 	 * of PREEMPT_RT would sleep.
 	 */
 	raw_spinlock_t lock;
-	/* Only with ACK_ATOMIC. */
-	atomic_t acks;
-	atomic_t failures;
+	enum ack_kind ack;
 	const struct seamldr_params *params;
 };
+static_assert(offsetof(struct lockstep, num_ack) == 4);
+static_assert(offsetof(struct lockstep, num_failed) == 8);
 
 int lockstep_update(const struct seamldr_params *params, enum ack_kind ack);
 
@@ -116,6 +125,8 @@ int lockstep_update(const struct seamldr_params *params, enum ack_kind ack);
 int lockstep_do_step(struct lockstep *ctrl, enum step step, bool lead);
 void lockstep_ack_step(struct lockstep *ctrl, int result);
 void lockstep_set_step(struct lockstep *ctrl, enum step step);
+int lockstep_count_ack(struct lockstep *ctrl);
+void lockstep_count_failure(struct lockstep *ctrl);
 
 #include "twins.h"
 
