@@ -44,7 +44,8 @@ impl LpSet {
 
     /// Its LPs in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..self.words.len() as u16 * 64).filter(|lp| self.contains(*lp))
+        let bits = self.words.len() * 64;
+        (0..bits).map(|lp| lp as u16).filter(|lp| self.contains(*lp))
     }
 
     /// LPs of this set that are not in `other`, in ascending order.
@@ -74,7 +75,7 @@ pub fn describe(lps: &[u16]) -> Option<String> {
     sorted.sort_unstable();
     sorted.dedup();
     let ranges: Vec<String> = sorted
-        .chunk_by(|a, b| a + 1 == *b)
+        .chunk_by(|a, b| u32::from(*a) + 1 == u32::from(*b))
         .map(|run| match run {
             [one] => one.to_string(),
             [first, .., last] => format!("{first}-{last}"),
@@ -100,6 +101,12 @@ mod tests {
         assert_eq!(set.without(&[255].into_iter().collect()), [64]);
         set.clear();
         assert!(set.is_empty());
+    }
+
+    #[test]
+    fn the_last_lp_of_all_fits() {
+        let set: LpSet = [u16::MAX].into_iter().collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), [u16::MAX]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Recorder {
             lp: NO_LP,
             kind: Kind::Console as u16,
             a: self.lines,
-            guest_ns: guest_us.map_or(0, |us| us * 1000),
+            guest_ns: guest_us.map_or(0, |us| us.saturating_mul(1000)),
             ..Record::default()
         };
         // A line is one line in the file, whatever the guest sends.

@@ -4,6 +4,7 @@
 
 use crate::Setup;
 use crate::Step;
+use crate::oracle::is_report;
 use crate::timeline::{Event, Leaf, Place, Status, What, Word, is_guests, is_mark};
 use crate::tracker::Tracker;
 use rig_wire::event::{Kind, Mark, Record, flags};
@@ -105,6 +106,8 @@ pub struct ConsoleLine {
     pub at_ns: u64,
     /// The line.
     pub text: String,
+    /// The kernel reports a fault of its own in it.
+    pub is_report: bool,
 }
 
 /// Something that happened at one point.
@@ -130,7 +133,7 @@ impl Scene {
 
     /// When the event with this place in the order happened, as the picture counts time.
     pub fn time_of(&self, seq: u64, guest_ns: u64) -> u64 {
-        if self.guest_time { guest_ns } else { seq * 1000 }
+        if self.guest_time { guest_ns } else { seq.saturating_mul(1000) }
     }
 }
 
@@ -170,7 +173,11 @@ impl Painter {
         if self.guest_time.is_none() && is_guests(record) {
             self.guest_time = Some(record.guest_ns != 0);
         }
-        let ns = if self.guest_time == Some(false) { record.seq * 1000 } else { record.guest_ns };
+        if record.kind == Kind::Console as u16 {
+            // The kernel stamps its lines with a clock of its own; they count as of the event before them.
+            return;
+        }
+        let ns = if self.guest_time == Some(false) { record.seq.saturating_mul(1000) } else { record.guest_ns };
         if self.scene.span_ns == (0, 0) && ns != 0 {
             self.scene.span_ns = (ns, ns);
         }
@@ -197,7 +204,8 @@ impl Painter {
         match Kind::from_u16(event.record.kind) {
             Some(Kind::Console) => {
                 let text = console.get(event.record.a as usize).cloned().unwrap_or_default();
-                self.scene.console.push(ConsoleLine { at_ns: self.now_ns, text });
+                let is_report = is_report(&text);
+                self.scene.console.push(ConsoleLine { at_ns: self.now_ns, text, is_report });
             }
             Some(Kind::ModuleState | Kind::HoldBegin | Kind::HoldEnd | Kind::Unknown) => self.moment(event),
             _ => {}

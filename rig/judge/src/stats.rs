@@ -130,7 +130,7 @@ impl Tally {
         let Some(open) = self.current.take() else { return };
         let last = open.done_ns.iter().max_by_key(|(_, ns)| **ns);
         if let Some((lp, last_ns)) = last.filter(|_| self.steps.len() < STEPS_MAX) {
-            let waited_ns = open.done_ns.values().map(|ns| last_ns - ns).sum();
+            let waited_ns = open.done_ns.values().map(|ns| last_ns - ns).fold(0, u64::saturating_add);
             let took_ns = last_ns.saturating_sub(open.began_ns);
             let OpenStep { update, step, began_ns, .. } = open;
             self.steps.push(StepTiming { update, step, began_ns, took_ns, slowest_lp: *lp, waited_ns });

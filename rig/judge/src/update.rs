@@ -188,7 +188,18 @@ impl Update {
 
     /// Everybody came and went.
     pub(crate) fn everyone_left(&self) -> bool {
-        self.inside.is_empty() && !self.entered.is_empty() && self.online.without(&self.entered).is_empty()
+        self.inside.is_empty() && !self.entered.is_empty() && self.expected().without(&self.entered).is_empty()
+    }
+
+    /// LPs that must take part: those that were online at the start. When the kernel counts another number of them, the set
+    /// is stale (the recorder does not tell who comes and goes), and as many of those that entered must do.
+    pub(crate) fn expected(&self) -> LpSet {
+        match self.num_online {
+            Some((count, _)) if count != self.online.len() as u64 && self.entered.len() as u64 == count => {
+                self.entered.clone()
+            }
+            _ => self.online.clone(),
+        }
     }
 
     fn part_mut(&mut self, lp: u16) -> &mut LpPart {

@@ -66,6 +66,34 @@ fn is_of_use(breach: &Breach) {
     assert!(breach.events.is_sorted_by_key(|e| e.seq), "{text}");
 }
 
+/// The two mistakes in the state machine itself are caught at every size at which they can be seen.
+#[rstest]
+fn lockstep_is_judged_at_every_size(
+    #[values(1, 2, 3, 16, 64)] lps: u16,
+    #[values(Twist::AckBeforeWork, Twist::AdvanceEarly)] twist: Twist,
+) {
+    let (findings, first) = Synthetic::new(lps).boot().twist(twist).update().judge();
+    // On one CPU, one acknowledgement early is none at all: the state never advances.
+    let hangs = lps == 1 && twist == Twist::AdvanceEarly;
+    let expected = if hangs { Invariant::Progress } else { Invariant::Lockstep };
+    assert_eq!((broken(&findings), first.is_none()), ([expected].into(), hangs));
+}
+
+/// A CPU that went offline unseen (the recorder does not tell arguments) is not missed.
+#[test]
+fn the_kernels_count_of_cpus_outranks_a_stale_set() {
+    let mut run = Synthetic::plain(4, 2);
+    run.setup.lps = 6;
+    run.setup.online = (0..6).collect();
+    let (findings, first) = run.judge();
+    assert_eq!((first, broken(&findings)), (None, BTreeSet::new()));
+    assert_eq!(findings.invariants[&Invariant::Lockstep].standing(), Standing::Held);
+    let mut run = Synthetic::new(4).boot().twist(Twist::AdvanceEarly).update();
+    run.setup.lps = 6;
+    run.setup.online = (0..6).collect();
+    assert_eq!(broken(&run.judge().0), [Invariant::Lockstep].into());
+}
+
 /// Without the lock two CPUs may count the same acknowledgement; some seed shows it, and lockstep names it.
 #[test]
 fn a_lost_acknowledgement_is_caught() {

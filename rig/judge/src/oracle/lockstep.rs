@@ -23,13 +23,14 @@ pub(crate) struct Lockstep {
     state: u64,
     /// LPs that acknowledged this state.
     acked: LpSet,
+    /// The last state that each LP acknowledged, and the record of it, by LP.
+    acked_state: Vec<Option<(u64, Record)>>,
     /// The last acknowledgement.
     last_ack: Option<Record>,
     /// The furthest step of which a SEAMCALL began, and that call.
     furthest: Option<(Step, Record)>,
     /// Steps that were seen to begin after another.
     transitions: u32,
-    acks: u32,
 }
 
 impl Rule for Lockstep {
@@ -61,9 +62,8 @@ impl Rule for Lockstep {
 impl Lockstep {
     fn follow(&mut self, update: &Update) {
         if self.update != update.number {
-            let (transitions, acks) = (self.transitions, self.acks);
-            *self =
-                Self { update: update.number, state: Step::Shutdown.number(), transitions, acks, ..Self::default() };
+            let (update, transitions) = (update.number, self.transitions);
+            *self = Self { update, state: Step::Shutdown.number(), transitions, ..Self::default() };
         }
     }
 
@@ -79,8 +79,8 @@ impl Lockstep {
 
     /// Another LP began a later step, or this one acknowledged this step already.
     fn call_too_late(&self, past: &Tracker, event: &Event<'_>, lp: u16, step: Step) -> Option<Breach> {
-        if self.acked.contains(lp) && self.state == step.number() {
-            let ack = past.under_way()?.part(lp).ack?;
+        let acked = self.acked_state.get(usize::from(lp)).copied().flatten();
+        if let Some((_, ack)) = acked.filter(|(state, _)| *state >= step.number()) {
             return Some(
                 past.breach(Invariant::Lockstep, &[lp], Some(step))
                     .expected(format!("CPU {lp} acknowledges {step} after its work"))
@@ -104,7 +104,7 @@ impl Lockstep {
         }
         let before = self.last_ack.replace(*event.record);
         let step = Step::from_number(self.state);
-        self.acks += 1;
+        self.remember(lp, event.record);
         if !self.acked.insert(lp) {
             let ack = update.part(lp).ack.or(before);
             return Some(
@@ -121,6 +121,14 @@ impl Lockstep {
                 .seen(format!("it says {count}: an acknowledgement was lost or counted twice"))
                 .events(past.cite(before.iter().chain([event.record])))
         })
+    }
+
+    fn remember(&mut self, lp: u16, ack: &Record) {
+        let index = usize::from(lp);
+        if self.acked_state.len() <= index {
+            self.acked_state.resize(index + 1, None);
+        }
+        self.acked_state[index] = Some((self.state, *ack));
     }
 
     /// The state was stored, or seen by a CPU before the record of its store came.
@@ -152,17 +160,7 @@ impl Lockstep {
 
     /// LPs that have yet to acknowledge.
     fn missing(&self, update: &Update) -> Vec<u16> {
-        match update.num_online {
-            // The kernel's own count, when the set that was told at the start is stale.
-            Some((count, _)) if count != update.online.len() as u64 => {
-                if (self.acked.len() as u64) < count {
-                    update.inside.without(&self.acked)
-                } else {
-                    Vec::new()
-                }
-            }
-            _ => update.online.without(&self.acked),
-        }
+        update.expected().without(&self.acked)
     }
 }
 

@@ -17,6 +17,8 @@ mod stop_on_failure;
 mod update_only;
 
 use crate::Invariant;
+pub(crate) use quiet_kernel::is_report;
+
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
 use crate::timeline::Event;

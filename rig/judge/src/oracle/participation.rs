@@ -30,7 +30,7 @@ impl Rule for Participation {
             Leaf::SYS_INIT => update.sys_init,
             _ => return None,
         };
-        if !update.online.contains(lp) {
+        if !update.expected().contains(lp) && !update.entered.contains(lp) {
             return Some(stranger(past, update, event, lp, leaf));
         }
         before.map(|before| twice(past, event, lp, leaf, &before))
@@ -88,13 +88,14 @@ fn absentees(past: &Tracker, update: &Update, step: Step) -> Option<Breach> {
         let did = update.part(*lp);
         if step == Step::CpuInstall { did.install.is_some() } else { did.init.is_some() }
     };
-    let missing: Vec<u16> = update.online.iter().filter(|lp| !called(lp)).collect();
+    let expected = update.expected();
+    let missing: Vec<u16> = expected.iter().filter(|lp| !called(lp)).collect();
     let acks: Vec<Record> = missing.iter().filter_map(|lp| update.part(*lp).ack).collect();
     let mut breach = past.breach(Invariant::Participation, &missing, Some(step));
     breach.update = Some(update.number);
     (!missing.is_empty()).then(|| {
         breach
-            .expected(format!("each of the {} online CPUs runs {} once", update.online.len(), leaf.name()))
+            .expected(format!("each of the {} online CPUs runs {} once", expected.len(), leaf.name()))
             .seen(format!("{} CPU(s) never ran {} though the update went on", missing.len(), leaf.name()))
             .events(past.cite(acks.iter().chain([&update.begun, &update.step_begun])))
     })
@@ -102,7 +103,7 @@ fn absentees(past: &Tracker, update: &Update, step: Step) -> Option<Breach> {
 
 /// In a hang: CPUs that never entered the section although others already acknowledged a step in it.
 fn never_came(past: &Tracker, update: &Update) -> Option<Breach> {
-    let missing = update.online.without(&update.entered);
+    let missing = update.expected().without(&update.entered);
     let acks: Vec<Record> = update.parts.iter().filter_map(|p| p.ack).collect();
     let came = !update.entered.is_empty() && !acks.is_empty() && update.failure.is_none();
     (came && !missing.is_empty()).then(|| {

@@ -12,9 +12,32 @@ pub use ktap::ktap;
 pub use perfetto::perfetto;
 pub use terminal::{Look, terminal};
 
+use crate::Setup;
 use crate::finding::Standing;
+use crate::scene::Scene;
 use crate::verdict::Verdict;
 use crate::{Breach, Invariant};
+use rig_wire::event::Record;
+
+/// All files of a finished run's folder that show its verdict, by name: `verdict.json`, `verdict.txt`, `junit.xml`,
+/// `ktap.txt`, `trace.pftrace` and `report.html`.
+pub fn files(
+    setup: &Setup,
+    records: impl IntoIterator<Item = Record>,
+    console: &[String],
+    verdict: &Verdict,
+) -> Vec<(&'static str, Vec<u8>)> {
+    let scene = Scene::of(setup, records, console);
+    let json = serde_json::to_string_pretty(verdict).expect("a verdict is plain data") + "\n";
+    vec![
+        ("verdict.json", json.into_bytes()),
+        ("verdict.txt", terminal(verdict, Look::PLAIN).into_bytes()),
+        ("junit.xml", junit(verdict).into_bytes()),
+        ("ktap.txt", ktap(verdict).into_bytes()),
+        ("trace.pftrace", perfetto(&scene, verdict)),
+        ("report.html", html(&scene, verdict).into_bytes()),
+    ]
+}
 
 impl Verdict {
     /// How an invariant stands.

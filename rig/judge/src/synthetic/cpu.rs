@@ -83,7 +83,7 @@ impl Cpu {
         if twist == Some(Twist::ForeignCall(step)) && is_last {
             work.extend(call(Leaf(37), 0));
         }
-        if twist == Some(Twist::AckBeforeWork) && is_last && step == Step::CpuInstall {
+        if twist == Some(Twist::AckBeforeWork) {
             self.todo.extend(acknowledge(twist));
             self.todo.extend(work);
         } else {

@@ -7,7 +7,7 @@ use crate::Step;
 pub enum Twist {
     /// The state advances one acknowledgement early: `num_ack == num_online_cpus() - 1`.
     AdvanceEarly,
-    /// A CPU acknowledges before it works.
+    /// Every CPU acknowledges a step before it does the step's work.
     AckBeforeWork,
     /// The acknowledgement is counted without the lock, and two CPUs collide in it.
     UnlockedAck,

@@ -149,9 +149,8 @@ function showHistograms() {
 }
 
 function showConsole() {
-  const report = /(BUG:|WARNING:|Oops|panic|stall|lockup)/;
   for (const line of scene.console) {
-    const item = element('li', { textContent: line.text, className: report.test(line.text) ? 'report' : '' });
+    const item = element('li', { textContent: line.text, className: line.is_report ? 'report' : '' });
     item.addEventListener('click', () => lookAt(line.at_ns));
     $('console').append(item);
   }
@@ -211,7 +210,6 @@ function draw() {
   if (pointer && pointer.x > GUTTER) drawPointer(ink);
   pen.restore();
   drawGutter(ink);
-  markConsole();
   canvas.dataset.slices = drawn;
 }
 
@@ -351,8 +349,10 @@ function drawPointer(ink) {
 }
 
 function markConsole() {
-  const items = $('console').children;
-  scene.console.forEach((line, i) => items[i].classList.toggle('in', line.at_ns >= view.begin && line.at_ns <= view.end));
+  const list = $('console');
+  scene.console.forEach((line, i) => list.children[i].classList.toggle('in', line.at_ns >= view.begin && line.at_ns <= view.end));
+  const next = scene.console.findIndex((line) => line.at_ns >= view.begin);
+  if (next >= 0) list.scrollTop = list.children[next].offsetTop - list.offsetTop - list.clientHeight / 3;
 }
 
 /* ---- moving about ---- */
@@ -364,6 +364,7 @@ function show(begin, end) {
   view.begin = Math.max(FIRST - margin, Math.min(begin, LAST + margin - length));
   view.end = view.begin + length;
   draw();
+  markConsole();
 }
 
 function showAll() {
