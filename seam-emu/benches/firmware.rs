@@ -2,6 +2,8 @@
 //!
 //! Run with `cargo bench -p seam-emu`.
 
+#![expect(missing_docs, reason = "criterion's macro defines a public function")]
+
 #[path = "../tests/common/mod.rs"]
 mod common;
 

@@ -2,7 +2,7 @@
 
 use crate::abi::Status;
 use crate::abi::status::Operand;
-use crate::inflight::AtEnd;
+use crate::inflight::{AtEnd, InFlight, LpCalls};
 use crate::locks::{LockId, Locks, Mode};
 use crate::platform::{Platform, SharedPa};
 use crate::world::World;
@@ -22,8 +22,8 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: &'a mut Vec<Note>,
     /// The LP that calls.
     pub(crate) lp: usize,
-    /// Number of other LPs inside the module.
-    pub(crate) others_busy: usize,
+    /// Calls in flight, by LP.
+    pub(crate) calls: &'a [LpCalls],
     /// Pages touched so far; makes the call longer.
     pub(crate) pages: u64,
     /// A lock was refused because another LP holds it.
@@ -85,6 +85,12 @@ impl Context<'_> {
 }
 
 impl Context<'_> {
+    /// Whether another LP is inside the module (`lp_is_busy`).
+    pub(crate) fn others_busy(&self) -> bool {
+        let busy = |calls: &LpCalls| calls.inside().is_some_and(InFlight::is_in_module);
+        self.calls.iter().enumerate().any(|(other, calls)| other != self.lp && busy(calls))
+    }
+
     /// The module; calls reach it only when there is one.
     pub(crate) fn module(&mut self) -> &mut crate::module::Module {
         self.world.module.as_mut().expect("SEAM_READY is set only while a module is there")

@@ -239,9 +239,8 @@ impl Firmware {
         mem: &mut dyn GuestMemory,
         fault: Option<(FaultPoint, FaultAction)>,
     ) -> Done {
-        let others_busy = self.others_busy(lp);
         let mut output = input;
-        let State { world, locks, .. } = &mut self.state;
+        let State { world, locks, calls, .. } = &mut self.state;
         let mut cx = Context {
             config: &self.config,
             platform: &self.platform,
@@ -250,7 +249,7 @@ impl Firmware {
             mem,
             notes: &mut self.notes,
             lp,
-            others_busy,
+            calls,
             pages: 0,
             contended: false,
             unmodelled: false,
@@ -327,12 +326,6 @@ impl Firmware {
             _ => None,
         };
         self.state.next_end_ns = self.state.calls.iter().filter_map(working).min().unwrap_or(u64::MAX);
-    }
-
-    /// Other LPs inside the module.
-    fn others_busy(&self, lp: usize) -> usize {
-        let busy = |calls: &LpCalls| calls.inside().is_some_and(InFlight::is_in_module);
-        self.state.calls.iter().enumerate().filter(|(other, calls)| *other != lp && busy(calls)).count()
     }
 
     /// Notes a change of the module's state.

@@ -18,7 +18,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>) -> Outcome {
         return Err(Status::OPERAND_INVALID.operand(Operand::Rax));
     }
     cx.lock_global(Mode::Exclusive)?;
-    if cx.others_busy > 0 {
+    if cx.others_busy() {
         cx.contended = true;
         return Err(Status::SYS_BUSY);
     }

@@ -17,7 +17,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let hv = checked_hv(cx, regs.rcx)?;
     cx.lock_global(Mode::Exclusive)?;
     cx.module().state = SysState::Shutdown;
-    if cx.others_busy > 0 {
+    if cx.others_busy() {
         // Others saw the module shut down; it opens again when this call ends.
         cx.at_end.reopen = true;
         cx.contended = true;
