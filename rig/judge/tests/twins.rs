@@ -4,6 +4,7 @@ use rig_judge::finding::Standing;
 use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
 use rig_judge::{Breach, Findings, Invariant, Step};
+use rig_wire::event::{Kind, Record};
 use rstest::rstest;
 use std::collections::BTreeSet;
 
@@ -92,6 +93,19 @@ fn the_kernels_count_of_cpus_outranks_a_stale_set() {
     run.setup.lps = 6;
     run.setup.online = (0..6).collect();
     assert_eq!(broken(&run.judge().0), [Invariant::Lockstep].into());
+}
+
+/// A virtual CPU that was torn down is not missed; one that merely sleeps is.
+#[rstest]
+#[case::torn_down(0x1_0000_1000, Standing::Held)]
+#[case::another_page(0x1_0000_2000, Standing::Broken)]
+fn a_td_that_was_taken_down_need_not_run_again(#[case] page: u64, #[case] expected: Standing) {
+    let mut run = Synthetic::new(4).boot().tds(1).twist(Twist::SleepingTd).update();
+    for kind in [Kind::SeamcallEnter, Kind::SeamcallExit] {
+        let operand = if kind == Kind::SeamcallEnter { page } else { 0 };
+        run.records.push(Record { lp: 1, kind: kind as u16, a: Leaf::PAGE_RECLAIM.0, b: operand, ..Record::default() });
+    }
+    assert_eq!(run.judge().0.invariants[&Invariant::Preservation].standing(), expected);
 }
 
 /// Without the lock two CPUs may count the same acknowledgement; some seed shows it, and lockstep names it.

@@ -36,8 +36,9 @@ impl Rule for Preservation {
     fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
         let record = event.record;
         match event.what {
-            What::CallEnter(Leaf::VP_ENTER) => drop(self.ran.insert(record.b, *record)),
+            What::CallEnter(Leaf::VP_ENTER) => drop(self.ran.insert(page(record.b), *record)),
             What::CallExit(Leaf::VP_ENTER, status) => self.entered(past, event.lp()?, status),
+            What::CallExit(Leaf::PAGE_RECLAIM, status) if status.is_success() => self.reclaimed(past, event.lp()?),
             What::Other if record.kind == Kind::TdDigest as u16 => return self.digest(past, record),
             _ => {}
         }
@@ -79,7 +80,15 @@ impl Preservation {
         // TD exits are statuses of their own; an error class (bit 63) means that the virtual CPU did not run.
         let ran = matches!(status, Status::Returned(value) if value >> 63 == 0);
         if let Some(call) = past.calls.get(usize::from(lp)).copied().flatten().filter(|_| ran) {
-            self.waiting.remove(&call.b);
+            self.waiting.remove(&page(call.b));
+        }
+    }
+
+    /// A virtual CPU whose page is taken back was torn down on purpose.
+    fn reclaimed(&mut self, past: &Tracker, lp: u16) {
+        if let Some(call) = past.calls.get(usize::from(lp)).copied().flatten() {
+            self.ran.remove(&page(call.b));
+            self.waiting.remove(&page(call.b));
         }
     }
 
@@ -105,4 +114,9 @@ impl Preservation {
                 .events(past.cite(before.into_iter().chain([after]))),
         )
     }
+}
+
+/// The page in an operand whose other bits are flags.
+fn page(operand: u64) -> u64 {
+    operand & 0x000f_ffff_ffff_f000
 }

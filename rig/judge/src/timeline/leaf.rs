@@ -21,6 +21,8 @@ impl Leaf {
     pub const INSTALL: Self = Self(SEAMLDR | 1);
     /// TDH.VP.ENTER.
     pub const VP_ENTER: Self = Self(0);
+    /// TDH.PHYMEM.PAGE.RECLAIM.
+    pub const PAGE_RECLAIM: Self = Self(28);
     /// TDH.SYS.INIT.
     pub const SYS_INIT: Self = Self(33);
     /// TDH.SYS.RD.
