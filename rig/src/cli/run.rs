@@ -5,6 +5,7 @@ use crate::run::{self, Options};
 use crate::scenario::{self, Backend, Scenario, Subject};
 use crate::trouble::Trouble;
 use rig_images::Progress;
+use rig_judge::Outcome;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -21,6 +22,9 @@ pub(super) struct Arguments {
     /// A kernel of your own: a build tree, or a bzImage with its System.map beside it
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
+    /// Upload this module image as it is
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
     /// How SEAMCALLs reach the emulated firmware
     #[arg(long, value_enum)]
     backend: Option<Backend>,
@@ -51,6 +55,10 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
     let verdict = run::run(prepared, total, &progress).inspect_err(|_| {
         eprintln!("the logs are in {}", folder.display());
     })?;
+    if matches!(verdict.verdict, Outcome::RigError | Outcome::Hung | Outcome::GuestCrashed) {
+        eprintln!("error: {}", verdict.reason.as_deref().unwrap_or("the run came to no end"));
+        eprintln!("help: {} ({})", verdict.remedy.as_deref().unwrap_or("see the run folder"), folder.display());
+    }
     if arguments.json {
         output::json(&verdict);
     } else {
@@ -70,6 +78,7 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     scenario.backend = arguments.backend.unwrap_or(scenario.backend);
     scenario.subject = arguments.subject.unwrap_or(scenario.subject);
     scenario.kernel = arguments.kernel.clone().or(scenario.kernel);
+    scenario.image.file = arguments.image.clone().or(scenario.image.file);
     let help = "change the flag, or the scenario file";
     scenario.check().map_err(|cause| Trouble::usage(cause, help))?;
     Ok(scenario)

@@ -33,7 +33,7 @@ pub(super) fn memory() -> Item {
     }
 }
 
-/// `MemAvailable` of /proc/meminfo (proc_meminfo(5)), in MiB.
+/// `MemAvailable` of `/proc/meminfo`, in MiB.
 fn available_mib(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -44,7 +44,7 @@ pub(super) fn space(folder: &Path) -> Item {
     let Ok(fs) = nix::sys::statvfs::statvfs(folder) else {
         return Item::note("space", "unknown", format!("check that {} can be used", folder.display()));
     };
-    let mib = (fs.blocks_available() as u64).saturating_mul(fs.fragment_size() as u64) >> 20;
+    let mib = fs.blocks_available().saturating_mul(fs.fragment_size()) >> 20;
     if mib < ENOUGH_SPACE_MIB {
         let mend = "free some (cargo rig images clean), or point RIG_CACHE at a larger disk";
         return Item::note(

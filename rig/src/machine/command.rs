@@ -82,7 +82,7 @@ impl Line {
     /// One argument: a prefix, more of it, and a path with its commas doubled.
     fn option(&mut self, prefix: &str, more: &[&str], path: &Path) -> &mut Self {
         let mut word = OsString::from(prefix);
-        more.iter().for_each(|m| word.push(m));
+        word.push(more.concat());
         word.push(escape_path(path));
         self.word(word)
     }

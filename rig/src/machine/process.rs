@@ -89,7 +89,7 @@ impl Drop for Process {
     }
 }
 
-/// utime + stime of a line of `/proc/PID/stat` (proc_pid_stat(5)), which counts in ticks of 10 ms on every Linux here.
+/// utime + stime of a line of `/proc/PID/stat` (`proc_pid_stat(5)`), which counts in ticks of 10 ms on every Linux here.
 fn cpu_ms_of(stat: &str) -> Option<u64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
     let mut fields = after_name.split_ascii_whitespace().skip(11);

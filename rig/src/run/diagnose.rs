@@ -7,6 +7,7 @@ use crate::machine::control::Emulator;
 use crate::machine::registers::{CpuRegisters, parse_registers, parse_words};
 use crate::symbols::Symbols;
 use rig_judge::Step;
+use rig_judge::timeline::Decoder;
 use rig_judge::verdict::{CpuDiagnosis, Diagnosis};
 use rig_wire::plan::Control;
 use std::time::Duration;
@@ -47,10 +48,10 @@ pub(crate) async fn examine(machine: &Machine, emulator: &Emulator, symbols: &Sy
 }
 
 /// Joins what the machine showed with what its events say.
-pub(crate) fn diagnosis(what: &str, autopsy: &Autopsy, observed: &Observed) -> Diagnosis {
+pub(crate) fn diagnosis(what: &str, autopsy: &Autopsy, observed: &Observed, words: &Decoder) -> Diagnosis {
     let cpu = |(registers, stack): &(CpuRegisters, Vec<String>)| CpuDiagnosis {
         lp: u16::try_from(registers.cpu).unwrap_or(u16::MAX),
-        position: position(registers, observed),
+        position: position(registers, observed, words),
         stack: stack.clone(),
     };
     Diagnosis {
@@ -60,7 +61,7 @@ pub(crate) fn diagnosis(what: &str, autopsy: &Autopsy, observed: &Observed) -> D
     }
 }
 
-fn position(registers: &CpuRegisters, observed: &Observed) -> String {
+fn position(registers: &CpuRegisters, observed: &Observed, words: &Decoder) -> String {
     let lp = registers.cpu as usize;
     let state = observed.state.get(lp).copied().flatten();
     let step = match state.map(|s| (s, Step::from_number(s))) {
@@ -69,7 +70,7 @@ fn position(registers: &CpuRegisters, observed: &Observed) -> String {
         None => "in no update yet".to_owned(),
     };
     let last = match observed.last.get(lp).copied().flatten() {
-        Some(record) => format!("last event #{} ({})", record.seq, super::words::describe(&record)),
+        Some(record) => format!("last event #{} ({})", record.seq, words.describe(&record)),
         None => "no event yet".to_owned(),
     };
     let halted = if registers.halted { ", halted" } else { "" };

@@ -1,9 +1,9 @@
 //! The scenario, step by step, as the guest lives it.
 
-use super::plan::{image_spec, version_text};
 use crate::guest::{Guest, GuestError};
 use crate::machine::control::{ControlError, Emulator};
 use crate::scenario::Scenario;
+use crate::trouble::Trouble;
 use rig_wire::agent::{Answer, Command, LoadReport, Ready, UpdateOutcome};
 use rig_wire::event::{self, Mark, update_end};
 use rig_wire::plan::Control;
@@ -45,8 +45,8 @@ pub(crate) struct Told {
 pub(crate) struct Tried {
     /// What the kernel said.
     pub(crate) outcome: UpdateOutcome,
-    /// The version that the image brings.
-    pub(crate) wanted: String,
+    /// The version that the image brings, where that is known.
+    pub(crate) wanted: Option<String>,
     /// The version read back; none: no module.
     pub(crate) seen: Option<String>,
 }
@@ -75,6 +75,9 @@ pub(crate) enum DriveError {
     /// The emulator's control socket failed.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The image to upload cannot be read.
+    #[error(transparent)]
+    Image(#[from] Trouble),
 }
 
 impl DriveError {
@@ -116,10 +119,10 @@ impl Drive<'_> {
                 break;
             }
         }
-        if !self.scenario.load.is_empty() {
-            if let Answer::Loads(reports) = self.ask(told, "stopping the load", Command::StopLoads).await? {
-                told.loads = reports;
-            }
+        if !self.scenario.load.is_empty()
+            && let Answer::Loads(reports) = self.ask(told, "stopping the load", Command::StopLoads).await?
+        {
+            told.loads = reports;
         }
         self.read_after(told).await?;
         self.ask(told, "powering off", Command::PowerOff).await.map(drop)
@@ -150,10 +153,9 @@ impl Drive<'_> {
     }
 
     async fn update(&self, told: &mut Told, number: u32) -> Result<(), DriveError> {
-        let spec = image_spec(number);
-        let wanted = version_text(&spec);
-        let image = seam_emu::image::build(&spec);
-        let doing = format!("update {number} of {} to {wanted}", self.scenario.updates);
+        let (image, wanted) = super::plan::update_image(self.scenario, number)?;
+        let to = wanted.as_deref().unwrap_or("the given image");
+        let doing = format!("update {number} of {} to {to}", self.scenario.updates);
         self.mark(Mark::UpdateBegin, u64::from(number)).await?;
         let command = Command::Update { device: DEVICE.into(), image };
         let outcome = match self.ask(told, &doing, command).await? {

@@ -13,6 +13,7 @@ use crate::machine::control::Emulator;
 use crate::machine::{Machine, ShutdownReason, command_text};
 use crate::trouble::Trouble;
 use rig_images::Progress;
+use rig_judge::timeline::Decoder;
 use rig_judge::{RunEnd, Verdict};
 use rig_wire::agent::Command;
 use rig_wire::ring::Ring;
@@ -27,12 +28,15 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Time for an orderly end after Ctrl-C.
 const ORDERLY: Duration = Duration::from_secs(5);
 
+/// How the cause of a run that a person ended begins.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
 /// Runs what was prepared. `total` is when the command began. The verdict is in the run folder, too.
 pub fn run(prepared: Prepared, total: Instant, progress: &Progress) -> Result<Verdict, Trouble> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let help = "check the limits on threads and open files (ulimit -a)";
     let runtime = runtime.map_err(|e| Trouble::environment(format!("cannot start threads: {e}"), help))?;
-    runtime.block_on(async { Live::start(prepared, total).await?.to_the_end(progress).await })
+    runtime.block_on(async { Live::start(prepared, total).await?.conduct(progress).await })
 }
 
 /// A run under way.
@@ -76,7 +80,7 @@ impl Live {
         Ok(Self { prepared, total, started, machine, guest, emulator, observer, kernel_lines, kernel_log, interrupts })
     }
 
-    async fn to_the_end(self, progress: &Progress) -> Result<Verdict, Trouble> {
+    async fn conduct(self, progress: &Progress) -> Result<Verdict, Trouble> {
         let mut told = Told::default();
         let stop = self.drive(&mut told, progress).await;
         let mut autopsy = None;
@@ -95,7 +99,7 @@ impl Live {
             Stop::Drive(error) => RunEnd::Lost { cause: error.to_string() },
             Stop::Interrupted => {
                 self.orderly_end().await;
-                RunEnd::Lost { cause: format!("interrupted, while {}", told.doing) }
+                RunEnd::Lost { cause: format!("{INTERRUPTED}, while {}", told.doing) }
             }
         };
         self.judge(&stop, end, autopsy, told).await
@@ -215,11 +219,11 @@ impl Live {
         let observed = self.observer.finish(end);
         let diagnosis = autopsy.map(|autopsy| {
             let what = if let Stop::Stalled(what) = stop { what.as_str() } else { "" };
-            diagnosis(what, &autopsy, &observed)
+            diagnosis(what, &autopsy, &observed, &Decoder::new(&self.prepared.setup))
         });
         let Observed { end, findings, .. } = observed;
         let evidence = Evidence { told, end, findings, diagnosis, total: self.total.elapsed() };
-        conclude(&self.prepared, evidence)
+        conclude(&self.prepared, &evidence)
     }
 }
 

@@ -13,7 +13,6 @@ mod qemu;
 mod stack;
 mod stall;
 mod stop;
-mod words;
 
 pub use live::run;
 pub use prepare::{Options, Prepared, prepare};

@@ -269,11 +269,11 @@ mod tests {
             ring.push(&seamcall(lp));
         }
         observer.lines().line(KernelLine { time_us: 7, text: "hello".into() });
-        let observed = observer.finish(RunEnd::Finished);
-        assert_eq!(observed.findings.events, 4, "a line of the log is no event of the guest");
+        let end = observer.finish(RunEnd::Finished);
+        assert_eq!(end.findings.events, 4, "a line of the log is no event of the guest");
         let checked = rig_judge::check(&dir.path().join("events"), Some(&dir.path().join("log"))).unwrap();
-        assert_eq!((checked.findings, checked.end), (observed.findings, RunEnd::Finished));
-        assert!(observed.last[3].is_some());
+        assert_eq!((checked.findings, checked.end), (end.findings, RunEnd::Finished));
+        assert!(end.last[3].is_some());
         assert_eq!(std::fs::read_to_string(dir.path().join("log")).unwrap(), "[    0.000007] hello\n");
     }
 

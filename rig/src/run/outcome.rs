@@ -30,13 +30,14 @@ pub(crate) struct Evidence {
 }
 
 /// Makes the verdict and writes it.
-pub(crate) fn conclude(prepared: &Prepared, evidence: Evidence) -> Result<Verdict, Trouble> {
+pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdict, Trouble> {
     let finished = evidence.end == RunEnd::Finished;
-    let mut facts = facts(prepared, &evidence);
+    let mut facts = facts(prepared, evidence);
     if finished {
         facts.checks = checks(&prepared.scenario, &evidence.told, &prepared.kernel_log());
     }
-    let verdict = Verdict::new(facts, &evidence.findings, &evidence.end);
+    let mut verdict = Verdict::new(facts, &evidence.findings, &evidence.end);
+    verdict.remedy = remedy(&verdict, &evidence.end).map(Into::into);
     let verdict = against_expectation(&prepared.scenario, verdict);
     prepared.folder.write_json("verdict.json", &verdict)?;
     prepared.folder.write("verdict.txt", terminal(&verdict, Look::PLAIN))?;
@@ -44,9 +45,23 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: Evidence) -> Result<Verdic
     prepared.folder.write("ktap.txt", ktap(&verdict))?;
     if verdict.verdict == Outcome::Passed && !prepared.keep {
         // What a passed run leaves should be small; what is gone already needs no removing.
-        LARGE_FILES.iter().for_each(|name| drop(std::fs::remove_file(prepared.folder.file(name))));
+        for name in LARGE_FILES {
+            let _ = std::fs::remove_file(prepared.folder.file(name));
+        }
     }
     Ok(verdict)
+}
+
+/// What a person can do about a run that did not come to a judgement.
+fn remedy(verdict: &Verdict, end: &RunEnd) -> Option<&'static str> {
+    let interrupted = |cause: &str| cause.starts_with(super::live::INTERRUPTED);
+    match (verdict.verdict, end) {
+        (Outcome::Hung, _) => Some("the diagnosis says where each CPU stood; a longer budget is `budget.stall_cpu_s`"),
+        (Outcome::GuestCrashed, _) => Some("read console.log in the run folder"),
+        (Outcome::RigError, RunEnd::Lost { cause }) if interrupted(cause) => Some("run it again"),
+        (Outcome::RigError, _) => Some("read qemu.log and console.log in the run folder"),
+        _ => None,
+    }
 }
 
 fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
@@ -58,7 +73,7 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         updates: told.updates.iter().filter(|t| t.succeeded()).count() as u32,
         module_before: told.before.clone(),
         module_after: told.after.clone(),
-        kernel: told.ready.as_ref().map(|r| r.kernel.clone()),
+        kernel: Some(told.ready.as_ref().map_or(&prepared.release, |r| &r.kernel).clone()),
         backend: Backend { name: "tcg".into(), reason: prepared.backend_reason().into() },
         subject: prepared.setup.subject.subject.clone(),
         clock: "parallel".into(),
@@ -90,10 +105,11 @@ fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
     let expect = &scenario.expect;
     let mut checks = Vec::new();
     if let Some(last) = told.updates.last() {
-        checks.push(check("last update", ending_name(expect.update), &ending_of(last, told)));
+        checks.push(ending_check(expect.update, last));
         if expect.update == UpdateEnding::Updated {
             checks.push(check("updates", &scenario.updates.to_string(), &succeeded(told).to_string()));
-            checks.push(check("module_after", &last.wanted, last.seen.as_deref().unwrap_or("no module")));
+            let version = last.seen.as_deref().unwrap_or("no module");
+            checks.extend(last.wanted.as_deref().map(|wanted| check("module_after", wanted, version)));
             checks.extend(remaining_check(told));
         }
         if let Some(error) = &expect.update_error {
@@ -126,19 +142,28 @@ fn remaining_check(told: &Told) -> Option<Check> {
     Some(check("num_remaining_updates", &expected.to_string(), &after.to_string()))
 }
 
-fn ending_of(tried: &Tried, told: &Told) -> String {
-    let failure = match (&tried.outcome.errno, tried.outcome.error.as_str()) {
-        (Some(errno), _) => format!("errno {errno}"),
-        (None, error) => error.to_owned(),
+fn ending_check(expected: UpdateEnding, tried: &Tried) -> Check {
+    let (ending, seen) = ending_of(tried);
+    let expected_name = ending_name(expected).to_owned();
+    Check { name: "last update".into(), expected: expected_name, seen, met: ending == Some(expected) }
+}
+
+/// What an update came to, in kind and in words; no kind when the kernel's report contradicts what runs.
+fn ending_of(tried: &Tried) -> (Option<UpdateEnding>, String) {
+    let brought = tried.seen.is_some() && tried.seen == tried.wanted;
+    let ending = match (tried.succeeded(), &tried.seen) {
+        (true, Some(_)) => UpdateEnding::Updated,
+        (true, None) => return (None, "reported as done, but no module runs".into()),
+        (false, Some(_)) if brought => return (None, "reported as failed, but the new module runs".into()),
+        (false, Some(_)) => UpdateEnding::Unchanged,
+        (false, None) => UpdateEnding::Lost,
     };
-    match (tried.succeeded(), &tried.seen) {
-        (true, Some(_)) => ending_name(UpdateEnding::Updated).into(),
-        (true, None) => "reported as done, but no module runs".into(),
-        (false, None) => ending_name(UpdateEnding::Lost).into(),
-        (false, Some(seen)) if *seen == tried.wanted => format!("reported as failed ({failure}), but updated"),
-        (false, Some(_)) if told.before.is_some() => ending_name(UpdateEnding::Unchanged).into(),
-        (false, Some(_)) => format!("failed ({failure})"),
-    }
+    let why = match (tried.outcome.errno, tried.outcome.error.as_str()) {
+        (Some(errno), _) => format!(" (errno {errno})"),
+        (None, "") => String::new(),
+        (None, error) => format!(" ({error})"),
+    };
+    (Some(ending), format!("{}{why}", ending_name(ending)))
 }
 
 const fn ending_name(ending: UpdateEnding) -> &'static str {

@@ -3,7 +3,7 @@ use rig_wire::agent::UpdateOutcome;
 
 fn tried(error: &str, seen: Option<&str>) -> Tried {
     let outcome = UpdateOutcome { status: "idle".into(), error: error.into(), errno: None, duration_us: 1 };
-    Tried { outcome, wanted: "1.5.07".into(), seen: seen.map(Into::into) }
+    Tried { outcome, wanted: Some("1.5.07".into()), seen: seen.map(Into::into) }
 }
 
 fn told(tried: Tried) -> Told {

@@ -75,21 +75,34 @@ pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
     }
 }
 
-/// The module that runs first (0), and those that the updates bring (1 and on): one update version more each time.
-pub(crate) fn image_spec(number: u32) -> ImageSpec {
-    let first = ImageSpec::default();
-    let number = u16::try_from(number).expect("scenarios make at most 1000 updates");
-    ImageSpec { update: first.update + number, ..first }
+/// What update `number`, counted from 1, uploads: the file, and the version that it brings where the rig knows it.
+pub(crate) fn update_image(scenario: &Scenario, number: u32) -> Result<(Vec<u8>, Option<String>), Trouble> {
+    if let Some(file) = &scenario.image.file {
+        let image = std::fs::read(file).map_err(|e| Trouble::file("read", file, &e))?;
+        return Ok((image, None));
+    }
+    let spec = update_spec(scenario, number);
+    let image = seam_emu::image::build(&spec);
+    let version = Some(spec.version_string());
+    Ok(match scenario.image.mutation {
+        Some(mutation) => (mutation.apply(&image), version),
+        None => (image, version),
+    })
 }
 
-/// A module's version as Linux shows it: `1.5.06`.
-pub(crate) fn version_text(spec: &ImageSpec) -> String {
-    format!("{}.{}.{:02}", spec.major, spec.minor, spec.update)
+/// One update version more each time.
+fn update_spec(scenario: &Scenario, number: u32) -> ImageSpec {
+    let number = u16::try_from(number).expect("scenarios make at most 1000 updates");
+    match &scenario.image.spec {
+        Some(first) => ImageSpec { update: first.update.wrapping_add(number - 1), ..first.clone() },
+        None => ImageSpec { update: scenario.module.update.wrapping_add(number), ..scenario.module.clone() },
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::UpdateImage;
     use crate::symbols::{Symbols, observe_update};
 
     fn files() -> PlanFiles {
@@ -128,7 +141,20 @@ mod tests {
 
     #[test]
     fn each_update_brings_a_newer_module() {
-        assert_eq!(version_text(&image_spec(0)), "1.5.06");
-        assert_eq!(version_text(&image_spec(5)), "1.5.11");
+        let mut scenario = Scenario::default();
+        assert_eq!(update_spec(&scenario, 1).version_string(), "1.5.07");
+        assert_eq!(update_spec(&scenario, 5).version_string(), "1.5.11");
+        scenario.image.spec = Some(ImageSpec::version(1, 5, 3));
+        assert_eq!(update_spec(&scenario, 1).version_string(), "1.5.03");
+    }
+
+    #[test]
+    fn images_can_be_wrong_or_somebody_elses() {
+        let mut scenario = Scenario::default();
+        let good = update_image(&scenario, 1).unwrap().0;
+        scenario.image.mutation = Some(seam_emu::image::Mutation::Truncated);
+        assert_eq!(update_image(&scenario, 1).unwrap().0, good[..good.len() - 4096]);
+        scenario.image = UpdateImage { file: Some("/nonexistent".into()), ..UpdateImage::default() };
+        assert!(update_image(&scenario, 1).unwrap_err().cause.contains("/nonexistent"));
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that a run needs, made or found before a machine is started.
 
 use super::folder::RunFolder;
-use super::plan::{self, PlanFiles, image_spec};
+use super::plan::{self, PlanFiles};
 use crate::machine::command::MachineSpec;
 use crate::machine::sockets::RuntimeDir;
 use crate::scenario::{Backend, Scenario};
@@ -41,6 +41,8 @@ pub struct Prepared {
     pub(super) setup: Setup,
     /// The kernel's symbols.
     pub(super) symbols: Symbols,
+    /// The kernel's release, as its image says.
+    pub(super) release: String,
     /// Modules that the agent loads, in order.
     pub(super) modules: Vec<String>,
     /// What the run is made of.
@@ -114,14 +116,14 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         memory_mib: scenario.memory_mib(),
         kernel: made.kernel.bzimage.clone(),
         initramfs: made.initramfs,
-        kernel_arguments: String::new(),
+        kernel_arguments: scenario.kernel_arguments.clone(),
         plugin: Some((made.plugin, plan_file)),
         console: folder.file("console.log"),
     };
     let setup = plan::setup(&scenario, &seen);
     let artifacts = images.manifest();
-    let (qemu, modules, keep) = (made.qemu, made.modules, options.keep);
-    Ok(Prepared { scenario, folder, runtime, qemu, spec, setup, symbols, modules, artifacts, keep })
+    let (qemu, modules, keep, release) = (made.qemu, made.modules, options.keep, made.kernel.release);
+    Ok(Prepared { scenario, folder, runtime, qemu, spec, setup, symbols, release, modules, artifacts, keep })
 }
 
 fn write_plan(
@@ -131,7 +133,7 @@ fn write_plan(
     runtime: &RuntimeDir,
 ) -> Result<PathBuf, Trouble> {
     let module = folder.file("module.bin");
-    folder.write("module.bin", seam_emu::image::build(&image_spec(0)))?;
+    folder.write("module.bin", seam_emu::image::build(&scenario.module))?;
     let files = PlanFiles { module_image: module, ring: runtime.path("ring"), control: runtime.path("control.sock") };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     folder.write_json("plan.json", &plan::plan(scenario, seen, files, cores)?)?;

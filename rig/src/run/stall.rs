@@ -5,6 +5,7 @@
 
 /// How long a machine may make no progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "units come last in names")]
 pub(crate) struct StallBudget {
     /// CPU time of QEMU without progress, milliseconds.
     pub(crate) cpu_ms: u64,

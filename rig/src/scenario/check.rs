@@ -5,6 +5,7 @@ use super::{Budget, Ending, Scenario};
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
 const MAX_UPDATES: u32 = 1000;
+const MODULE_PAGES: std::ops::RangeInclusive<u32> = 2..=496;
 const MEMORY_MIB: std::ops::RangeInclusive<u32> = 256..=65536;
 
 impl Scenario {
@@ -21,6 +22,16 @@ impl Scenario {
         }
         if let Some(mib) = self.memory_mib.filter(|mib| !MEMORY_MIB.contains(mib)) {
             return Err(format!("`memory_mib` is {mib}; it must be {} to {}", MEMORY_MIB.start(), MEMORY_MIB.end()));
+        }
+        let specs = [Some(&self.module), self.image.spec.as_ref()];
+        if let Some(spec) = specs.into_iter().flatten().find(|spec| !MODULE_PAGES.contains(&spec.module_pages)) {
+            return Err(format!("`module_pages` is {}; it must be 2 to 496", spec.module_pages));
+        }
+        if self.image.file.is_some() && (self.image.mutation.is_some() || self.image.spec.is_some()) {
+            return Err("`image.file` is uploaded as it is; leave out `image.mutation` and `image.spec`".into());
+        }
+        if self.kernel_arguments.contains(['\n', '\0']) {
+            return Err("`kernel_arguments` must be one line".into());
         }
         if self.budget == (Budget { stall_cpu_s: Some(0) }) {
             return Err("`budget.stall_cpu_s` is 0; it must be at least 1".into());
@@ -39,6 +50,8 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::UpdateImage;
+    use seam_emu::image::Mutation;
 
     fn with(change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
         let mut scenario = Scenario::default();
@@ -55,6 +68,7 @@ mod tests {
 
     #[test]
     fn cannot_leave_the_ranges() {
+        let both = UpdateImage { file: Some("x".into()), mutation: Some(Mutation::Hash), spec: None };
         for (broken, key) in [
             (with(|s| s.cpus = 0), "`cpus`"),
             (with(|s| s.cpus = MAX_CPUS + 1), "`cpus`"),
@@ -62,6 +76,9 @@ mod tests {
             (with(|s| s.memory_mib = Some(16)), "`memory_mib`"),
             (with(|s| s.name = "../x".into()), "`name`"),
             (with(|s| s.name = String::new()), "`name`"),
+            (with(|s| s.module.module_pages = 1), "`module_pages`"),
+            (with(|s| s.image = both.clone()), "`image.file`"),
+            (with(|s| s.kernel_arguments = "a\nb".into()), "`kernel_arguments`"),
             (with(|s| s.budget.stall_cpu_s = Some(0)), "`budget.stall_cpu_s`"),
             (with(|s| s.expect.broken = vec!["lockstep".into()]), "`expect.broken`"),
         ] {

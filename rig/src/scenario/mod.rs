@@ -7,6 +7,7 @@ pub use check::MAX_CPUS;
 pub use parse::{from_file, from_text};
 
 use rig_wire::agent::Load;
+use seam_emu::image::{ImageSpec, Mutation};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -31,6 +32,9 @@ pub struct Scenario {
     /// A kernel of one's own: a build tree, or a bzImage with its System.map beside it; absent: the rig's.
     #[serde(default)]
     pub kernel: Option<PathBuf>,
+    /// More arguments for the kernel's command line.
+    #[serde(default)]
+    pub kernel_arguments: String,
     /// The code under test.
     #[serde(default)]
     pub subject: Subject,
@@ -40,6 +44,12 @@ pub struct Scenario {
     /// Loads in the guest that run during the updates.
     #[serde(default)]
     pub load: Vec<Load>,
+    /// The module that is loaded when the machine starts.
+    #[serde(default)]
+    pub module: ImageSpec,
+    /// What the updates upload.
+    #[serde(default)]
+    pub image: UpdateImage,
     /// Faults of the emulated firmware.
     #[serde(default)]
     pub faults: Vec<seam_emu::Fault>,
@@ -74,13 +84,25 @@ pub enum Backend {
     Tcg,
 }
 
+/// What the updates upload. By default update number n brings the first module with its update version raised by n.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateImage {
+    /// This file as it is, good or bad, instead of an image of the rig's making.
+    pub file: Option<PathBuf>,
+    /// What is wrong with the images.
+    pub mutation: Option<Mutation>,
+    /// The first update's image, where it differs from the first module in more than its version.
+    pub spec: Option<ImageSpec>,
+}
+
 /// The emulated platform, where it differs from the default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Platform {
     /// Updates that the SEAM database has room for; absent: the firmware's default.
     pub remaining_updates: Option<u32>,
-    /// IA32_VMX_BASIC bit 60 clear: SEAMRET from P-SEAMLDR clears the current VMCS (an erratum).
+    /// `IA32_VMX_BASIC` bit 60 clear: SEAMRET from P-SEAMLDR clears the current VMCS (an erratum).
     pub seamret_clears_vmcs: bool,
 }
 
@@ -145,9 +167,12 @@ impl Default for Scenario {
             updates: default_updates(),
             memory_mib: None,
             kernel: None,
+            kernel_arguments: String::new(),
             subject: Subject::default(),
             backend: Backend::default(),
             load: Vec::new(),
+            module: ImageSpec::default(),
+            image: UpdateImage::default(),
             faults: Vec::new(),
             platform: Platform::default(),
             expect: Expect::default(),

@@ -83,6 +83,14 @@ broken = ["update-only"]
     }
 
     #[test]
+    fn what_a_run_folder_keeps_can_be_run_again() {
+        let mut scenario = Scenario::default();
+        scenario.image.mutation = Some(seam_emu::image::Mutation::Hash);
+        let text = toml::to_string_pretty(&scenario).unwrap();
+        assert_eq!(from_text(&text, "x.toml").unwrap(), scenario);
+    }
+
+    #[test]
     fn a_name_is_enough() {
         let scenario = from_text("name = \"x\"", "x.toml").unwrap();
         assert_eq!((scenario.cpus, scenario.updates), (4, 1));
