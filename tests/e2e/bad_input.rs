@@ -59,7 +59,7 @@ fn a_missing_module_image_is_named() {
 #[test]
 fn a_kernel_without_tdx_host_support_is_refused() {
     let rig = Rig::default();
-    let images = Images::open(Progress::default()).unwrap();
+    let images = Images::open(Progress::silent()).unwrap();
     let kernel = images.kernel(&rig_images::KernelRequest::default()).unwrap();
     let map = std::fs::read_to_string(kernel.system_map.unwrap()).unwrap();
     let without: String = map.lines().filter(|l| !l.contains("seamldr")).map(|l| format!("{l}\n")).collect();
@@ -128,7 +128,7 @@ fn a_qemu_that_dies_at_start_is_quoted() {
 fn a_plugin_that_fails_to_load_is_quoted() {
     let _machine = one_machine();
     let rig = Rig::default();
-    let real = Images::open(Progress::default()).unwrap().tool_root().unwrap().qemu_command();
+    let real = Images::open(Progress::silent()).unwrap().tool_root().unwrap().qemu_command();
     let words: Vec<String> = std::iter::once(real.get_program())
         .chain(real.get_args())
         .map(|w| format!("'{}'", w.to_string_lossy().replace('\'', r"'\''")))

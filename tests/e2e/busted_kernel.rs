@@ -8,7 +8,7 @@ const SEAMLDR: &str = "arch/x86/virt/vmx/tdx/seamldr.c";
 
 /// A build tree of the rig's kernel with one literal replaced.
 fn tree(from: &str, to: &str) -> PathBuf {
-    let images = Images::open(Progress::default()).expect("the cache opens");
+    let images = Images::open(Progress::silent()).expect("the cache opens");
     let edit = SourceEdit { file: SEAMLDR.into(), from: Pattern::Literal(from.into()), to: to.into() };
     let kernel = images.kernel(&KernelRequest::edited(vec![edit])).expect("the edited kernel builds");
     kernel.tree.expect("a built kernel has its tree")
