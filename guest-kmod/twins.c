@@ -318,16 +318,30 @@ static int twin_do_step(struct lockstep *ctrl, enum step step, bool lead)
 	}
 }
 
+/* A failure is told all the same, if late: this twin breaks one invariant. */
+static int twin_ack_then_work(struct lockstep *ctrl, enum step step, bool lead)
+{
+	int ret;
+
+	lockstep_ack_step(ctrl, 0);
+	if (twin_on_last_cpu())
+		udelay(TWIN_DAWDLE_US);
+	ret = lockstep_do_step(ctrl, step, lead);
+	if (ret) {
+		raw_spin_lock(&ctrl->lock);
+		lockstep_count_failure(ctrl);
+		raw_spin_unlock(&ctrl->lock);
+	}
+	return ret;
+}
+
 bool twin_take_step(struct lockstep *ctrl, enum step step, bool lead, int *ret)
 {
 	if (!twin_is_any())
 		return false;
 
 	if (twin_is(TWIN_ACK_BEFORE_WORK)) {
-		lockstep_ack_step(ctrl, 0);
-		if (twin_on_last_cpu())
-			udelay(TWIN_DAWDLE_US);
-		*ret = lockstep_do_step(ctrl, step, lead);
+		*ret = twin_ack_then_work(ctrl, step, lead);
 	} else {
 		*ret = twin_do_step(ctrl, step, lead);
 		twin_ack(ctrl, step, *ret);
