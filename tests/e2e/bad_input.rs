@@ -69,11 +69,11 @@ fn a_kernel_without_tdx_host_support_is_refused() {
 }
 
 #[rstest]
-#[case("name = \"x\"\ncpu = 4\n", &["cpu", "line 2", "cpus"])]
-#[case("name = \"x\"\n[expect]\nverdikt = \"passed\"\n", &["verdikt", "line 3", "verdict"])]
+#[case("name = \"x\"\ncpu = 4\n", &["cpu", ".toml:2:", "cpus"])]
+#[case("name = \"x\"\n[expect]\nverdikt = \"passed\"\n", &["verdikt", ".toml:3:", "verdict"])]
 #[case("name = \"x\"\ncpus = 0\n", &["cpus"])]
-#[case("name = \"x\"\ncpus = \"many\"\n", &["line 2"])]
-#[case("name = ", &["line 1"])]
+#[case("name = \"x\"\ncpus = \"many\"\n", &[".toml:2:"])]
+#[case("name = ", &[".toml:1:"])]
 fn a_wrong_scenario_names_the_key_the_line_and_the_nearest_key(#[case] text: &str, #[case] words: &[&str]) {
     let rig = Rig::default();
     let scenario = rig.file("scenario.toml", text);

@@ -6,13 +6,16 @@ use std::process::ExitStatus;
 /// What QEMU says of features that are wanted exactly because it lacks them.
 const EXPECTED: &str = "TCG doesn't support requested feature";
 
+/// How the plugin's messages begin.
+const PLUGIN: &str = "seam-plugin:";
+
 /// What QEMU's messages contain, and what mends it.
 const REMEDIES: [(&str, &str); 7] = [
     ("requires API version", "use QEMU 11.1 or later: leave out --qemu to take the rig's own"),
     ("API version", "use QEMU 11.1 or later: leave out --qemu to take the rig's own"),
     ("plugin interface not enabled", "use a QEMU built with --enable-plugins: leave out --qemu to take the rig's own"),
     ("-plugin: invalid option", "use a QEMU built with --enable-plugins: leave out --qemu to take the rig's own"),
-    ("seam-plugin:", "see the plan in the run folder; if it looks right, this is a defect of the rig"),
+    (PLUGIN, "see the plan in the run folder; if it looks right, this is a defect of the rig"),
     ("Could not load plugin", "rebuild it: cargo rig images clean, then run again"),
     ("Cannot allocate memory", "free some memory, or use fewer CPUs or less memory in the scenario"),
 ];
@@ -29,8 +32,11 @@ pub fn died_at_start(status: ExitStatus, stderr: &str) -> Trouble {
     Trouble::environment(cause, remedy)
 }
 
-/// The last line that is no expected warning, without QEMU's program name.
+/// The plugin's own words if it had any, else the last line that is no expected warning, without QEMU's program name.
 pub fn meaningful(stderr: &str) -> Option<String> {
+    if let Some(line) = stderr.lines().find(|l| l.starts_with(PLUGIN)) {
+        return Some(line.trim().to_owned());
+    }
     let line = stderr.lines().rev().map(str::trim).find(|l| !l.is_empty() && !l.contains(EXPECTED))?;
     let line = line.split_once("qemu-system-x86_64: ").map_or(line, |(_, rest)| rest);
     Some(line.to_owned())
@@ -61,6 +67,12 @@ mod tests {
             let trouble = died_at_start(ExitStatus::from_raw(256), stderr);
             assert!(trouble.help.contains(remedy), "{stderr}: {}", trouble.help);
         }
+    }
+
+    #[test]
+    fn the_plugin_knows_better_than_qemu_why_it_did_not_load() {
+        let stderr = "seam-plugin: cannot read /x\nqemu-system-x86_64: Could not load plugin /p.so\n";
+        assert!(died_at_start(ExitStatus::from_raw(256), stderr).cause.ends_with("seam-plugin: cannot read /x"));
     }
 
     #[test]
