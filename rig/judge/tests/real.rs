@@ -243,3 +243,26 @@ fn the_picture_shows_every_step_of_every_cpu(#[values((4, 1), (16, 2))] (lps, up
     let verdict = Verdict::new(Facts::default(), &run.judge(), &run.end);
     assert!(perfetto(&scene, &verdict).len() > 5_000);
 }
+
+/// LP 2's INSTALL was made to fail: a kernel that stops is right, and is judged so.
+#[test]
+fn a_failed_update_stops() {
+    let checked = check(&data("install-fails-4.events.bin"), None).unwrap();
+    let findings = &checked.findings;
+    assert_eq!(findings.breaches(), []);
+    for invariant in [Invariant::StopOnFailure, Invariant::Lockstep, Invariant::Progress, Invariant::UpdateOnly] {
+        assert_eq!(findings.invariants[&invariant].standing(), Standing::Held, "{invariant}");
+    }
+    assert_eq!(findings.invariants[&Invariant::QuietKernel].standing(), Standing::NotApplicable);
+}
+
+/// LP 3's LP.INIT was made never to return: it, and no other CPU, is said to keep the rest waiting.
+#[test]
+fn a_hang_names_the_cpu_that_causes_it() {
+    let checked = check(&data("never-returns-4.events.bin"), None).unwrap();
+    assert!(matches!(checked.end, RunEnd::Hung { .. }));
+    let breaches = checked.findings.breaches();
+    assert_eq!(breaches.len(), 1, "{breaches:#?}");
+    assert_eq!((breaches[0].invariant, breaches[0].lps.as_slice()), (Invariant::Progress, [3].as_slice()));
+    assert_eq!(breaches[0].step, Some(rig_judge::Step::CpuInit));
+}

@@ -128,6 +128,9 @@ fn an_unmet_expectation_fails_the_run() {
     let check = Check { name: "module_after".into(), expected: "1.5.06".into(), seen: "1.5.07".into(), met: false };
     let verdict = verdict(&Synthetic::plain(2, 1), Facts { checks: vec![check], ..facts() });
     assert_eq!(verdict.verdict, Outcome::Failed);
+    let text = terminal(&verdict, Look::PLAIN);
+    let expected = "\n  not as the scenario expects:\n    module_after: expected 1.5.06, seen 1.5.07\n";
+    assert!(text.contains(expected), "{text}");
     assert!(verdict.reason.as_deref().unwrap().contains("module_after: expected 1.5.06, seen 1.5.07"));
 }
 

@@ -53,9 +53,7 @@ pub fn terminal(verdict: &Verdict, look: Look) -> String {
         text += &table(verdict, look);
     }
     verdict.breaches.iter().for_each(|breach| text += &details(breach, look));
-    verdict.facts.checks.iter().filter(|c| !c.met).for_each(|c| {
-        let _ = write!(text, "\n  {}: expected {}, seen {}\n", c.name, c.expected, c.seen);
-    });
+    text += &unmet(&verdict.facts);
     if let Some(diagnosis) = &verdict.facts.diagnosis {
         text += &diagnosed(diagnosis);
     }
@@ -138,6 +136,16 @@ fn details(breach: &Breach, look: Look) -> String {
     text
 }
 
+/// What the scenario expected and did not get.
+fn unmet(facts: &Facts) -> String {
+    let unmet = facts.checks.iter().filter(|check| !check.met);
+    let lines: String = unmet.fold(String::new(), |mut lines, check| {
+        let _ = writeln!(lines, "    {}: expected {}, seen {}", check.name, check.expected, check.seen);
+        lines
+    });
+    if lines.is_empty() { lines } else { format!("\n  not as the scenario expects:\n{lines}") }
+}
+
 fn diagnosed(diagnosis: &Diagnosis) -> String {
     let mut text = format!("\n  where it hangs: {}\n", diagnosis.summary);
     for cpu in &diagnosis.cpus {
@@ -146,8 +154,8 @@ fn diagnosed(diagnosis: &Diagnosis) -> String {
             let _ = writeln!(text, "             {frame}");
         });
     }
-    if !diagnosis.firmware.is_empty() {
-        let _ = writeln!(text, "    firmware {}", diagnosis.firmware.replace('\n', "\n             "));
+    if !diagnosis.firmware.trim().is_empty() {
+        let _ = writeln!(text, "    firmware {}", diagnosis.firmware.trim_end().replace('\n', "\n             "));
     }
     text
 }
