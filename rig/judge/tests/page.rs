@@ -6,7 +6,8 @@
 use rig_judge::report::html;
 use rig_judge::scene::Scene;
 use rig_judge::synthetic::{Synthetic, Twist};
-use rig_judge::{Facts, Verdict};
+use rig_judge::verdict::{CpuDiagnosis, Diagnosis};
+use rig_judge::{Facts, RunEnd, Verdict};
 use rstest::rstest;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,13 +44,21 @@ fn dom(name: &str, run: &Synthetic) -> Option<String> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     std::fs::create_dir_all(&dir).unwrap();
     let scene = Scene::of(&run.setup, run.records.clone(), &run.console);
-    let facts = Facts { cpus: run.setup.lps, updates: 1, ..Facts::default() };
+    let facts = Facts { cpus: run.setup.lps, updates: 1, diagnosis: diagnosis(run), ..Facts::default() };
     let page = dir.join(format!("{name}.html"));
     std::fs::write(&page, html(&scene, &Verdict::new(facts, &run.judge().0, &run.end))).unwrap();
     let picture = dir.join(format!("{name}.png"));
     open(&browser, &page, &[format!("--screenshot={}", picture.display())]);
     assert!(std::fs::metadata(&picture).unwrap().len() > 20_000, "the screenshot is all but empty");
     Some(open(&browser, &page, &["--dump-dom".into()]))
+}
+
+/// What the rig finds out of a run that hangs.
+fn diagnosis(run: &Synthetic) -> Option<Diagnosis> {
+    let stack = vec!["__seamcall+0x1e".to_string(), "multi_cpu_stop+0xe1".to_string()];
+    let cpu = CpuDiagnosis { lp: 3, position: "last saw step CPU_INSTALL".into(), stack };
+    let found = Diagnosis { summary: "no progress".into(), cpus: vec![cpu], firmware: "LP 3 never returns".into() };
+    matches!(run.end, RunEnd::Hung { .. }).then_some(found)
 }
 
 /// The value of the first attribute of this name.
@@ -87,4 +96,5 @@ fn the_page_shows_a_call_that_never_returned() {
     let Some(dom) = dom("hung-4", &run) else { return };
     assert!(dom.contains(r#"<span id="verdict" class="hung">HUNG</span>"#));
     assert!(dom.contains(r#"data-invariant="progress""#));
+    assert!(dom.contains("multi_cpu_stop+0xe1") && dom.contains("LP 3 never returns"));
 }

@@ -84,6 +84,20 @@ function showBreaches() {
   }
 }
 
+function showDiagnosis() {
+  const found = verdict.diagnosis;
+  if (!found) return;
+  const rows = found.cpus.map((cpu) => element('tr', {},
+    element('td', { textContent: `CPU ${cpu.lp}` }),
+    element('td', {}, cpu.position, element('div', { className: 'stack', textContent: cpu.stack.join('\n') }))));
+  const box = element('div', { className: 'diagnosis' },
+    element('h2', { textContent: 'Where it hangs' }),
+    element('p', { textContent: found.summary }),
+    element('table', {}, element('tbody', {}, ...rows)),
+    element('div', { className: 'stack', textContent: found.firmware.trim() }));
+  $('breaches').append(box);
+}
+
 function cited(event) {
   const at_ns = scene.guest_time ? event.guest_ns : event.seq * 1000;
   const row = element('tr', { title: 'show it in the timeline' },
@@ -352,7 +366,7 @@ function markConsole() {
   const list = $('console');
   scene.console.forEach((line, i) => list.children[i].classList.toggle('in', line.at_ns >= view.begin && line.at_ns <= view.end));
   const next = scene.console.findIndex((line) => line.at_ns >= view.begin);
-  if (next >= 0) list.scrollTop = list.children[next].offsetTop - list.offsetTop - list.clientHeight / 3;
+  if (scene.console.length) list.scrollTop = list.children[next < 0 ? scene.console.length - 1 : next].offsetTop - list.offsetTop - list.clientHeight / 3;
 }
 
 /* ---- moving about ---- */
@@ -478,6 +492,7 @@ function tell(event) {
 showHeader();
 showInvariants();
 showBreaches();
+showDiagnosis();
 showWaits();
 showHistograms();
 showConsole();
