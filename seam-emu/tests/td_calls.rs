@@ -303,6 +303,8 @@ fn a_runnable_td_can_no_longer_be_built() {
             (Leaf::VpAddcx, [page, vcpu, 0, 0], op_state),
             (Leaf::VpInit, [vcpu, 0, 0, 0], op_state),
             (Leaf::VpEnter, [vcpu | 4, 0, 0, 0], INVALID.operand(O::Rcx)),
+            (Leaf::VpEnter, [vcpu | 1, 0, 0, 0], INVALID.operand(O::Rcx)),
+            (Leaf::VpEnter, [vcpu | 1 << 63, 0, 0, 0], INVALID.operand(O::Rcx)),
             (Leaf::VpEnter, [tdr, 0, 0, 0], METADATA.operand(O::Rcx)),
             (Leaf::VpWr, [vcpu, 0x6000, 1, 1], Status::METADATA_FIELD_NOT_WRITABLE.operand(O::Rdx)),
             (Leaf::VpWr, [vcpu, 0x3F00 << 48, 1, 1], Status::METADATA_FIELD_ID_INCORRECT.operand(O::Rdx)),

@@ -12,8 +12,9 @@ use crate::script::{self, Exit, Memory, Reach};
 const EXTERNAL_INTERRUPT: u64 = 1;
 const TDCALL: u64 = 77;
 const EPT_VIOLATION: u64 = 48;
-/// RCX bits other than the TDVPR's address and the hint that recovery is possible.
-const RESERVED: u64 = 0xFFF0_0000_0000_0000 | 0xFFC;
+/// RCX bits other than the TDVPR's address: reserved, or for exits that scripts do not make (a hint of recovery after a
+/// trap, resuming after a nested VM), and so refused too.
+const RESERVED: u64 = 0xFFF0_0000_0000_0FFF;
 /// RCX mask of TDG.VP.VMCALL: R10 to R15 go to the VMM.
 const VMCALL_MASK: u64 = 0xFC00;
 /// Interruption information of the exit that ends a time slice: valid, external interrupt, the vector that Linux uses
@@ -27,7 +28,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     if tdvpr & RESERVED != 0 {
         return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));
     }
-    let (tdvpr, tdr) = cx.lock_vcpu(tdvpr & !0xFFF, Operand::Rcx, Mode::Shared)?;
+    let (tdvpr, tdr) = cx.lock_vcpu(tdvpr, Operand::Rcx, Mode::Shared)?;
     cx.check_td(tdr, Leaf::VpEnter, Some(Mode::Shared))?;
     cx.check_tdvps(tdvpr)?;
     if !cx.vcpu(tdvpr).ready {
