@@ -14,6 +14,8 @@ use tempfile::TempDir;
 const MODELS: [&str; 3] = ["host", "max", "qemu64"];
 /// Bound on each boot. KVM on hardware takes a second or two.
 const LIMIT: Duration = Duration::from_secs(12);
+/// How the reason begins when [`LIMIT`] ran out.
+const TOO_SLOW: &str = "nothing booted within";
 /// What the small program writes to the debug-exit device, and the exit code that QEMU makes of it (`2 * n + 1`).
 const MAGIC: u8 = 0x2a;
 
@@ -50,7 +52,13 @@ pub(super) fn probe(qemu: impl Fn() -> Command, kernel: Option<&Path>) -> Kvm {
                 let what = if kernel.is_some() { "a kernel" } else { "a small program (no kernel is built yet)" };
                 return Kvm::Works(format!("booted {what} with -cpu {model}"));
             }
-            Err(why) => reasons.push(format!("-cpu {model}: {why}")),
+            Err(why) => {
+                reasons.push(format!("-cpu {model}: {why}"));
+                // A model that is refused ends QEMU at once; a KVM that is this slow is so with any model.
+                if why.starts_with(TOO_SLOW) {
+                    break;
+                }
+            }
         }
     }
     Kvm::No(reasons.join("; "))
@@ -99,7 +107,7 @@ fn run(mut qemu: Command, dir: &TempDir) -> Result<(ExitStatus, String), String>
             // It may have ended meanwhile; then there is nothing to kill, and it is reaped all the same.
             let _ = child.kill();
             let _ = child.wait();
-            return Err(format!("nothing booted within {} s", LIMIT.as_secs()));
+            return Err(format!("{TOO_SLOW} {} s", LIMIT.as_secs()));
         }
         std::thread::sleep(Duration::from_millis(20));
     }

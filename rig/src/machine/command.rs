@@ -13,8 +13,12 @@ pub const CPUID_1_EAX: u32 = 0x0008_06f8;
 /// A q35 without the devices that a headless guest does not need.
 const MACHINE: &str = "q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
 /// TDX host support refuses to start when the kernel could hibernate; addresses are those of System.map; a panic ends
-/// QEMU at once, together with `-no-reboot`.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 nohibernate nokaslr oops=panic panic=-1";
+/// QEMU at once, together with `-no-reboot`. The rest shortens the boot, which emulated CPUs that outnumber the host's spend
+/// spinning (64 vCPUs on 2 cores: 100 s without, 12 s with): no parallel bring-up, no calibration loop (a delay loop of
+/// some 2.5 GHz at 250 Hz; only its length depends on it), no timer check, no 256 legacy terminals, and no line below a
+/// warning on the serial port, since the agent streams the whole log.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 nohibernate nokaslr oops=panic panic=-1 cpuhp.parallel=0 lpj=10000000 \
+    no_timer_check pty.legacy_count=0 loglevel=5";
 
 /// The sockets' names in the runtime folder; QEMU connects to all of them.
 pub const QMP_SOCKET: &str = "qmp.sock";
@@ -148,7 +152,7 @@ mod tests {
             "-serial file:/r/console.log",
             "-chardev socket,server=off,id=agent,path=RT/agent.sock",
             "-plugin file=/p/a,,b.so,plan=/r/plan.json",
-            "nohibernate nokaslr oops=panic panic=-1'",
+            "nohibernate nokaslr oops=panic panic=-1 ",
         ] {
             assert!(line.contains(part), "{part} is not in {line}");
         }

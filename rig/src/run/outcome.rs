@@ -4,7 +4,8 @@ use super::drive::{Told, Tried};
 use super::prepare::Prepared;
 use crate::scenario::{Ending, Scenario, UpdateEnding};
 use crate::trouble::Trouble;
-use rig_judge::report::{Look, junit, ktap, terminal};
+use rig_judge::report;
+use rig_judge::timeline::EventsReader;
 use rig_judge::verdict::{Artifact, Backend, Check, Diagnosis, LoadReport, Timing};
 use rig_judge::{Facts, Findings, Outcome, RunEnd, Verdict};
 use std::time::Duration;
@@ -39,10 +40,7 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdi
     let mut verdict = Verdict::new(facts, &evidence.findings, &evidence.end);
     verdict.remedy = remedy(&verdict, &evidence.end).map(Into::into);
     let verdict = against_expectation(&prepared.scenario, verdict);
-    prepared.folder.write_json("verdict.json", &verdict)?;
-    prepared.folder.write("verdict.txt", terminal(&verdict, Look::PLAIN))?;
-    prepared.folder.write("junit.xml", junit(&verdict))?;
-    prepared.folder.write("ktap.txt", ktap(&verdict))?;
+    write_reports(prepared, &verdict)?;
     if verdict.verdict == Outcome::Passed && !prepared.keep {
         // What a passed run leaves should be small; what is gone already needs no removing.
         for name in LARGE_FILES {
@@ -50,6 +48,21 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdi
         }
     }
     Ok(verdict)
+}
+
+/// Every file that shows the verdict. Pictures are drawn from the recorded events, to the last one that was recorded.
+fn write_reports(prepared: &Prepared, verdict: &Verdict) -> Result<(), Trouble> {
+    let log = std::fs::read(prepared.folder.file("kmsg.log")).unwrap_or_default();
+    let console: Vec<String> = String::from_utf8_lossy(&log).lines().map(str::to_owned).collect();
+    let events = prepared.folder.file("events.bin");
+    let files = match EventsReader::open(&events) {
+        Ok(reader) => {
+            let setup = reader.setup().clone();
+            report::files(&setup, reader.map_while(Result::ok), &console, verdict)
+        }
+        Err(_) => report::files(&prepared.setup, [], &console, verdict),
+    };
+    files.into_iter().try_for_each(|(name, bytes)| prepared.folder.write(name, bytes))
 }
 
 /// What a person can do about a run that did not come to a judgement.

@@ -114,7 +114,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let spec = MachineSpec {
         cpus: scenario.cpus,
         memory_mib: scenario.memory_mib(),
-        kernel: made.kernel.bzimage.clone(),
+        kernel: boot_file(&made.kernel),
         initramfs: made.initramfs,
         kernel_arguments: scenario.kernel_arguments.clone(),
         plugin: Some((made.plugin, plan_file)),
@@ -124,6 +124,15 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let artifacts = images.manifest();
     let (qemu, modules, keep, release) = (made.qemu, made.modules, options.keep, made.kernel.release);
     Ok(Prepared { scenario, folder, runtime, qemu, spec, setup, symbols, release, modules, artifacts, keep })
+}
+
+/// QEMU starts a kernel with a PVH entry from its ELF file, which saves unpacking it on an emulated CPU.
+fn boot_file(kernel: &Kernel) -> PathBuf {
+    let config = kernel.config.as_deref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    match &kernel.vmlinux {
+        Some(vmlinux) if config.lines().any(|line| line == "CONFIG_PVH=y") => vmlinux.clone(),
+        _ => kernel.bzimage.clone(),
+    }
 }
 
 fn write_plan(
