@@ -256,7 +256,9 @@ extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_vo
 extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
     emulator::get().sight(running(vcpu)).forget();
     let caller = memory::read_virtual::<8>(registers::read(Reg::Rsp)).map_or(0, u64::from_le_bytes);
-    emulator::get().recorder.record(running(vcpu) as u16, Kind::FunctionEnter, 0, [userdata as u64, caller, 0, 0]);
+    let arguments = [registers::read(Reg::Rdi), registers::read(Reg::Rsi)];
+    let fields = [userdata as u64, caller, arguments[0], arguments[1]];
+    emulator::get().recorder.record(running(vcpu) as u16, Kind::FunctionEnter, 0, fields);
 }
 
 extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
