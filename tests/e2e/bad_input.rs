@@ -62,9 +62,9 @@ fn a_kernel_without_tdx_host_support_is_refused() {
     let images = Images::open(Progress::silent()).unwrap();
     let kernel = images.kernel(&rig_images::KernelRequest::default()).unwrap();
     let map = std::fs::read_to_string(kernel.system_map.unwrap()).unwrap();
-    let without: String = map.lines().filter(|l| !l.contains("seamldr")).map(|l| format!("{l}\n")).collect();
+    let without: Vec<&str> = map.lines().filter(|l| !l.contains("seamldr")).collect();
     let bzimage = rig.file("bzImage", std::fs::read(kernel.bzimage).unwrap());
-    rig.file("System.map", without);
+    rig.file("System.map", without.join("\n"));
     rig.go(&["run", "--kernel", bzimage.to_str().unwrap()]).expect(2).says(&["tdx"]);
 }
 
