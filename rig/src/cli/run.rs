@@ -43,13 +43,17 @@ pub(super) struct Arguments {
     /// Keep the large files of a run that passed (events, module image)
     #[arg(long)]
     keep: bool,
+    /// Record no events, for measuring what recording costs; nothing is judged then
+    #[arg(long, hide = true)]
+    no_events: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
     let total = Instant::now();
     let progress = Progress::stderr();
     let scenario = scenario(&arguments)?;
-    let options = Options { out: arguments.out, qemu: arguments.qemu, keep: arguments.keep };
+    let options =
+        Options { out: arguments.out, qemu: arguments.qemu, keep: arguments.keep, no_events: arguments.no_events };
     let prepared = run::prepare(scenario, &options, &progress)?;
     let folder = prepared.folder().to_owned();
     let verdict = run::run(prepared, total, &progress).inspect_err(|_| {

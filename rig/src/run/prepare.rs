@@ -23,6 +23,8 @@ pub struct Options {
     pub qemu: Option<PathBuf>,
     /// Keep the large files of a run that passed.
     pub keep: bool,
+    /// Record no events, so that nothing is judged: for measuring what recording costs.
+    pub no_events: bool,
 }
 
 /// A run that is ready to start.
@@ -102,7 +104,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     })?;
     let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
     let runtime = RuntimeDir::create()?;
-    let plan_file = write_plan(&scenario, &seen, &folder, &runtime)?;
+    let plan_file = write_plan(&scenario, &seen, (&folder, &runtime), options.no_events)?;
     let manifest = ManifestFile {
         rig: env!("CARGO_PKG_VERSION"),
         scenario: &scenario,
@@ -138,14 +140,18 @@ fn boot_file(kernel: &Kernel) -> PathBuf {
 fn write_plan(
     scenario: &Scenario,
     seen: &Observation,
-    folder: &RunFolder,
-    runtime: &RuntimeDir,
+    (folder, runtime): (&RunFolder, &RuntimeDir),
+    no_events: bool,
 ) -> Result<PathBuf, Trouble> {
     let module = folder.file("module.bin");
     folder.write("module.bin", seam_emu::image::build(&scenario.module))?;
     let files = PlanFiles { module_image: module, ring: runtime.path("ring"), control: runtime.path("control.sock") };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    folder.write_json("plan.json", &plan::plan(scenario, seen, files, cores)?)?;
+    let mut plan = plan::plan(scenario, seen, files, cores)?;
+    if no_events {
+        (plan.ring, plan.watches, plan.functions) = (None, Vec::new(), Vec::new());
+    }
+    folder.write_json("plan.json", &plan)?;
     let toml = toml::to_string_pretty(scenario).expect("a scenario is plain data");
     folder.write("scenario.toml", toml)?;
     Ok(folder.file("plan.json"))
