@@ -1,0 +1,45 @@
+//! How long a run takes, and what recording costs. `cargo bench -p rig-tests --bench speed [-- RUNS]`.
+//!
+//! A warm cache is made first. Runs with and without recording alternate, so that a slow phase of the host meets both.
+
+use rig_tests::Rig;
+use std::time::Instant;
+
+fn main() {
+    let runs = std::env::args().find_map(|a| a.parse().ok()).unwrap_or(7);
+    measure(4, &[]);
+    println!("| vCPUs | start to verdict, median (min .. max) | of it boot, median | boot without recording | runs |");
+    println!("| --- | --- | --- | --- | --- |");
+    for cpus in [4, 16, 64] {
+        let (mut total, mut boot, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..runs {
+            let (ms, boot_ms) = measure(cpus, &[]);
+            total.push(ms);
+            boot.push(boot_ms);
+            bare.push(measure(cpus, &["--no-events"]).1);
+        }
+        for figures in [&mut total, &mut boot, &mut bare] {
+            figures.sort_unstable();
+        }
+        let median = |v: &[u64]| v[v.len() / 2];
+        println!(
+            "| {cpus} | {} ms ({} .. {}) | {} ms | {} ms | {runs} |",
+            median(&total),
+            total[0],
+            total[runs - 1],
+            median(&boot),
+            median(&bare)
+        );
+    }
+}
+
+/// One run: host milliseconds of the whole command, and those until the agent was ready.
+fn measure(cpus: u32, more: &[&str]) -> (u64, u64) {
+    let rig = Rig::default();
+    let cpus = cpus.to_string();
+    let arguments: Vec<&str> = ["run", "--json", "--cpus", &cpus].iter().chain(more).copied().collect();
+    let start = Instant::now();
+    let verdict = rig.go(&arguments).json(0);
+    let ms = u64::try_from(start.elapsed().as_millis()).expect("a run ends within an age");
+    (ms, verdict["timing_ms"]["boot"].as_u64().expect("a verdict has its boot time"))
+}
