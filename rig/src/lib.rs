@@ -9,5 +9,6 @@ pub mod guest;
 pub mod machine;
 pub mod run;
 pub mod scenario;
+pub mod suite;
 pub mod symbols;
 pub mod trouble;

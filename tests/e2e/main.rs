@@ -4,4 +4,5 @@
 mod bad_input;
 mod bad_luck;
 mod busted_kernel;
+mod catalogue;
 mod update;

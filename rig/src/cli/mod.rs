@@ -3,9 +3,11 @@
 mod check;
 mod doctor;
 mod images;
+mod list;
 mod output;
 mod run;
 mod show;
+mod suite;
 
 use crate::trouble::{Exit, Trouble};
 use clap::{Parser, Subcommand};
@@ -24,6 +26,8 @@ Examples:
   cargo rig run --cpus 64 --updates 5        five updates on 64 CPUs
   cargo rig run --kernel ~/linux             your own kernel's build tree
   cargo rig run scenario.toml --json         a scenario file; one JSON object on stdout
+  cargo rig run shutdown-busy                a scenario that comes with the rig (cargo rig list)
+  cargo rig suite --tag quick                all scenarios that take seconds
   cargo rig doctor                           what this machine has and what it lacks
 
 Exit codes: 0 passed, 1 an invariant broke or the outcome is not the expected one, 2 usage,
@@ -33,6 +37,10 @@ Exit codes: 0 passed, 1 an invariant broke or the outcome is not the expected on
 enum Command {
     /// Run a scenario and judge it.
     Run(run::Arguments),
+    /// Name the scenarios that come with the rig.
+    List(list::Arguments),
+    /// Run the scenarios of a suite, the cheapest first.
+    Suite(suite::Arguments),
     /// Say what this machine has, what it lacks, and what mends it.
     Doctor(doctor::Arguments),
     /// Build, list or clean what runs are made of.
@@ -55,6 +63,8 @@ pub fn main() -> std::process::ExitCode {
     };
     let (json, result) = match arguments.command {
         Command::Run(arguments) => (arguments.json, run::run(arguments)),
+        Command::List(arguments) => (arguments.json, Ok(list::run(&arguments))),
+        Command::Suite(arguments) => (arguments.json, suite::run(&arguments)),
         Command::Doctor(arguments) => (arguments.json, doctor::run(&arguments)),
         Command::Images(arguments) => (false, images::run(&arguments)),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),

@@ -2,16 +2,16 @@
 
 use super::output;
 use crate::run::{self, Options};
-use crate::scenario::{self, Backend, Scenario, Subject};
+use crate::scenario::{self, Backend, Scenario, Subject, catalogue};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::Outcome;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Scenario file (TOML); without one, the plain update
+    /// Scenario file (TOML), or the name of one that comes with the rig; without one, the plain update
     scenario: Option<PathBuf>,
     /// vCPUs of the machine (1 to 512)
     #[arg(long, value_name = "N")]
@@ -74,7 +74,8 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
 /// The scenario of the file, or the default one, with the flags over it.
 fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     let mut scenario = match &arguments.scenario {
-        Some(path) => scenario::from_file(path)?,
+        Some(path) if path.exists() || is_path(path) => scenario::from_file(path)?,
+        Some(name) => catalogue::named(&name.display().to_string())?,
         None => Scenario::default(),
     };
     scenario.cpus = arguments.cpus.unwrap_or(scenario.cpus);
@@ -86,6 +87,11 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     let help = "change the flag, or the scenario file";
     scenario.check().map_err(|cause| Trouble::usage(cause, help))?;
     Ok(scenario)
+}
+
+/// Whether it cannot be a scenario's name.
+fn is_path(given: &Path) -> bool {
+    given.components().count() > 1 || given.is_absolute() || given.extension().is_some()
 }
 
 #[cfg(test)]
@@ -111,6 +117,13 @@ mod tests {
         let path = file.to_str().unwrap();
         let scenario = parse(&[path, "--cpus", "16"]).unwrap();
         assert_eq!((scenario.name.as_str(), scenario.cpus, scenario.updates), ("x", 16, 2));
+    }
+
+    #[test]
+    fn a_name_is_one_of_the_catalogue() {
+        assert_eq!(parse(&["shutdown-busy"]).unwrap().name, "shutdown-busy");
+        assert!(parse(&["shutdown-bsy"]).unwrap_err().help.contains("`shutdown-busy`"));
+        assert!(parse(&["shutdown-busy.toml"]).unwrap_err().cause.contains("cannot read"));
     }
 
     #[test]

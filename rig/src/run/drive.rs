@@ -2,7 +2,7 @@
 
 use crate::guest::{Guest, GuestError};
 use crate::machine::control::{ControlError, Emulator};
-use crate::scenario::Scenario;
+use crate::scenario::{CpuState, CpuSwitch, Moment, Scenario};
 use crate::trouble::Trouble;
 use rig_wire::agent::{Answer, Command, LoadReport, Ready, UpdateOutcome};
 use rig_wire::event::{self, Mark, update_end};
@@ -13,9 +13,12 @@ use std::time::{Duration, Instant};
 const ATTRIBUTES: &str = "/sys/devices/faux/tdx_host";
 /// The in-tree driver's upload device.
 const DEVICE: &str = "tdx_module";
+/// It is there when the driver offers updates.
+const UPLOAD: &str = "/sys/class/firmware/tdx_module/status";
 /// `version` answers with it when no module runs any more.
 const ENXIO: i32 = 6;
 const ENOENT: i32 = 2;
+const ENODEV: i32 = 19;
 
 /// What is known so far; kept when the run is stopped half-way.
 #[derive(Debug, Default)]
@@ -34,6 +37,10 @@ pub(crate) struct Told {
     pub(crate) updates: Vec<Tried>,
     /// All updates.
     pub(crate) update: Duration,
+    /// The kernel offers no update.
+    pub(crate) absent: bool,
+    /// CPUs that were switched, in the scenario's order: the errno where the kernel refused.
+    pub(crate) switches: Vec<(CpuSwitch, Option<i32>)>,
     /// What the loads did.
     pub(crate) loads: Vec<LoadReport>,
     /// What is under way, for the words of a hang.
@@ -107,15 +114,21 @@ impl Drive<'_> {
     /// From the agent's first message to its last.
     pub(crate) async fn run(&self, told: &mut Told) -> Result<(), DriveError> {
         self.boot(told).await?;
-        self.read_before(told).await?;
+        if !told.absent {
+            self.read_before(told).await?;
+        }
+        self.switch_cpus(told, Moment::Before).await?;
         for load in &self.scenario.load {
             self.ask(told, "starting the load", Command::StartLoad { load: load.clone() }).await?;
         }
         let started = Instant::now();
         for number in 1..=self.scenario.updates {
+            if told.absent {
+                break;
+            }
             self.update(told, number).await?;
             told.update = started.elapsed();
-            if !told.updates.last().is_some_and(Tried::succeeded) {
+            if !self.scenario.keep_going && !told.updates.last().is_some_and(Tried::succeeded) {
                 break;
             }
         }
@@ -124,6 +137,7 @@ impl Drive<'_> {
         {
             told.loads = reports;
         }
+        self.switch_cpus(told, Moment::After).await?;
         self.read_after(told).await?;
         self.ask(told, "powering off", Command::PowerOff).await.map(drop)
     }
@@ -136,7 +150,13 @@ impl Drive<'_> {
         self.mark(Mark::Ready, 0).await?;
         for name in self.modules {
             let load = Command::LoadModule { name: name.clone(), parameters: String::new() };
-            self.ask(told, &format!("loading {name}"), load).await?;
+            match self.ask(told, &format!("loading {name}"), load).await {
+                // The driver wants no platform without a working TDX module.
+                Err(DriveError::Guest { error: GuestError::Failed(f), .. }) if f.errno == Some(ENODEV) => {
+                    told.absent = true;
+                }
+                loaded => _ = loaded?,
+            }
         }
         Ok(())
     }
@@ -149,6 +169,30 @@ impl Drive<'_> {
         };
         told.after.clone_from(&told.before);
         told.remaining.0 = self.remaining().await;
+        told.absent = match self.guest.read(UPLOAD).await {
+            Ok(_) => false,
+            Err(GuestError::Failed(f)) if f.errno == Some(ENOENT) => true,
+            Err(error) => return Err(failed(told, error)),
+        };
+        Ok(())
+    }
+
+    /// A refusal is an outcome, like that of an update.
+    async fn switch_cpus(&self, told: &mut Told, when: Moment) -> Result<(), DriveError> {
+        for switch in self.scenario.switches.iter().filter(|switch| switch.when == when) {
+            let (digit, word) = match switch.to {
+                CpuState::Online => (b"1", "online"),
+                CpuState::Offline => (b"0", "offline"),
+            };
+            self.doing(told, &format!("taking CPU {} {word}", switch.cpu));
+            let path = format!("/sys/devices/system/cpu/cpu{}/online", switch.cpu);
+            let errno = match self.guest.request(Command::Write { path, data: digit.to_vec() }).await {
+                Ok(_) => None,
+                Err(GuestError::Failed(failure)) if failure.errno.is_some() => failure.errno,
+                Err(error) => return Err(failed(told, error)),
+            };
+            told.switches.push((switch.clone(), errno));
+        }
         Ok(())
     }
 

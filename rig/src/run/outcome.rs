@@ -2,12 +2,13 @@
 
 use super::drive::{Told, Tried};
 use super::prepare::Prepared;
-use crate::scenario::{Ending, Scenario, UpdateEnding};
+use crate::scenario::{CpuState, CpuSwitch, Ending, Scenario, UpdateEnding};
 use crate::trouble::Trouble;
 use rig_judge::report;
 use rig_judge::timeline::EventsReader;
 use rig_judge::verdict::{Artifact, Backend, Check, Diagnosis, LoadReport, Timing};
 use rig_judge::{Facts, Findings, Outcome, RunEnd, Verdict};
+use rig_wire::agent::Load;
 use std::time::Duration;
 
 /// Artifacts that a verdict names; the manifest has all of them.
@@ -117,13 +118,19 @@ fn load_report(report: &rig_wire::agent::LoadReport) -> LoadReport {
 fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
     let expect = &scenario.expect;
     let mut checks = Vec::new();
-    if let Some(last) = told.updates.last() {
+    if told.absent || expect.update == UpdateEnding::Absent {
+        let offered = |absent| if absent { "absent" } else { "offered" };
+        checks.push(check("update interface", offered(expect.update == UpdateEnding::Absent), offered(told.absent)));
+    } else if let Some(last) = told.updates.last() {
         checks.push(ending_check(expect.update, last));
         if expect.update == UpdateEnding::Updated {
-            checks.push(check("updates", &scenario.updates.to_string(), &succeeded(told).to_string()));
             let version = last.seen.as_deref().unwrap_or("no module");
             checks.extend(last.wanted.as_deref().map(|wanted| check("module_after", wanted, version)));
             checks.extend(remaining_check(told));
+        }
+        let all = (expect.update == UpdateEnding::Updated).then_some(scenario.updates);
+        if let Some(number) = expect.succeeded.or(all) {
+            checks.push(check("updates", &number.to_string(), &succeeded(told).to_string()));
         }
         if let Some(error) = &expect.update_error {
             let seen = if last.outcome.error.contains(error.as_str()) { error } else { &last.outcome.error };
@@ -134,11 +141,25 @@ fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
         let seen = if log.contains(line.as_str()) { line.as_str() } else { "no such line" };
         checks.push(check("kernel log", line, seen));
     }
-    for load in &told.loads {
+    checks.extend(told.switches.iter().map(|(switch, errno)| switch_check(switch, *errno)));
+    for (load, asked) in told.loads.iter().zip(&scenario.load) {
         let seen = if load.operations > 0 { "work done" } else { "no work done" };
         checks.push(check(&format!("load {}", load.name), "work done", seen));
+        if matches!(asked, Load::Reader { only, .. } if !only.is_empty()) {
+            let seen = load.first_error.as_deref().unwrap_or(ONLY_ALLOWED);
+            checks.push(check(&format!("load {}", load.name), ONLY_ALLOWED, seen));
+        }
     }
     checks
+}
+
+/// What a reader that knows its values must say.
+const ONLY_ALLOWED: &str = "only what may be read";
+
+fn switch_check(switch: &CpuSwitch, errno: Option<i32>) -> Check {
+    let words = |errno: Option<i32>| errno.map_or("done".to_owned(), |e| format!("refused with errno {e}"));
+    let to = if switch.to == CpuState::Online { "online" } else { "offline" };
+    check(&format!("CPU {} {to}", switch.cpu), &words(switch.errno), &words(errno))
 }
 
 fn check(name: &str, expected: &str, seen: &str) -> Check {
@@ -184,6 +205,7 @@ const fn ending_name(ending: UpdateEnding) -> &'static str {
         UpdateEnding::Updated => "updated",
         UpdateEnding::Unchanged => "failed, old module still runs",
         UpdateEnding::Lost => "failed, no module runs",
+        UpdateEnding::Absent => "no update offered",
     }
 }
 

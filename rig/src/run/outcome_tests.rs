@@ -45,6 +45,36 @@ fn an_update_misses_its_expectation() {
 }
 
 #[test]
+fn an_absent_interface_is_an_outcome() {
+    let absent = Told { absent: true, ..Told::default() };
+    assert_eq!(unmet(&expecting(UpdateEnding::Absent), &absent), [] as [&str; 0]);
+    assert_eq!(unmet(&expecting(UpdateEnding::Updated), &absent), ["update interface"]);
+    let offered = told(tried("", Some("1.5.07")));
+    assert_eq!(unmet(&expecting(UpdateEnding::Absent), &offered), ["update interface"]);
+}
+
+#[test]
+fn the_number_of_updates_before_a_failure_counts() {
+    let mut scenario = expecting(UpdateEnding::Lost);
+    scenario.expect.succeeded = Some(1);
+    let mut told = told(tried("", Some("1.5.07")));
+    told.updates.push(tried(FAILED, None));
+    assert_eq!(unmet(&scenario, &told), [] as [&str; 0]);
+    scenario.expect.succeeded = Some(2);
+    assert_eq!(unmet(&scenario, &told), ["updates"]);
+}
+
+#[test]
+fn a_cpu_that_is_refused_must_have_been_meant_to() {
+    let refused = |errno| CpuSwitch { cpu: 2, to: CpuState::Online, when: crate::scenario::Moment::After, errno };
+    let mut told = told(tried("", Some("1.5.07")));
+    told.switches = vec![(refused(Some(19)), Some(19)), (refused(None), None)];
+    assert_eq!(unmet(&Scenario::default(), &told), [] as [&str; 0]);
+    told.switches = vec![(refused(Some(19)), None), (refused(None), Some(19)), (refused(Some(5)), Some(19))];
+    assert_eq!(unmet(&Scenario::default(), &told), ["CPU 2 online"; 3]);
+}
+
+#[test]
 fn the_database_must_shrink() {
     let mut told = told(tried("", Some("1.5.07")));
     told.remaining = (Some(16), Some(16));
@@ -60,17 +90,34 @@ fn lines_and_errors_are_looked_for() {
     assert_eq!(unmet(&scenario, &told(tried("transferring:hw-error", None))), ["upload error", "kernel log"]);
 }
 
+fn report(operations: u64, first_error: Option<&str>) -> rig_wire::agent::LoadReport {
+    let first_error = first_error.map(str::to_owned);
+    let errors = u64::from(first_error.is_some());
+    rig_wire::agent::LoadReport { name: "reader".into(), operations, errors, first_error, elapsed_ms: 5 }
+}
+
+fn reading(only: &[&str]) -> Scenario {
+    let only = only.iter().map(|s| (*s).to_owned()).collect();
+    let load = Load::Reader { paths: vec!["/sys/x".into()], threads: 1, only };
+    Scenario { load: vec![load], ..Scenario::default() }
+}
+
 #[test]
 fn a_load_that_did_nothing_is_a_failure() {
     let mut told = told(tried("", Some("1.5.07")));
-    told.loads = vec![rig_wire::agent::LoadReport {
-        name: "reader".into(),
-        operations: 0,
-        errors: 9,
-        first_error: None,
-        elapsed_ms: 5,
-    }];
-    assert_eq!(unmet(&Scenario::default(), &told), ["load reader"]);
+    told.loads = vec![report(0, Some("none there"))];
+    assert_eq!(unmet(&reading(&[]), &told), ["load reader"]);
+    told.loads = vec![report(3, Some("none there"))];
+    assert_eq!(unmet(&reading(&[]), &told), [] as [&str; 0]);
+}
+
+#[test]
+fn a_reader_that_saw_something_else_is_a_failure() {
+    let mut told = told(tried("", Some("1.5.07")));
+    told.loads = vec![report(3, None)];
+    assert_eq!(unmet(&reading(&["1.5.06"]), &told), [] as [&str; 0]);
+    told.loads = vec![report(3, Some("version holds \"1.6.06\""))];
+    assert_eq!(unmet(&reading(&["1.5.06"]), &told), ["load reader"]);
 }
 
 fn verdict(outcome: Outcome) -> Verdict {

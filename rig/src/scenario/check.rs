@@ -33,8 +33,19 @@ impl Scenario {
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
         }
-        if self.budget == (Budget { stall_cpu_s: Some(0) }) {
-            return Err("`budget.stall_cpu_s` is 0; it must be at least 1".into());
+        let Budget { stall_cpu_s, total_s } = self.budget;
+        for (key, seconds) in [("stall_cpu_s", stall_cpu_s), ("total_s", total_s)] {
+            if seconds == Some(0) {
+                return Err(format!("`budget.{key}` is 0; it must be at least 1"));
+            }
+        }
+        if let Some(switch) = self.switches.iter().find(|switch| !(1..self.cpus).contains(&switch.cpu)) {
+            return Err(format!(
+                "`switch.cpu` is {}; with {} CPUs it must be 1 to {}",
+                switch.cpu,
+                self.cpus,
+                self.cpus - 1
+            ));
         }
         if !self.expect.broken.is_empty() && self.expect.verdict != Ending::Failed {
             return Err("`expect.broken` names invariants, but `expect.verdict` is not \"failed\"".into());
@@ -50,7 +61,7 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::UpdateImage;
+    use crate::scenario::{CpuState, CpuSwitch, Moment, UpdateImage};
     use seam_emu::image::Mutation;
 
     fn with(change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
@@ -59,11 +70,16 @@ mod tests {
         scenario.check()
     }
 
+    fn switch(cpu: u32) -> CpuSwitch {
+        CpuSwitch { cpu, to: CpuState::Offline, when: Moment::Before, errno: None }
+    }
+
     #[test]
     fn can_have_any_number_of_cpus_in_range() {
         assert_eq!(with(|s| s.cpus = 1), Ok(()));
         assert_eq!(with(|s| s.cpus = MAX_CPUS), Ok(()));
         assert_eq!(with(|s| s.updates = 0), Ok(()));
+        assert_eq!(with(|s| s.switches = vec![switch(1), switch(3)]), Ok(()));
     }
 
     #[test]
@@ -80,6 +96,9 @@ mod tests {
             (with(|s| s.image = both.clone()), "`image.file`"),
             (with(|s| s.kernel_arguments = "a\nb".into()), "`kernel_arguments`"),
             (with(|s| s.budget.stall_cpu_s = Some(0)), "`budget.stall_cpu_s`"),
+            (with(|s| s.budget.total_s = Some(0)), "`budget.total_s`"),
+            (with(|s| s.switches = vec![switch(0)]), "`switch.cpu`"),
+            (with(|s| s.switches = vec![switch(4)]), "`switch.cpu`"),
             (with(|s| s.expect.broken = vec!["lockstep".into()]), "`expect.broken`"),
         ] {
             assert!(broken.as_ref().is_err_and(|e| e.contains(key)), "{key}: {broken:?}");

@@ -1,5 +1,6 @@
 //! A scenario: one test as data. What it says is what is run; flags of the command line change the data, not the code.
 
+pub mod catalogue;
 mod check;
 mod parse;
 
@@ -20,12 +21,21 @@ pub struct Scenario {
     /// One sentence: why this scenario exists.
     #[serde(default)]
     pub why: String,
+    /// The suites that it belongs to; `full` has all of `quick`, and `night` all of `full`.
+    #[serde(default)]
+    pub tags: Vec<Tag>,
     /// vCPUs of the machine, 1 to [`MAX_CPUS`].
     #[serde(default = "default_cpus")]
     pub cpus: u32,
     /// Updates to make, one after another, 0 to 1000.
     #[serde(default = "default_updates")]
     pub updates: u32,
+    /// Whether updates go on after one that failed: what a person does who tries again.
+    #[serde(default)]
+    pub keep_going: bool,
+    /// CPUs that are switched off or on, in this order, before the first update or after the last.
+    #[serde(default, rename = "switch", skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<CpuSwitch>,
     /// Guest memory, MiB; absent: by the number of vCPUs.
     #[serde(default)]
     pub memory_mib: Option<u32>,
@@ -62,6 +72,53 @@ pub struct Scenario {
     /// How long it may make no progress.
     #[serde(default)]
     pub budget: Budget,
+}
+
+/// A suite of scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tag {
+    /// Seconds each: what a developer runs.
+    Quick,
+    /// The whole catalogue but for what takes minutes: what continuous integration runs.
+    Full,
+    /// Everything.
+    Night,
+}
+
+/// A CPU that is switched off or on through its `online` file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuSwitch {
+    /// Its number; 0 stays online always.
+    pub cpu: u32,
+    /// Where it goes.
+    pub to: CpuState,
+    /// When.
+    pub when: Moment,
+    /// The errno with which the kernel must refuse; absent: it must do it.
+    #[serde(default)]
+    pub errno: Option<i32>,
+}
+
+/// What a CPU is switched to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CpuState {
+    /// The kernel uses it.
+    Online,
+    /// The kernel does not.
+    Offline,
+}
+
+/// When a CPU is switched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    /// Before the first update and before the loads start.
+    Before,
+    /// After the last update and after the loads stopped.
+    After,
 }
 
 /// The code under test.
@@ -102,6 +159,8 @@ pub struct UpdateImage {
 pub struct Platform {
     /// Updates that the SEAM database has room for; absent: the firmware's default.
     pub remaining_updates: Option<u32>,
+    /// How long SEAMCALLs last, by leaf; absent: no longer than their emulation.
+    pub durations: seam_emu::Durations,
     /// `IA32_VMX_BASIC` bit 60 clear: SEAMRET from P-SEAMLDR clears the current VMCS (an erratum).
     pub seamret_clears_vmcs: bool,
 }
@@ -116,6 +175,8 @@ pub struct Expect {
     pub broken: Vec<String>,
     /// What the last update must come to.
     pub update: UpdateEnding,
+    /// How many updates must succeed; absent: all of them when `update` is "updated", else not looked at.
+    pub succeeded: Option<u32>,
     /// Text that `error` of the firmware upload must show after the last update, such as `firmware-invalid`.
     pub update_error: Option<String>,
     /// Console or kernel log lines (parts of them) that must have appeared.
@@ -148,6 +209,8 @@ pub enum UpdateEnding {
     Unchanged,
     /// The update failed and no module runs: `version` reads ENXIO.
     Lost,
+    /// The kernel runs with a module and offers no update.
+    Absent,
 }
 
 /// How long a run may make no progress.
@@ -156,6 +219,9 @@ pub enum UpdateEnding {
 pub struct Budget {
     /// CPU time that QEMU may use without any progress of the guest, seconds; absent: by the number of vCPUs.
     pub stall_cpu_s: Option<u32>,
+    /// Host time from the machine's start to the verdict on an unloaded host with two cores, seconds: suites run the cheapest first, and
+    /// tell one that took longer. It ends no run.
+    pub total_s: Option<u32>,
 }
 
 impl Default for Scenario {
@@ -163,8 +229,11 @@ impl Default for Scenario {
         Self {
             name: "plain".into(),
             why: "An unmodified kernel updates its TDX module; all CPUs move in lockstep.".into(),
+            tags: Vec::new(),
             cpus: default_cpus(),
             updates: default_updates(),
+            keep_going: false,
+            switches: Vec::new(),
             memory_mib: None,
             kernel: None,
             kernel_arguments: String::new(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides refuse any other.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
@@ -92,6 +92,9 @@ pub enum Load {
         paths: Vec<String>,
         /// How many threads for each path.
         threads: u32,
+        /// What the files may hold, without spaces at their ends; anything else is an error. Empty: anything.
+        #[serde(default)]
+        only: Vec<String>,
     },
     /// Takes CPUs (all but CPU 0, in turn) offline and online.
     Hotplug {
@@ -118,7 +121,7 @@ pub enum Load {
 #[serde(remote = "Load")]
 enum LoadOnWire {
     CpuHog { threads: u32 },
-    Reader { paths: Vec<String>, threads: u32 },
+    Reader { paths: Vec<String>, threads: u32, only: Vec<String> },
     Hotplug { pause_ms: u32 },
     PageFault { threads: u32, kib: u32 },
     Timer { period_us: u32 },
@@ -279,7 +282,7 @@ mod tests {
     fn every_load_survives_the_stream() {
         let loads = [
             Load::CpuHog { threads: 1 },
-            Load::Reader { paths: vec!["/proc/stat".into()], threads: 2 },
+            Load::Reader { paths: vec!["/proc/stat".into()], threads: 2, only: vec!["1".into()] },
             Load::Hotplug { pause_ms: 3 },
             Load::PageFault { threads: 4, kib: 5 },
             Load::Timer { period_us: 6 },

@@ -100,7 +100,7 @@ mod tests {
     fn loads_are_reported_in_their_order_with_their_errors() {
         let loads = Loads::default();
         loads.start(&Load::CpuHog { threads: 2 }).unwrap();
-        loads.start(&Load::Reader { paths: vec!["/proc/no-such-file".into()], threads: 1 }).unwrap();
+        loads.start(&Load::Reader { paths: vec!["/proc/no-such-file".into()], threads: 1, only: Vec::new() }).unwrap();
         loads.start(&Load::PageFault { threads: 1, kib: 64 }).unwrap();
         loads.start(&Load::Timer { period_us: 1000 }).unwrap();
         thread::sleep(std::time::Duration::from_millis(20));

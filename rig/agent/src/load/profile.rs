@@ -26,7 +26,7 @@ pub(super) fn name(load: &Load) -> &'static str {
 pub(super) fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
     match load {
         Load::CpuHog { threads } => Ok(repeat(*threads, || Box::new(hog))),
-        Load::Reader { paths, threads } => reader::steps(paths, *threads),
+        Load::Reader { paths, threads, only } => reader::steps(paths, *threads, only),
         Load::Hotplug { pause_ms } => hotplug::steps(*pause_ms),
         Load::PageFault { threads, kib: 0 } => {
             Err(failure::refused(libc::EINVAL, format_args!("{threads} page-fault threads with mappings of 0 KiB")))
@@ -64,13 +64,14 @@ mod tests {
     #[test]
     fn each_thread_has_its_step() {
         assert_eq!(steps(&Load::CpuHog { threads: 3 }).unwrap().len(), 3);
-        let reader = Load::Reader { paths: vec!["/proc/version".into(), "/proc/stat".into()], threads: 2 };
+        let reader =
+            Load::Reader { paths: vec!["/proc/version".into(), "/proc/stat".into()], threads: 2, only: Vec::new() };
         assert_eq!(steps(&reader).unwrap().len(), 4);
     }
 
     #[test]
     fn cannot_describe_an_impossible_load() {
-        let outside = Load::Reader { paths: vec!["/etc/passwd".into()], threads: 1 };
+        let outside = Load::Reader { paths: vec!["/etc/passwd".into()], threads: 1, only: Vec::new() };
         for load in [Load::PageFault { threads: 1, kib: 0 }, Load::Timer { period_us: 0 }, outside] {
             assert!(steps(&load).is_err(), "{load:?}");
         }

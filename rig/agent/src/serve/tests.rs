@@ -94,7 +94,7 @@ fn can_tell_what_failed() {
 #[test]
 fn can_report_its_loads() {
     let mut peer = Peer::new();
-    let load = rig_wire::agent::Load::Reader { paths: vec!["/proc/version".into()], threads: 1 };
+    let load = rig_wire::agent::Load::Reader { paths: vec!["/proc/version".into()], threads: 1, only: Vec::new() };
     peer.send(1, Command::StartLoad { load });
     assert_eq!(peer.answer(), (1, Ok(Answer::Unit)));
     peer.send(2, Command::StopLoads);

@@ -1,0 +1,68 @@
+//! `rig suite`
+
+use super::output;
+use crate::scenario::{Tag, catalogue};
+use crate::suite::{self, Ran};
+use crate::trouble::Trouble;
+use rig_images::Progress;
+use rig_judge::Outcome;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Which scenarios; `full` has all of `quick`, and `night` has all
+    #[arg(long, value_enum, default_value = "quick")]
+    tag: Tag,
+    /// Folder of the suite; must not exist or be empty [default: runs/TIME-suite]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write one JSON object to stdout, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
+    let folder = folder(arguments.out.as_deref())?;
+    let scenarios = catalogue::suite(arguments.tag);
+    let width = scenarios.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    let progress = Progress::stderr();
+    let mut results: Vec<Ran> = Vec::new();
+    for scenario in scenarios {
+        let ran = suite::run_one(scenario, &folder, &progress);
+        if !arguments.json {
+            output::text_line(&suite::line(&ran, width));
+        }
+        let interrupted =
+            ran.verdict == Outcome::RigError && ran.reason.as_ref().is_some_and(|r| r.starts_with("interrupted"));
+        results.push(ran);
+        if interrupted {
+            break;
+        }
+    }
+    let exit = suite::exit(&results);
+    write(&folder, "junit.xml", &suite::junit(&format!("{:?}", arguments.tag).to_lowercase(), &results))?;
+    write(&folder, "ktap.txt", &suite::ktap(&results))?;
+    if arguments.json {
+        output::json(&serde_json::json!({ "exit_code": exit as u8, "scenarios": results, "suite_dir": folder }));
+    } else {
+        output::text_line(&format!("\n{}\nreports and evidence: {}", suite::summary(&results), folder.display()));
+    }
+    Ok(exit as u8)
+}
+
+fn folder(out: Option<&Path>) -> Result<PathBuf, Trouble> {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['-', ':', 'Z'], "");
+    let path = out.map_or_else(|| Path::new("runs").join(format!("{time}-suite")), Path::to_owned);
+    std::fs::create_dir_all(&path).map_err(|e| Trouble::file("make the suite's folder", &path, &e))?;
+    if std::fs::read_dir(&path).map_err(|e| Trouble::file("read", &path, &e))?.next().is_some() {
+        let help = "name a folder that does not exist yet with --out, or remove this one";
+        return Err(Trouble::usage(format!("the suite's folder {} is not empty", path.display()), help));
+    }
+    path.canonicalize().map_err(|e| Trouble::file("use the suite's folder", &path, &e))
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), Trouble> {
+    let path = folder.join(name);
+    std::fs::write(&path, text).map_err(|e| Trouble::file("write", &path, &e))
+}

@@ -1,0 +1,110 @@
+//! A suite: scenarios one after another, and one report of all.
+//!
+//! Nothing is retried. What the rig or this machine failed at is told apart from what the subject failed at.
+
+mod report;
+mod table;
+
+pub use report::{junit, ktap};
+pub use table::{line, summary};
+
+use crate::run::{self, Options};
+use crate::scenario::Scenario;
+use crate::trouble::{Exit, Trouble};
+use rig_images::Progress;
+use rig_judge::{Outcome, Verdict};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A scenario that was run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ran {
+    /// Its name.
+    pub scenario: String,
+    /// What came of it.
+    pub verdict: Outcome,
+    /// Why it did not pass.
+    pub reason: Option<String>,
+    /// What mends it, where the rig knows.
+    pub remedy: Option<String>,
+    /// Host time from the machine's start to the verdict, milliseconds.
+    pub time_ms: u64,
+    /// The scenario's budget of host time, milliseconds.
+    pub budget_ms: Option<u64>,
+    /// Its evidence; none when the run could not be prepared.
+    pub run_dir: Option<PathBuf>,
+}
+
+impl Ran {
+    /// Whether it took longer than its budget. The host may be to blame, so that alone fails nothing.
+    pub fn is_over_budget(&self) -> bool {
+        self.budget_ms.is_some_and(|budget| self.time_ms > budget)
+    }
+
+    /// Whether the subject is to blame.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.verdict, Outcome::Failed | Outcome::Hung | Outcome::GuestCrashed)
+    }
+}
+
+/// Runs a scenario with its evidence in a folder of its name in `out`.
+pub fn run_one(scenario: Scenario, out: &Path, progress: &Progress) -> Ran {
+    let (name, total_s) = (scenario.name.clone(), scenario.budget.total_s);
+    let options = Options { out: Some(out.join(&name)), ..Options::default() };
+    // What is built for the first time is no cost of the scenario.
+    let prepared = run::prepare(scenario, &options, progress);
+    let started = Instant::now();
+    let verdict = prepared.and_then(|prepared| run::run(prepared, started, progress));
+    ran(name, verdict, started.elapsed(), total_s)
+}
+
+fn ran(scenario: String, verdict: Result<Verdict, Trouble>, time: Duration, total_s: Option<u32>) -> Ran {
+    let (verdict, reason, remedy, run_dir) = match verdict {
+        Ok(verdict) => (verdict.verdict, verdict.reason, verdict.remedy, verdict.facts.run_dir),
+        Err(trouble) => (Outcome::RigError, Some(trouble.cause), Some(trouble.help), None),
+    };
+    let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let budget_ms = total_s.map(|s| u64::from(s) * 1000);
+    Ran { scenario, verdict, reason, remedy, time_ms, budget_ms, run_dir }
+}
+
+/// How a suite ends: a failure of the subject outranks trouble of the rig; both outrank a pass.
+pub fn exit(results: &[Ran]) -> Exit {
+    if results.iter().any(Ran::has_failed) {
+        Exit::Failed
+    } else if results.iter().any(|ran| ran.verdict == Outcome::RigError) {
+        Exit::Environment
+    } else {
+        Exit::Passed
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn example(name: &str, verdict: Outcome) -> Ran {
+        let reason = (verdict != Outcome::Passed).then(|| "lockstep: <CPU 1> ran ahead".to_owned());
+        let (time_ms, budget_ms) = (1234, Some(10_000));
+        Ran { scenario: name.into(), verdict, reason, remedy: None, time_ms, budget_ms, run_dir: None }
+    }
+
+    #[test]
+    fn failures_outrank_trouble_and_trouble_outranks_passes() {
+        let suite = |outcomes: &[Outcome]| exit(&outcomes.iter().map(|o| example("x", *o)).collect::<Vec<_>>());
+        assert_eq!(suite(&[Outcome::Passed, Outcome::Passed]), Exit::Passed);
+        assert_eq!(suite(&[Outcome::Passed, Outcome::RigError]), Exit::Environment);
+        for failure in [Outcome::Failed, Outcome::Hung, Outcome::GuestCrashed] {
+            assert_eq!(suite(&[failure, Outcome::RigError, Outcome::Passed]), Exit::Failed);
+        }
+    }
+
+    #[test]
+    fn trouble_before_a_machine_starts_is_no_failure_of_the_subject() {
+        let ran = ran("x".into(), Err(Trouble::environment("no disk", "buy one")), Duration::from_secs(3), Some(2));
+        assert_eq!((ran.verdict, ran.reason.as_deref()), (Outcome::RigError, Some("no disk")));
+        assert!(!ran.has_failed() && ran.is_over_budget());
+        assert!(!example("x", Outcome::Passed).is_over_budget());
+    }
+}

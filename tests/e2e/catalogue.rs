@@ -1,0 +1,79 @@
+//! The catalogue: its quick scenarios end as they say, and notice when they do not.
+
+use rig_tests::{Rig, one_machine};
+use serde_json::Value;
+use std::path::Path;
+
+/// What an update comes to when it does not come to this.
+fn inverted(update: &str) -> &'static str {
+    match update {
+        "updated" => "unchanged",
+        "unchanged" => "lost",
+        _ => "updated",
+    }
+}
+
+/// Only a run of the whole suite shows that scenarios, reports and exit code fit together.
+#[test]
+fn the_quick_suite_is_green() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let told = rig.go(&["suite", "--tag", "quick", "--json", "--out", "suite"]).json(0);
+    let scenarios = told["scenarios"].as_array().unwrap();
+    assert!(scenarios.len() > 10, "{told:#}");
+    for ran in scenarios {
+        assert_eq!(ran["verdict"], "passed", "{ran:#}");
+        let name = ran["scenario"].as_str().unwrap();
+        assert!(rig.path("suite").join(name).join("verdict.json").exists(), "{name}");
+    }
+    let ktap = std::fs::read_to_string(rig.path("suite/ktap.txt")).unwrap();
+    let passed = ktap.lines().filter(|line| line.starts_with("ok ")).count();
+    assert_eq!(passed, scenarios.len(), "{ktap}");
+    let junit = std::fs::read_to_string(rig.path("suite/junit.xml")).unwrap();
+    assert_eq!(junit.matches("<testcase").count(), scenarios.len(), "{junit}");
+}
+
+/// Only runs with another expectation show that a scenario's expectation is looked at: each must fail, by a check and not
+/// by an accident.
+#[test]
+fn every_quick_scenario_fails_when_it_expects_something_else() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let quick = rig.go(&["list", "--tag", "quick", "--json"]).json(0);
+    for scenario in quick.as_array().unwrap() {
+        let name = scenario["name"].as_str().unwrap();
+        let update = scenario["expect"]["update"].as_str().unwrap();
+        let file = with_expectation(&rig, name, inverted(update));
+        let verdict = rig.go(&["run", file.to_str().unwrap(), "--json"]).json(1);
+        let checks = verdict["checks"].as_array().unwrap();
+        let unmet: Vec<&Value> = checks.iter().filter(|check| check["met"] == false).map(|c| &c["name"]).collect();
+        let about_the_update = |name: &&Value| ["last update", "update interface"].iter().any(|n| *name == n);
+        assert!(unmet.iter().any(about_the_update), "{name}: {verdict:#}");
+    }
+}
+
+/// A copy of the scenario that expects this of its last update.
+fn with_expectation(rig: &Rig, name: &str, update: &str) -> std::path::PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{name}.toml"));
+    let mut scenario: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+    let expect = scenario.entry("expect").or_insert_with(|| toml::Table::new().into());
+    expect.as_table_mut().unwrap().insert("update".into(), update.into());
+    rig.file(&format!("{name}.toml"), scenario.to_string())
+}
+
+/// A name that is none is a mistake of usage, and the nearest is named.
+#[test]
+fn a_scenario_that_is_not_there_is_told() {
+    let ended = Rig::default().go(&["run", "shutdown-bussy"]);
+    ended.expect(2).says(&["no scenario", "shutdown-bussy"]);
+    assert!(ended.stderr.contains("shutdown-busy`"), "{ended}");
+}
+
+/// An old suite's evidence is not mixed with a new one's.
+#[test]
+fn a_suite_folder_is_used_once() {
+    let rig = Rig::default();
+    rig.file("evidence", "");
+    let folder = rig.path(".");
+    rig.go(&["suite", "--out", folder.to_str().unwrap()]).expect(2).says(&["not empty"]);
+}
