@@ -79,6 +79,21 @@ fn killing_the_rig_leaves_no_qemu() {
     eventually("QEMU dies with the rig", Duration::from_secs(10), || qemu_of(&rig).is_empty());
 }
 
+/// What had happened until then is still worth judging: the machine's events are in the file.
+#[test]
+fn killing_the_rig_leaves_events_that_can_be_judged() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let mut child = start_stuck(&rig);
+    let checked = || rig.go(&["check", "evidence", "--json"]).json(0);
+    eventually("events are on disk", Duration::from_secs(30), || checked()["events"].as_u64() > Some(0));
+    send(&child, 9);
+    child.wait().unwrap();
+    let checked = checked();
+    assert_eq!(checked["cut_short"], true, "{checked:#}");
+    assert_eq!(checked["invariants"]["lockstep"], "not-applicable", "{checked:#}");
+}
+
 /// Once is orderly: the verdict is written, and says that it was interrupted.
 #[test]
 fn ctrl_c_once_is_orderly() {

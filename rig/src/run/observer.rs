@@ -150,9 +150,20 @@ impl Reader {
                 Ok(Input::Finish(end)) => return self.finish(&end),
                 Err(mpsc::TryRecvError::Disconnected) => return self.finish(&RunEnd::Stopped),
                 Err(mpsc::TryRecvError::Empty) if full => {}
-                Err(mpsc::TryRecvError::Empty) => thread::sleep(POLL),
+                Err(mpsc::TryRecvError::Empty) => self.idle(),
             }
         }
+    }
+
+    /// Nothing to do for a moment: what was seen so far is made to survive the rig's death.
+    fn idle(&mut self) {
+        if let Err(e) = self.events.flush() {
+            self.raise(Alarm::Lost(format!("the events cannot be kept: {e}")));
+        }
+        if let Err(e) = self.log.flush() {
+            self.raise(Alarm::Lost(format!("the kernel's log cannot be kept: {e}")));
+        }
+        thread::sleep(POLL);
     }
 
     /// Takes a batch from the ring; true when there may be more.
@@ -275,6 +286,22 @@ mod tests {
         assert_eq!((checked.findings, checked.end), (end.findings, RunEnd::Finished));
         assert!(end.last[3].is_some());
         assert_eq!(std::fs::read_to_string(dir.path().join("log")).unwrap(), "[    0.000007] hello\n");
+    }
+
+    #[test]
+    fn records_are_in_the_file_before_the_end() {
+        let (dir, ring, observer) = observer(64);
+        ring.push(&seamcall(0));
+        let start = std::time::Instant::now();
+        let checked = loop {
+            let checked = rig_judge::check(&dir.path().join("events"), None);
+            match checked {
+                Ok(checked) if checked.findings.events == 1 => break checked,
+                _ => assert!(start.elapsed() < Duration::from_secs(10), "the record is not written out"),
+            }
+        };
+        assert!(checked.cut_short);
+        drop(observer);
     }
 
     #[test]

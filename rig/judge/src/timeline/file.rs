@@ -90,6 +90,11 @@ impl EventsWriter {
         self.records
     }
 
+    /// Hands what was appended to the operating system, so that it survives the death of this process.
+    pub fn flush(&mut self) -> Result<(), EventsError> {
+        self.out.flush().map_err(|source| EventsError::Io { path: self.path.clone(), source })
+    }
+
     /// Appends how the run ended, and writes everything out.
     pub fn finish(mut self, end: &RunEnd) -> Result<(), EventsError> {
         self.append(&Record {
@@ -99,7 +104,7 @@ impl EventsWriter {
             b: end.number(),
             ..Record::default()
         })?;
-        self.out.flush().map_err(|source| EventsError::Io { path: self.path.clone(), source })
+        self.flush()
     }
 }
 
