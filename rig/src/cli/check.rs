@@ -1,5 +1,6 @@
 //! `rig check`
 
+use super::diff::{events_of, trouble};
 use super::output;
 use crate::trouble::{Exit, Trouble};
 use rig_judge::{Checked, Finding, Invariant, RunEnd, Standing};
@@ -16,14 +17,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
-    let events = if arguments.events.is_dir() { arguments.events.join("events.bin") } else { arguments.events.clone() };
+    let events = events_of(&arguments.events);
     // The file of lines to which the events refer; without it the kernel's words are not judged.
     let log = Some(events.with_file_name("kmsg.log")).filter(|log| log.exists());
-    let checked = rig_judge::check(&events, log.as_deref()).map_err(|e| {
-        let text = e.to_string();
-        let (cause, help) = text.split_once("\nremedy: ").unwrap_or((&text, "give a run folder or its events.bin"));
-        Trouble::usage(cause, help)
-    })?;
+    let checked = rig_judge::check(&events, log.as_deref()).map_err(|e| trouble(&e))?;
     let exit = exit_of(&checked);
     if arguments.json {
         output::json(&summary(&checked, exit));

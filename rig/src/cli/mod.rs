@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod diff;
 mod doctor;
 mod images;
 mod list;
@@ -49,6 +50,8 @@ enum Command {
     Show(show::Arguments),
     /// Judge the events of a finished run again.
     Check(check::Arguments),
+    /// Compare the timelines of two runs, event by event.
+    Diff(diff::Arguments),
 }
 
 /// Runs the command line; the exit code is the process's.
@@ -69,6 +72,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Images(arguments) => (false, images::run(&arguments)),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),
         Command::Check(arguments) => (arguments.json, check::run(&arguments)),
+        Command::Diff(arguments) => (arguments.json, diff::run(&arguments)),
     };
     match result {
         Ok(exit) => code(exit),
