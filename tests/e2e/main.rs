@@ -5,4 +5,5 @@ mod bad_input;
 mod bad_luck;
 mod busted_kernel;
 mod catalogue;
+mod hang;
 mod update;

@@ -56,6 +56,7 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
         remaining_updates: scenario.platform.remaining_updates.unwrap_or(enough),
         cpuid_1_eax: CPUID_1_EAX,
         faults: scenario.faults.clone(),
+        durations: scenario.platform.durations.clone(),
         ..default
     };
     let help = "change the scenario so that it describes a platform that can exist";
@@ -137,6 +138,17 @@ mod tests {
         let scenario = Scenario { faults: vec![fault], ..Scenario::default() };
         let trouble = plan(&scenario, &seen(), files(), 2).unwrap_err();
         assert!(trouble.cause.contains("no LP 99"), "{}", trouble.cause);
+    }
+
+    #[test]
+    fn calls_last_as_long_as_the_scenario_says() {
+        let text = "name = \"slow\"\n[platform.durations.leaf_ns]\n\"SEAMLDR.INSTALL\" = 7000\n";
+        let mut scenario = crate::scenario::from_text(text, "x.toml").unwrap();
+        let told = plan(&scenario, &seen(), files(), 2).unwrap().firmware.durations;
+        assert_eq!((told.leaf_ns["SEAMLDR.INSTALL"], told.default_ns), (7000, 0));
+        scenario.platform.durations.leaf_ns.insert("SEAMLDR.INSTAL".into(), 1);
+        let trouble = plan(&scenario, &seen(), files(), 2).unwrap_err();
+        assert!(trouble.cause.contains("`SEAMLDR.INSTAL`"), "{}", trouble.cause);
     }
 
     #[test]

@@ -1,0 +1,36 @@
+//! A hang is told as one: within its budget, with the CPU that does not come, and with where it stands.
+
+use rig_tests::{Rig, one_machine};
+use rstest::rstest;
+use serde_json::Value;
+
+/// What the diagnosis says of a CPU.
+fn cpu(verdict: &Value, lp: u64) -> &Value {
+    let cpus = verdict["diagnosis"]["cpus"].as_array().unwrap_or_else(|| panic!("no diagnosis: {verdict:#}"));
+    cpus.iter().find(|cpu| cpu["lp"] == lp).unwrap_or_else(|| panic!("CPU {lp} is not named: {verdict:#}"))
+}
+
+fn stack_has(cpu: &Value, function: &str) -> bool {
+    let frames = cpu["stack"].as_array().expect("a CPU has a stack");
+    frames.iter().any(|frame| frame.as_str().is_some_and(|frame| frame.contains(function)))
+}
+
+/// Only a real guest has stacks to read, and only one that hangs in the section shows that the CPU inside the firmware is
+/// told from those that wait for its acknowledgement.
+#[rstest]
+#[case::before_the_loader_is_done("SEAMLDR.INSTALL", "INSTALL", 1)]
+#[case::while_a_cpu_is_initialised("TDH.SYS.LP.INIT", "LP.INIT", 2)]
+fn a_cpu_that_never_acknowledges_is_named_with_its_stack(#[case] leaf: &str, #[case] told: &str, #[case] nth: u32) {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let fault = format!("{{ leaf = \"{leaf}\", lp = 2, nth = {nth}, action = \"never-returns\" }}");
+    let text = format!("name = \"silent-cpu\"\nfaults = [{fault}]\nbudget.stall_cpu_s = 3\n");
+    let path = rig.file("scenario.toml", text);
+    let verdict = rig.go(&["run", path.to_str().unwrap(), "--json", "--out", "evidence"]).json(3);
+    assert_eq!(verdict["verdict"], "hung", "{verdict:#}");
+    let silent = cpu(&verdict, 2);
+    assert!(silent["position"].as_str().is_some_and(|p| p.contains(told)), "{silent:#}");
+    assert!(stack_has(silent, "do_seamldr_install_module"), "{silent:#}");
+    let waiting = cpu(&verdict, 0);
+    assert!(stack_has(waiting, "multi_cpu_stop") && waiting["position"] != silent["position"], "{waiting:#}");
+}
