@@ -76,7 +76,13 @@ impl Ring {
         let next = self.word(header::NEXT);
         let mut seq = next.load(Ordering::Relaxed);
         loop {
-            if seq.wrapping_sub(self.word(header::CONSUMED).load(Ordering::Acquire)) >= self.capacity {
+            let consumed = self.word(header::CONSUMED).load(Ordering::Acquire);
+            if seq < consumed {
+                // Others appended, and the reader took it, since `next` was read.
+                seq = next.load(Ordering::Relaxed);
+                continue;
+            }
+            if seq - consumed >= self.capacity {
                 self.word(header::LOST).fetch_add(1, Ordering::Relaxed);
                 return false;
             }
@@ -187,6 +193,24 @@ mod tests {
             next[usize::from(record.lp)] += 1;
         }
         assert_eq!(next, [5000; 4]);
+    }
+
+    #[test]
+    fn a_reader_that_keeps_up_loses_nothing() {
+        let (dir, ring) = ring(1 << 16);
+        let other = Ring::open(&dir.path().join("ring")).unwrap();
+        std::thread::scope(|scope| {
+            for lp in 0..4 {
+                let ring = &ring;
+                scope.spawn(move || (0..15_000).for_each(|a| _ = ring.push(&Record { lp, a, ..Record::default() })));
+            }
+            let mut taken = 0;
+            while taken < 4 * 15_000 && ring.lost() == 0 {
+                taken += usize::from(other.pop().is_some());
+            }
+        });
+        // The ring has room for all of them.
+        assert_eq!(ring.lost(), 0);
     }
 
     #[test]
