@@ -6,7 +6,7 @@ use crate::holds::Holds;
 use crate::identity::Identity;
 use crate::points::Sight;
 use crate::recorder::Recorder;
-use crate::seamcall::InFlight;
+use crate::seamcall::{self, InFlight};
 use crate::watch::Watchlist;
 use rig_wire::event::{Kind, NO_LP};
 use rig_wire::plan::{Hold, PLAN_VERSION, Plan};
@@ -188,7 +188,7 @@ impl Emulator {
 
     /// Records what the firmware noted while it served the call with this RAX.
     pub(crate) fn record_notes(&self, lp: u16, rax: u64, notes: Vec<Note>) {
-        let when = match rax & (1 << 63 | 0xffff) {
+        let when = match seamcall::leaf(rax) {
             52 => 1,
             53 => 2,
             _ => 3,

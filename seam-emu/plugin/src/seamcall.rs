@@ -80,7 +80,7 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
 }
 
 /// A leaf number without its version.
-fn leaf(rax: u64) -> u64 {
+pub(crate) fn leaf(rax: u64) -> u64 {
     rax & (1 << 63 | 0xffff)
 }
 
