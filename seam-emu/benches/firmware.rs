@@ -4,7 +4,8 @@
 
 #![expect(missing_docs, reason = "criterion's macro defines a public function")]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/firmware/common/mod.rs"]
+#[allow(dead_code, reason = "benchmarks use a part of it")]
 mod common;
 
 use common::{Machine, call, image};

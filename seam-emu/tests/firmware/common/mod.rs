@@ -1,5 +1,4 @@
 //! A machine for tests: firmware, memory and LPs that make calls as Linux does.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod random;
 pub(crate) mod td;

@@ -1,8 +1,6 @@
 //! FIDELITY.md says what the code does.
 
-mod common;
-
-use common::{Machine, call};
+use crate::common::{Machine, call};
 use seam_emu::abi::Leaf;
 use seam_emu::abi::status::NAMES;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,7 @@
 //! The try-locks under exhaustive exploration: LPs run small programs, one execution of SEAMCALL is one step, and every
 //! order of steps is tried. The firmware is a value, so a state is a clone and a visited state is its saved bytes.
 
-mod common;
-
-use common::{BUFFER, Machine, call};
+use crate::common::{BUFFER, Machine, call};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
 use seam_emu::locks::{LockId, Mode};

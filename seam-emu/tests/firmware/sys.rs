@@ -1,8 +1,6 @@
 //! The module's global leaves: call/status tables.
 
-mod common;
-
-use common::{Answer, BUFFER, GLOBAL_KEYID, Machine, PAMT, TDMR_ARRAY, TDMR_INFO, call};
+use crate::common::{Answer, BUFFER, GLOBAL_KEYID, Machine, PAMT, TDMR_ARRAY, TDMR_INFO, call};
 use seam_emu::abi::field::{Element, FieldId, NO_FIELD, SYS_FIELDS};
 use seam_emu::abi::status::Operand;
 use seam_emu::abi::tdmr::TdmrInfo;
@@ -48,7 +46,7 @@ fn sys_init_refuses_a_module_whose_sigstruct_disagrees() {
     let mut m = Machine::new(1);
     m.boot_linux();
     m.ok(0, call(Leaf::SysShutdown));
-    let altered = common::resigned_hv(&file, 1);
+    let altered = crate::common::resigned_hv(&file, 1);
     assert_eq!(m.install(&altered, 1), status(Status::SUCCESS));
     assert_eq!(m.call(0, call(Leaf::SysInit)), status(Status::SYS_INCOMPATIBLE_SIGSTRUCT));
 }

@@ -1,8 +1,6 @@
 //! Saving and restoring.
 
-mod common;
-
-use common::{Answer, BUFFER, Machine, call};
+use crate::common::{Answer, BUFFER, Machine, call};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
 use seam_emu::script::{Op, Script};

@@ -1,9 +1,7 @@
 //! TD leaves: calls that must fail, as tables of operands and statuses by the stage of the TD.
 
-mod common;
-
-use common::td::{SCRIPT_GPA, SOURCE, TD_PARAMS, Td, params};
-use common::{Answer, GLOBAL_KEYID, Machine, PAMT, call};
+use crate::common::td::{SCRIPT_GPA, SOURCE, TD_PARAMS, Td, params};
+use crate::common::{Answer, GLOBAL_KEYID, Machine, PAMT, call};
 use seam_emu::Regs;
 use seam_emu::abi::status::Operand as O;
 use seam_emu::abi::td_params::TdParams;

@@ -1,10 +1,8 @@
 //! What must hold whatever a VMM calls.
 
-mod common;
-
-use common::random::Random;
-use common::td::{SCRIPT_GPA, Td, params};
-use common::{Answer, Machine, call, image};
+use crate::common::random::Random;
+use crate::common::td::{SCRIPT_GPA, Td, params};
+use crate::common::{Answer, Machine, call, image};
 use proptest::prelude::*;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
@@ -38,7 +36,7 @@ proptest! {
     #[test]
     fn random_calls_leave_the_firmware_consistent(seed: u64) {
         let mut m = populated();
-        for (lp, regs) in common::random::calls(seed, 3).take(600) {
+        for (lp, regs) in crate::common::random::calls(seed, 3).take(600) {
             let (reply, _) = m.execute(lp, regs);
             prop_assert!(matches!(reply, Reply::Done(_)), "nothing lasts");
             prop_assert_eq!(m.firmware.held_locks(), []);
@@ -54,7 +52,7 @@ proptest! {
         m.firmware = seam_emu::Firmware::restore(config, &m.firmware.save()).expect("the same platform");
         let mut random = Random::new(seed);
         let mut pending: Vec<Option<Regs>> = vec![None; 3];
-        for (lp, fresh) in common::random::calls(seed, 3).take(600) {
+        for (lp, fresh) in crate::common::random::calls(seed, 3).take(600) {
             m.now_ns += random.below(30);
             let regs = pending[lp].unwrap_or(fresh);
             let (reply, _) = m.execute(lp, regs);
@@ -75,7 +73,7 @@ proptest! {
     #[test]
     fn digests_survive_updates_whatever_was_called_before(seed: u64) {
         let mut m = populated();
-        let calls = common::random::calls(seed, 3).filter(|(_, regs)| {
+        let calls = crate::common::random::calls(seed, 3).filter(|(_, regs)| {
             // The update itself is under test, not what happens without a module.
             let leaf = regs.rax & 0xFFFF;
             regs.rax >> 63 == 0 && leaf != Leaf::SysShutdown.number() && leaf != Leaf::SysDisable.number()
@@ -92,7 +90,7 @@ proptest! {
     #[test]
     fn saved_states_are_restored_whatever_was_called_before(seed: u64) {
         let mut m = populated();
-        for (lp, regs) in common::random::calls(seed, 3).take(200) {
+        for (lp, regs) in crate::common::random::calls(seed, 3).take(200) {
             m.execute(lp, regs);
         }
         let bytes = m.firmware.save();
@@ -172,7 +170,7 @@ fn random_calls_do_reach_what_they_are_to_test() {
     let mut succeeded = std::collections::BTreeSet::new();
     for seed in 0..40 {
         let mut m = populated();
-        for (lp, regs) in common::random::calls(seed, 3).take(600) {
+        for (lp, regs) in crate::common::random::calls(seed, 3).take(600) {
             let (_, after) = m.execute(lp, regs);
             if regs.rax >> 63 == 0 && !Status(after.rax).is_error() {
                 succeeded.extend(Leaf::from_module(regs.rax as u16));

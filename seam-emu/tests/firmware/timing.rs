@@ -1,9 +1,7 @@
 //! Calls that last: contention, waiting, interrupts between executions.
 
-mod common;
-
-use common::td::Td;
-use common::{Answer, BUFFER, Machine, call};
+use crate::common::td::Td;
+use crate::common::{Answer, BUFFER, Machine, call};
 use seam_emu::abi::status::Operand;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
@@ -139,7 +137,7 @@ fn an_interrupt_between_executions_can_make_a_call_of_its_own() {
 fn a_call_that_reads_pages_lasts_longer() {
     let durations = Durations { page_ns: 7, ..Durations::default() };
     let mut m = Machine::with(Config { durations, ..Config::for_lps(1) }, &ImageSpec::default());
-    let regs = m.install_call(&common::image(&ImageSpec::version(1, 5, 7)), 0);
+    let regs = m.install_call(&crate::common::image(&ImageSpec::version(1, 5, 7)), 0);
     // Parameters, sigstruct and 146 module pages.
     assert_eq!(begin(&mut m, 0, regs), 148 * 7);
 }

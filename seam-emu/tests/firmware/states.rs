@@ -9,9 +9,7 @@
 //!   `s` the leaf runs and succeeds
 //!   `x` no such leaf: `OPERAND_INVALID` for RAX
 
-mod common;
-
-use common::{Answer, Machine, call};
+use crate::common::{Answer, Machine, call};
 use seam_emu::Regs;
 use seam_emu::abi::{Leaf, Status};
 

@@ -1,9 +1,7 @@
 //! A TD from its creation over updates to its end.
 
-mod common;
-
-use common::td::{SCRIPT_GPA, params};
-use common::{Answer, Machine, call};
+use crate::common::td::{SCRIPT_GPA, params};
+use crate::common::{Answer, Machine, call};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
 use seam_emu::script::{Op, Script};
@@ -36,7 +34,7 @@ fn predicted_chain(n: u64) -> [u8; 48] {
 }
 
 /// A machine with a TD that has run `rounds` rounds.
-fn running(rounds: u64) -> (Machine, common::td::Td) {
+fn running(rounds: u64) -> (Machine, crate::common::td::Td) {
     let mut m = Machine::new(2);
     m.boot_linux();
     let mut td = m.td(0, &[0], &chain_script());
@@ -51,7 +49,7 @@ fn running(rounds: u64) -> (Machine, common::td::Td) {
 }
 
 /// The chain that the TD stored.
-fn stored_chain(m: &Machine, td: &common::td::Td) -> [u8; 48] {
+fn stored_chain(m: &Machine, td: &crate::common::td::Td) -> [u8; 48] {
     let page = td.pages().last().expect("the page that was added last");
     m.get(page + 0x40)
 }

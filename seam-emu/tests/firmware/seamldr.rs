@@ -1,8 +1,6 @@
 //! P-SEAMLDR: call/status tables.
 
-mod common;
-
-use common::{Answer, BUFFER, IMAGE, Machine, PARAMS, call};
+use crate::common::{Answer, BUFFER, IMAGE, Machine, PARAMS, call};
 use seam_emu::abi::seamldr::{InstallParams, SeamLdrInfo, SysInfoTable};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::{self, ImageSpec, Mutation};

@@ -1,8 +1,6 @@
 //! What Linux 7.3 does at boot and for an update, from end to end.
 
-mod common;
-
-use common::{Answer, Machine, call};
+use crate::common::{Answer, Machine, call};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::{self, ImageSpec};
 use seam_emu::{Note, Regs};

@@ -1,8 +1,6 @@
 //! Faults of the plan.
 
-mod common;
-
-use common::{Answer, BUFFER, Machine, call};
+use crate::common::{Answer, BUFFER, Machine, call};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::faults::FaultError;
 use seam_emu::image::ImageSpec;

@@ -1,0 +1,17 @@
+//! All tests that reach the firmware as its users do, in one binary: a change of the library links once.
+
+mod common;
+
+mod faults;
+mod fidelity;
+mod genuine;
+mod interleavings;
+mod linux_flow;
+mod properties;
+mod save;
+mod seamldr;
+mod states;
+mod sys;
+mod td_calls;
+mod td_life;
+mod timing;
