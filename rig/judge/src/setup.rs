@@ -68,6 +68,19 @@ impl SubjectNames {
             num_online: "__num_online_cpus".into(),
         }
     }
+
+    /// `guest-kmod/lockstep.c`: the same words in the same order under the module's own names.
+    pub fn kmod(counts_acks_under_lock: bool) -> Self {
+        Self {
+            subject: "kmod".into(),
+            install_function: "lockstep_run".into(),
+            state: "lockstep.step".into(),
+            num_ack: "lockstep.num_ack".into(),
+            num_failed: "lockstep.num_failed".into(),
+            counts_acks_under_lock,
+            ..Self::in_tree()
+        }
+    }
 }
 
 /// What the load beside the updates must have shown by the end of the run.

@@ -2,7 +2,7 @@
 
 use super::output;
 use crate::run::{self, Options};
-use crate::scenario::{self, Backend, Scenario, Subject, catalogue};
+use crate::scenario::{self, Ack, Backend, Scenario, Subject, Twin, catalogue};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::Outcome;
@@ -31,6 +31,12 @@ pub(super) struct Arguments {
     /// The code under test
     #[arg(long, value_enum)]
     subject: Option<Subject>,
+    /// How the subject `kmod` acknowledges a step
+    #[arg(long, value_enum)]
+    ack: Option<Ack>,
+    /// A deliberate error of the subject `kmod`, which the judge must find
+    #[arg(long, value_enum, value_name = "NAME")]
+    twin: Option<Twin>,
     /// Run folder; must not exist or be empty [default: runs/TIME-NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -82,6 +88,8 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     scenario.updates = arguments.updates.unwrap_or(scenario.updates);
     scenario.backend = arguments.backend.unwrap_or(scenario.backend);
     scenario.subject = arguments.subject.unwrap_or(scenario.subject);
+    scenario.ack = arguments.ack.or(scenario.ack);
+    scenario.twin = arguments.twin.or(scenario.twin);
     scenario.kernel = arguments.kernel.clone().or(scenario.kernel);
     scenario.image.file = arguments.image.clone().or(scenario.image.file);
     let help = "change the flag, or the scenario file";

@@ -1,17 +1,18 @@
 //! The scenario, step by step, as the guest lives it.
 
+use super::subject::{self, GuestModule};
 use crate::guest::{Guest, GuestError};
 use crate::machine::control::{ControlError, Emulator};
 use crate::scenario::{CpuState, CpuSwitch, Moment, Scenario};
+use crate::symbols::KmodPlan;
 use crate::trouble::Trouble;
 use rig_wire::agent::{Answer, Command, LoadReport, Ready, UpdateOutcome};
 use rig_wire::event::{self, Mark, update_end};
 use rig_wire::plan::Control;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Attributes of the in-tree driver.
-const ATTRIBUTES: &str = "/sys/devices/faux/tdx_host";
-/// The in-tree driver's upload device.
+/// The upload device of every subject.
 const DEVICE: &str = "tdx_module";
 /// It is there when the driver offers updates.
 const UPLOAD: &str = "/sys/class/firmware/tdx_module/status";
@@ -79,6 +80,9 @@ pub(crate) enum DriveError {
     /// The kernel runs, but offers no update.
     #[error("the kernel offers no TDX module update: {0}")]
     NoSubject(String),
+    /// What is to be watched in the subject's module was not found.
+    #[error("the guest does not tell where module {0} lies")]
+    Unplaced(String),
     /// The emulator's control socket failed.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -103,7 +107,9 @@ pub(crate) struct Drive<'a> {
     /// What to do.
     pub(crate) scenario: &'a Scenario,
     /// Kernel modules to load, in this order.
-    pub(crate) modules: &'a [String],
+    pub(crate) modules: &'a [GuestModule],
+    /// How to find what is watched in the subject's module; none: all is known.
+    pub(crate) placing: Option<&'a KmodPlan>,
     /// When QEMU was started.
     pub(crate) started: Instant,
     /// Says what is under way.
@@ -148,8 +154,8 @@ impl Drive<'_> {
         told.ready = Some(ready);
         told.boot = self.started.elapsed();
         self.mark(Mark::Ready, 0).await?;
-        for name in self.modules {
-            let load = Command::LoadModule { name: name.clone(), parameters: String::new() };
+        for GuestModule { name, parameters } in self.modules {
+            let load = Command::LoadModule { name: name.clone(), parameters: parameters.clone() };
             match self.ask(told, &format!("loading {name}"), load).await {
                 // The driver wants no platform without a working TDX module.
                 Err(DriveError::Guest { error: GuestError::Failed(f), .. }) if f.errno == Some(ENODEV) => {
@@ -158,12 +164,30 @@ impl Drive<'_> {
                 loaded => _ = loaded?,
             }
         }
+        match (self.placing, self.modules.last()) {
+            (Some(placing), Some(module)) if !told.absent => self.place(told, placing, &module.name).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the emulator where the subject's module lies, before any of its updates ran.
+    async fn place(&self, told: &mut Told, placing: &KmodPlan, module: &str) -> Result<(), DriveError> {
+        self.doing(told, "reading where the module lies");
+        let mut begins = HashMap::new();
+        for section in &placing.sections {
+            let path = format!("/sys/module/{}/sections/{section}", module.replace('-', "_"));
+            let text = self.guest.read(&path).await.map_err(|error| failed(told, error))?;
+            let address = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            begins.insert(section.clone(), address.ok_or_else(|| DriveError::Unplaced(module.to_owned()))?);
+        }
+        let seen = placing.placed(&begins).ok_or_else(|| DriveError::Unplaced(module.to_owned()))?;
+        self.emulator.ask(&Control::Watch { watches: seen.watches, functions: seen.functions }).await?;
         Ok(())
     }
 
     async fn read_before(&self, told: &mut Told) -> Result<(), DriveError> {
         self.doing(told, "reading the module's version");
-        told.before = match self.guest.read(&format!("{ATTRIBUTES}/version")).await {
+        told.before = match self.guest.read(&self.attribute("version")).await {
             Err(GuestError::Failed(f)) if f.errno == Some(ENOENT) => return Err(DriveError::NoSubject(f.what)),
             version => lost_is_none(version).map_err(|error| failed(told, error))?,
         };
@@ -206,7 +230,7 @@ impl Drive<'_> {
             Answer::Update(outcome) => outcome,
             other => return Err(failed(told, GuestError::Unexpected(Box::new(other)))),
         };
-        let seen = lost_is_none(self.guest.read(&format!("{ATTRIBUTES}/version")).await);
+        let seen = lost_is_none(self.guest.read(&self.attribute("version")).await);
         let seen = seen.map_err(|error| failed(told, error))?;
         told.after.clone_from(&seen);
         let tried = Tried { outcome, wanted, seen };
@@ -224,7 +248,12 @@ impl Drive<'_> {
 
     /// The attribute is absent on some subjects, and unreadable without P-SEAMLDR; that is judged elsewhere.
     async fn remaining(&self) -> Option<u32> {
-        self.guest.read(&format!("{ATTRIBUTES}/num_remaining_updates")).await.ok()?.parse().ok()
+        self.guest.read(&self.attribute("num_remaining_updates")).await.ok()?.parse().ok()
+    }
+
+    /// Path of one of the subject's attributes.
+    fn attribute(&self, name: &str) -> String {
+        format!("{}/{name}", subject::attributes(self.scenario.subject))
     }
 
     async fn ask(&self, told: &mut Told, doing: &str, command: Command) -> Result<Answer, DriveError> {

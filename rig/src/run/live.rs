@@ -113,6 +113,7 @@ impl Live {
             emulator: &self.emulator,
             scenario: &self.prepared.scenario,
             modules: &self.prepared.modules,
+            placing: self.prepared.placing.as_ref(),
             started: self.started,
             say: &say,
         };

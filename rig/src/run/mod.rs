@@ -13,6 +13,7 @@ mod qemu;
 mod stack;
 mod stall;
 mod stop;
+mod subject;
 
 pub use live::run;
 pub use prepare::{Options, Prepared, prepare};

@@ -2,7 +2,7 @@
 
 use crate::machine::command::CPUID_1_EAX;
 use crate::machine::memory;
-use crate::scenario::Scenario;
+use crate::scenario::{Ack, Scenario, Subject};
 use crate::symbols::Observation;
 use crate::trouble::Trouble;
 use rig_judge::{Setup, SubjectNames};
@@ -72,7 +72,14 @@ pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
         functions: seen.functions.clone(),
         expected_console: scenario.expect.console.clone(),
         nmi_entry: seen.nmi_entry,
-        ..Setup::new(lps, SubjectNames::in_tree())
+        ..Setup::new(lps, names(scenario))
+    }
+}
+
+fn names(scenario: &Scenario) -> SubjectNames {
+    match scenario.subject {
+        Subject::InTree => SubjectNames::in_tree(),
+        Subject::Kmod => SubjectNames::kmod(scenario.ack != Some(Ack::Atomic)),
     }
 }
 

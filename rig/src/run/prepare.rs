@@ -2,10 +2,11 @@
 
 use super::folder::RunFolder;
 use super::plan::{self, PlanFiles};
+use super::subject::{self, GuestModule, Observer};
 use crate::machine::command::MachineSpec;
 use crate::machine::sockets::RuntimeDir;
-use crate::scenario::{Backend, Scenario};
-use crate::symbols::{Observation, Symbols, observe_update};
+use crate::scenario::{Backend, Scenario, Subject};
+use crate::symbols::{KmodPlan, Observation, Symbols};
 use crate::trouble::{Exit, Trouble};
 use rig_images::{Artifact, Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::Setup;
@@ -46,7 +47,9 @@ pub struct Prepared {
     /// The kernel's release, as its image says.
     pub(super) release: String,
     /// Modules that the agent loads, in order.
-    pub(super) modules: Vec<String>,
+    pub(super) modules: Vec<GuestModule>,
+    /// How to find what is watched in the subject's module once it is loaded; none: it is all in the kernel.
+    pub(super) placing: Option<KmodPlan>,
     /// What the run is made of.
     pub(super) artifacts: Vec<Artifact>,
     /// Keep the large files of a run that passed.
@@ -68,9 +71,12 @@ impl Prepared {
 
     /// Why SEAMCALLs reach the firmware the way they do.
     pub(super) fn backend_reason(&self) -> &'static str {
-        match self.scenario.backend {
-            Backend::Tcg => "asked for",
-            Backend::Auto => "the in-tree subject calls firmware before a shim could catch it on KVM",
+        match (self.scenario.backend, self.scenario.subject) {
+            (Backend::Tcg, _) => "asked for",
+            (Backend::Auto, Subject::InTree) => {
+                "the in-tree subject calls firmware before a shim could catch it on KVM"
+            }
+            (Backend::Auto, Subject::Kmod) => "this rig has no other backend for it",
         }
     }
 }
@@ -91,7 +97,8 @@ struct Made {
     qemu: Command,
     plugin: PathBuf,
     initramfs: PathBuf,
-    modules: Vec<String>,
+    modules: Vec<GuestModule>,
+    observer: Observer,
 }
 
 /// Makes or finds everything. Blocks, for minutes when the cache is empty.
@@ -99,9 +106,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let images = Images::open(progress.clone())?;
     let made = make(&images, &scenario, options)?;
     let symbols = Symbols::load(made.kernel.system_map.as_deref(), made.kernel.vmlinux.as_deref())?;
-    let seen = observe_update(&symbols).map_err(|e| {
-        Trouble::usage(e.to_string(), "take Linux 7.2 or later, configured with images/kernels/tdx-host.config")
-    })?;
+    let (seen, placing) = made.observer.observe(&symbols)?;
     let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
     let runtime = RuntimeDir::create()?;
     let plan_file = write_plan(&scenario, &seen, (&folder, &runtime), options.no_events)?;
@@ -125,7 +130,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let setup = plan::setup(&scenario, &seen);
     let artifacts = images.manifest();
     let (qemu, modules, keep, release) = (made.qemu, made.modules, options.keep, made.kernel.release);
-    Ok(Prepared { scenario, folder, runtime, qemu, spec, setup, symbols, release, modules, artifacts, keep })
+    Ok(Prepared { scenario, folder, runtime, qemu, spec, setup, symbols, release, modules, placing, artifacts, keep })
 }
 
 /// QEMU starts a kernel with a PVH entry from its ELF file, which saves unpacking it on an emulated CPU.
@@ -163,9 +168,11 @@ fn make(images: &Images, scenario: &Scenario, options: &Options) -> Result<Made,
         let qemu = scope.spawn(|| qemu(images, options));
         let plugin = scope.spawn(|| images.plugin());
         let kernel = kernel(images, scenario.kernel.as_deref())?;
-        let (initramfs, modules) = initramfs(images, &kernel)?;
+        let subject = subject::provide(images, scenario, &kernel)?;
+        let initramfs = images.initramfs(&images.agent()?, &subject.files, &[])?;
         let qemu = join(qemu)?;
-        Ok(Made { kernel, qemu, plugin: join(plugin)?, initramfs, modules })
+        let (modules, observer) = (subject.modules, subject.observer);
+        Ok(Made { kernel, qemu, plugin: join(plugin)?, initramfs, modules, observer })
     })
 }
 
@@ -188,14 +195,6 @@ fn kernel(images: &Images, own: Option<&Path>) -> Result<Kernel, ImagesError> {
         Some(path) => Kernel::from_path(path),
         None => images.kernel(&KernelRequest::default()),
     }
-}
-
-/// The initramfs with the subject's modules, and their names in the order of loading. A kernel may have the driver built
-/// in; then there is nothing to load.
-fn initramfs(images: &Images, kernel: &Kernel) -> Result<(PathBuf, Vec<String>), ImagesError> {
-    let modules = if kernel.modules.is_empty() { Vec::new() } else { kernel.load_order("tdx-host")? };
-    let names = modules.iter().filter_map(|m| Some(m.file_stem()?.to_string_lossy().into_owned())).collect();
-    Ok((images.initramfs(&images.agent()?, &modules, &[])?, names))
 }
 
 impl From<ImagesError> for Trouble {

@@ -1,6 +1,6 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::{Budget, Ending, Scenario};
+use super::{Budget, Ending, Scenario, Subject};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
@@ -29,6 +29,12 @@ impl Scenario {
         }
         if self.image.file.is_some() && (self.image.mutation.is_some() || self.image.spec.is_some()) {
             return Err("`image.file` is uploaded as it is; leave out `image.mutation` and `image.spec`".into());
+        }
+        if self.subject != Subject::Kmod && (self.ack.is_some() || self.twin.is_some()) {
+            return Err(
+                "`ack` and `twin` choose between variants of the update kernel module: set `subject` to \"kmod\""
+                    .into(),
+            );
         }
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
@@ -61,7 +67,7 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{CpuState, CpuSwitch, Moment, UpdateImage};
+    use crate::scenario::{Ack, CpuState, CpuSwitch, Moment, Twin, UpdateImage};
     use seam_emu::image::Mutation;
 
     fn with(change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
@@ -99,6 +105,8 @@ mod tests {
             (with(|s| s.budget.total_s = Some(0)), "`budget.total_s`"),
             (with(|s| s.switches = vec![switch(0)]), "`switch.cpu`"),
             (with(|s| s.switches = vec![switch(4)]), "`switch.cpu`"),
+            (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
+            (with(|s| s.twin = Some(Twin::LostAck)), "`twin`"),
             (with(|s| s.expect.broken = vec!["lockstep".into()]), "`expect.broken`"),
         ] {
             assert!(broken.as_ref().is_err_and(|e| e.contains(key)), "{key}: {broken:?}");

@@ -3,9 +3,11 @@
 pub mod catalogue;
 mod check;
 mod parse;
+mod subject;
 
 pub use check::MAX_CPUS;
 pub use parse::{from_file, from_text};
+pub use subject::{Ack, Subject, Twin};
 
 use rig_wire::agent::Load;
 use seam_emu::image::{ImageSpec, Mutation};
@@ -48,6 +50,12 @@ pub struct Scenario {
     /// The code under test.
     #[serde(default)]
     pub subject: Subject,
+    /// How the subject `kmod` acknowledges a step; absent: as its module does by itself.
+    #[serde(default)]
+    pub ack: Option<Ack>,
+    /// The deliberate error of the subject `kmod`; absent: none.
+    #[serde(default)]
+    pub twin: Option<Twin>,
     /// How SEAMCALLs reach the emulated firmware.
     #[serde(default)]
     pub backend: Backend,
@@ -119,15 +127,6 @@ pub enum Moment {
     Before,
     /// After the last update and after the loads stopped.
     After,
-}
-
-/// The code under test.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Subject {
-    /// `arch/x86/virt/vmx/tdx/seamldr.c` of Linux 7.2 and later, through `tdx-host.ko`.
-    #[default]
-    InTree,
 }
 
 /// How SEAMCALLs reach the emulated firmware.
@@ -238,6 +237,8 @@ impl Default for Scenario {
             kernel: None,
             kernel_arguments: String::new(),
             subject: Subject::default(),
+            ack: None,
+            twin: None,
             backend: Backend::default(),
             load: Vec::new(),
             module: ImageSpec::default(),

@@ -1,8 +1,12 @@
 //! The kernel's symbols: where its functions and variables lie, from System.map or vmlinux.
 
+mod kmod;
+mod module;
 mod subject;
 
-pub use subject::{Observation, observe_update};
+pub use kmod::KmodPlan;
+pub use module::ModuleSymbols;
+pub use subject::{Observation, SubjectError, observe_update};
 
 use crate::trouble::Trouble;
 use object::{Object, ObjectSymbol};

@@ -12,15 +12,15 @@ const MIN_SIZE: u64 = 16;
 const MAX_SIZE: u64 = 512;
 
 /// The count of online CPUs (an `atomic_t`), against which the update's code compares acknowledgements.
-const ONLINE_COUNT: &str = "__num_online_cpus";
+pub(super) const ONLINE_COUNT: &str = "__num_online_cpus";
 
 /// Functions that touch `update_ctrl`; compilers inline all but the first two.
 const TOUCH: [&str; 5] =
     ["do_seamldr_install_module", "seamldr_install_module", "ack_state", "init_state", "__set_target_state"];
 /// Functions whose entries and exits show who is in the lockstep region, and which CPUs there are.
-const REGION: [&str; 3] = ["do_seamldr_install_module", "multi_cpu_stop", "set_cpu_online"];
+pub(super) const REGION: [&str; 3] = ["do_seamldr_install_module", "multi_cpu_stop", "set_cpu_online"];
 /// Where NMIs enter the kernel.
-const NMI_ENTRY: &str = "asm_exc_nmi";
+pub(super) const NMI_ENTRY: &str = "asm_exc_nmi";
 
 /// What the emulator is to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,12 @@ pub enum SubjectError {
     /// The structure is not what is known.
     #[error("`update_ctrl` of this kernel is {0} bytes, not {MIN_SIZE} to {MAX_SIZE}: its layout is not the known one")]
     Layout(u64),
+    /// A kernel that the update module can run on has it.
+    #[error("the kernel's symbols have no `{0}`")]
+    Kernel(&'static str),
+    /// The module is not the one that this rig knows.
+    #[error("the update module has no symbol `{0}`")]
+    Module(&'static str),
 }
 
 /// Finds what there is to watch of the in-tree update.

@@ -56,7 +56,7 @@ pub struct Plan<F> {
 pub struct Watch {
     /// Name for people, such as `update_ctrl.state`.
     pub name: String,
-    /// Guest virtual address of the word.
+    /// Guest virtual address of the word; 0: not known before [`Control::Watch`] says it.
     pub address: u64,
     /// Its size in bytes: 1, 2, 4 or 8.
     pub size: u8,
@@ -70,7 +70,7 @@ pub struct Watch {
 pub struct Function {
     /// Symbol name.
     pub name: String,
-    /// Guest virtual address range `[start, end)`.
+    /// Guest virtual address range `[start, end)`; empty: not known before [`Control::Watch`] says it.
     pub range: (u64, u64),
 }
 
@@ -165,6 +165,14 @@ pub enum Control {
     Schedules {
         /// As in the plan.
         schedules: Vec<Vec<Hold>>,
+    },
+    /// Say where the plan's watches and functions lie, for code that was loaded since. They have the plan's names in the plan's
+    /// order. Only code that has not run yet is instrumented.
+    Watch {
+        /// As in the plan.
+        watches: Vec<Watch>,
+        /// As in the plan.
+        functions: Vec<Function>,
     },
     /// Describe the firmware for a diagnosis: states and lock holders, in words.
     Describe,

@@ -52,6 +52,10 @@ fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
             emulator.set_schedules(schedules.clone());
             ControlReply::Ok { text: String::new() }
         }
+        Control::Watch { watches, functions } if emulator.watch(watches, functions) => {
+            ControlReply::Ok { text: String::new() }
+        }
+        Control::Watch { .. } => ControlReply::Failed { cause: "these are not the plan's watches and functions".into() },
         Control::Describe => ControlReply::Ok { text: emulator.firmware().describe() },
     }
 }

@@ -9,13 +9,13 @@ use crate::recorder::Recorder;
 use crate::seamcall::{self, InFlight};
 use crate::watch::Watchlist;
 use rig_wire::event::{Kind, NO_LP};
-use rig_wire::plan::{Hold, PLAN_VERSION, Plan};
+use rig_wire::plan::{Function, Hold, PLAN_VERSION, Plan, Watch};
 use rig_wire::ring::Ring;
 use seam_emu::{Config, Firmware, Note};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// Everything that the callbacks share.
 pub(crate) struct Emulator {
@@ -34,7 +34,7 @@ pub(crate) struct Emulator {
     /// What each vCPU last saw of the watched words.
     sights: Vec<Mutex<Sight>>,
     /// What is watched.
-    pub(crate) watchlist: Watchlist,
+    watchlist: RwLock<Arc<Watchlist>>,
     holds: Mutex<Holds>,
     /// There are holds in some update; read before every instrumented instruction.
     holding: AtomicBool,
@@ -105,7 +105,7 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
     let holds = Holds::new(plan.schedules.clone(), plan.update_begin.is_some());
     let emulator = Emulator {
         sights: (0..vcpus).map(|_| Mutex::default()).collect(),
-        watchlist: Watchlist::new(&plan.watches, &plan.functions, &plan.schedules),
+        watchlist: RwLock::new(Arc::new(Watchlist::new(&plan.watches, &plan.functions, &plan.schedules))),
         holding: AtomicBool::new(!holds.is_empty()),
         holds: Mutex::new(holds),
         firmware: Mutex::new(firmware),
@@ -159,6 +159,22 @@ impl Emulator {
     /// What this LP last saw of the watched words.
     pub(crate) fn sight(&self, lp: usize) -> MutexGuard<'_, Sight> {
         self.sights[lp].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is watched.
+    pub(crate) fn watchlist(&self) -> Arc<Watchlist> {
+        Arc::clone(&self.watchlist.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says where the watched words and functions lie; false when these are not the plan's.
+    pub(crate) fn watch(&self, watches: &[Watch], functions: &[Function]) -> bool {
+        let list = Watchlist::new(watches, functions, &self.plan.schedules);
+        let mut current = self.watchlist.write().unwrap_or_else(PoisonError::into_inner);
+        let same = current.has_names_of(&list);
+        if same {
+            *current = Arc::new(list);
+        }
+        same
     }
 
     /// The engine of holds.

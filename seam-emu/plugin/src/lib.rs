@@ -158,7 +158,7 @@ fn instrument(site: &Site, intercept: Intercept) {
 
 fn instrument_watched(site: &Site) {
     let emulator = emulator::get();
-    let list = &emulator.watchlist;
+    let list = emulator.watchlist();
     if emulator.plan.update_begin == Some(site.pc) {
         site.on_execute(on_update_begin, CB_NO_REGS, 0);
     }

@@ -65,7 +65,7 @@ pub(crate) fn before_instruction(emulator: &Emulator, lp: usize, pc: u64) -> Opt
     points.extend(emulator.sight(lp).fresh.iter().cloned());
     let code = memory::read_code::<15>(pc);
     for access in decode::accesses(&code, pc, |number| registers::read(GPR[usize::from(number)])) {
-        if let Some(watch) = emulator.watchlist.watch_at(access.address) {
+        if let Some(watch) = emulator.watchlist().watch_at(access.address) {
             points.extend(access.loads.then_some(Point::Load { watch }));
             points.extend(access.stores.then_some(Point::Store { watch }));
         }
@@ -79,7 +79,7 @@ pub(crate) fn before_instruction(emulator: &Emulator, lp: usize, pc: u64) -> Opt
 
 /// An instrumented instruction touched a watched word.
 pub(crate) fn after_access(emulator: &Emulator, lp: usize, pc: u64, address: u64, (store, value): (bool, u64)) {
-    let Some(watch) = emulator.watchlist.watch_at(address) else { return };
+    let Some(watch) = emulator.watchlist().watch_at(address) else { return };
     if !store && !emulator.sight(lp).load(watch, value) {
         return;
     }

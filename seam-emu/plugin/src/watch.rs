@@ -18,6 +18,12 @@ impl Watchlist {
         Self { watches: watches.to_vec(), functions: functions.to_vec(), places }
     }
 
+    /// Whether both watch the same things, wherever these lie.
+    pub(crate) fn has_names_of(&self, other: &Self) -> bool {
+        let same_watches = self.watches.iter().map(|w| &w.name).eq(other.watches.iter().map(|w| &w.name));
+        same_watches && self.functions.iter().map(|f| &f.name).eq(other.functions.iter().map(|f| &f.name))
+    }
+
     /// Can an LP be held before the instruction at this address?
     pub(crate) fn holds_at(&self, pc: u64) -> bool {
         self.places.contains(&pc) || self.instruments(pc)
@@ -77,6 +83,17 @@ mod tests {
         assert_eq!(list.entered_at(0x1000), Some(0));
         assert!(list.holds_at(0x1000) && list.holds_at(0x2000) && list.holds_at(0x3000));
         assert_eq!(list.function_around(0x1050), Some((0, (0x1000, 0x1100))));
+    }
+
+    #[test]
+    fn things_may_move_but_stay_the_same_things() {
+        let (list, mut moved) = (watchlist(), watchlist());
+        moved.watches[0].address = 0x9000;
+        moved.functions[0].range = (0x7000, 0x7100);
+        assert!(list.has_names_of(&moved));
+        moved.watches[0].name = "another".into();
+        assert!(!list.has_names_of(&moved));
+        assert!(!list.has_names_of(&Watchlist::new(&list.watches, &[], &[])));
     }
 
     #[test]

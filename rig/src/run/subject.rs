@@ -1,0 +1,115 @@
+//! What the subjects need: modules in the guest, and how each is observed.
+
+use crate::scenario::{Scenario, Subject};
+use crate::symbols::{KmodPlan, ModuleSymbols, Observation, SubjectError, Symbols, observe_update};
+use crate::trouble::Trouble;
+use rig_images::{Images, ImagesError, Kernel};
+use std::path::{Path, PathBuf};
+
+/// A module that the agent loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GuestModule {
+    /// File name without `.ko`.
+    pub(crate) name: String,
+    /// Parameters, as for insmod.
+    pub(crate) parameters: String,
+}
+
+/// How the subject is observed.
+#[derive(Clone, Debug)]
+pub(super) enum Observer {
+    /// By the kernel's symbols.
+    InTree,
+    /// By those of this module file, too.
+    Kmod(PathBuf),
+}
+
+/// What a subject brings into the guest.
+#[derive(Clone, Debug)]
+pub(super) struct Provided {
+    /// Module files for the initramfs.
+    pub(super) files: Vec<PathBuf>,
+    /// What the agent loads, in order.
+    pub(super) modules: Vec<GuestModule>,
+    /// How it is observed.
+    pub(super) observer: Observer,
+}
+
+/// Folder of the subject's attributes in the guest.
+pub(super) fn attributes(subject: Subject) -> &'static str {
+    match subject {
+        Subject::InTree => "/sys/devices/faux/tdx_host",
+        Subject::Kmod => "/sys/devices/tdx_update",
+    }
+}
+
+/// Finds or builds the subject's modules.
+pub(super) fn provide(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
+    match scenario.subject {
+        Subject::InTree => Ok(in_tree(kernel)?),
+        Subject::Kmod => kmod(images, scenario, kernel),
+    }
+}
+
+/// A kernel may have the driver built in; then there is nothing to load.
+fn in_tree(kernel: &Kernel) -> Result<Provided, ImagesError> {
+    let files = if kernel.modules.is_empty() { Vec::new() } else { kernel.load_order("tdx-host")? };
+    let modules = files.iter().map(|file| GuestModule { name: stem(file), parameters: String::new() }).collect();
+    Ok(Provided { files, modules, observer: Observer::InTree })
+}
+
+/// The update module and what it stands on: the kernel's part of the firmware upload class may be a module itself.
+fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
+    let sources =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace").join("guest-kmod");
+    let built = images.build_modules(kernel, &sources)?;
+    let name = if scenario.twin.is_some() { "tdx_update_twins" } else { "tdx_update" };
+    let help = "remove the entry from the cache (`cargo rig images --clean`) and let the rig build it again";
+    let missing = || Trouble::environment(format!("the build of guest-kmod has no {name}.ko"), help);
+    let file = built.into_iter().find(|file| stem(file) == name).ok_or_else(missing)?;
+    let module = GuestModule { name: name.into(), parameters: parameters(scenario) };
+    Ok(Provided { files: vec![file.clone()], modules: vec![module], observer: Observer::Kmod(file) })
+}
+
+fn parameters(scenario: &Scenario) -> String {
+    let ack = scenario.ack.map(|ack| format!("ack={}", ack.parameter()));
+    let twin = scenario.twin.map(|twin| format!("twin={}", twin.parameter()));
+    [ack, twin].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+impl Observer {
+    /// What to watch, and what is known of it only when the module is loaded.
+    pub(super) fn observe(&self, symbols: &Symbols) -> Result<(Observation, Option<KmodPlan>), Trouble> {
+        let refuse = |help: &'static str| move |e: SubjectError| Trouble::usage(e.to_string(), help);
+        match self {
+            Self::InTree => {
+                let help = "take Linux 7.2 or later, configured with images/kernels/tdx-host.config";
+                Ok((observe_update(symbols).map_err(refuse(help))?, None))
+            }
+            Self::Kmod(file) => {
+                let help = "take a kernel with its complete System.map or vmlinux";
+                let plan = KmodPlan::new(symbols, ModuleSymbols::load(file)?).map_err(refuse(help))?;
+                Ok((plan.observation.clone(), Some(plan)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Ack, Twin};
+
+    #[test]
+    fn the_module_is_told_what_the_scenario_says() {
+        let kmod = Scenario { subject: Subject::Kmod, ..Scenario::default() };
+        assert_eq!(parameters(&kmod), "");
+        assert_eq!(parameters(&Scenario { ack: Some(Ack::Atomic), ..kmod.clone() }), "ack=atomic");
+        let twin = Scenario { ack: Some(Ack::Lock), twin: Some(Twin::LateReset), ..kmod };
+        assert_eq!(parameters(&twin), "ack=lock twin=late-reset");
+    }
+}

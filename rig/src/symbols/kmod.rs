@@ -1,0 +1,100 @@
+//! What to watch in the update kernel module, whose addresses are known only once it is loaded.
+
+use super::subject::{NMI_ENTRY, ONLINE_COUNT, REGION};
+use super::{ModuleSymbols, Observation, SubjectError, Symbols};
+use rig_wire::plan::{Function, Watch};
+use std::collections::HashMap;
+
+/// The module's state machine: `struct lockstep` of `guest-kmod/update.h`, whose first words are those of the in-tree code.
+const STATE: &str = "lockstep";
+/// The function that every CPU runs inside `stop_machine`.
+const RUN: &str = "lockstep_run";
+/// Words of the state machine, 4 bytes each, at these offsets; `guest-kmod/update.h` asserts them.
+const WORDS: [(&str, u64); 3] = [("lockstep.step", 0), ("lockstep.num_ack", 4), ("lockstep.num_failed", 8)];
+
+/// What is watched of a module that is not loaded yet, and how to find it when it is.
+#[derive(Clone, Debug)]
+pub struct KmodPlan {
+    symbols: ModuleSymbols,
+    /// Sections whose addresses must be read in the guest.
+    pub sections: Vec<String>,
+    /// What is known before the module is loaded: names, and what lies in the kernel itself.
+    pub observation: Observation,
+}
+
+impl KmodPlan {
+    /// Plans to observe this module in the kernel with these symbols.
+    pub fn new(kernel: &Symbols, module: ModuleSymbols) -> Result<Self, SubjectError> {
+        let sections = module.sections_of(&[STATE, RUN]).ok_or(SubjectError::Module(STATE))?;
+        let watch = |name: &str, address| Watch { name: name.to_owned(), address, size: 4, within: Vec::new() };
+        let online = kernel.address(ONLINE_COUNT).ok_or(SubjectError::Kernel(ONLINE_COUNT))?;
+        let words = WORDS.iter().map(|(name, _)| watch(name, 0));
+        let in_kernel = REGION[1..].iter().map(|name| {
+            let range = *kernel.ranges(name).first().ok_or(SubjectError::Kernel(name))?;
+            Ok(Function { name: (*name).to_owned(), range })
+        });
+        let run = Function { name: RUN.to_owned(), range: (0, 0) };
+        let observation = Observation {
+            watches: words.chain([watch(ONLINE_COUNT, online)]).collect(),
+            functions: std::iter::once(Ok(run)).chain(in_kernel).collect::<Result<_, _>>()?,
+            preempt_count_offset: kernel.address("__preempt_count"),
+            nmi_entry: kernel.ranges(NMI_ENTRY).first().copied(),
+        };
+        Ok(Self { symbols: module, sections, observation })
+    }
+
+    /// The observation of the loaded module, given where its sections begin.
+    pub fn placed(&self, begins: &HashMap<String, u64>) -> Option<Observation> {
+        let mut seen = self.observation.clone();
+        let (base, _) = self.symbols.range(STATE, begins)?;
+        let code = self.symbols.section_around(RUN, begins)?;
+        for watch in &mut seen.watches {
+            if let Some((_, offset)) = WORDS.iter().find(|(name, _)| *name == watch.name) {
+                watch.address = base + offset;
+            }
+            watch.within = vec![code];
+        }
+        seen.functions[0].range = self.symbols.range(RUN, begins)?;
+        Some(seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::module::tests::module;
+    use super::super::tests::MAP;
+    use super::*;
+
+    fn plan() -> KmodPlan {
+        KmodPlan::new(&Symbols::from_system_map(MAP), ModuleSymbols::parse(&module()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_kernels_part_is_known_at_once() {
+        let seen = plan().observation;
+        assert_eq!(seen.watches[3].address, 0xffff_ffff_816c_df40);
+        assert_eq!((seen.functions[0].range, seen.functions[1].range.0), ((0, 0), 0xffff_ffff_8111_8700));
+        assert!(seen.watches.iter().all(|watch| watch.within.is_empty()), "nothing is instrumented yet");
+    }
+
+    #[test]
+    fn the_modules_part_is_known_when_it_is_loaded() {
+        let begins = [(".text".to_owned(), 0x1000), (".bss".to_owned(), 0x8000)].into();
+        let seen = plan().placed(&begins).unwrap();
+        assert_eq!(seen.watches.iter().map(|w| w.address).collect::<Vec<_>>()[..3], [0x8008, 0x800c, 0x8010]);
+        assert_eq!(seen.watches[3].within, [(0x1000, 0x1100)]);
+        assert_eq!(seen.functions[0].range, (0x1040, 0x1070));
+    }
+
+    #[test]
+    fn cannot_place_what_the_guest_did_not_tell() {
+        assert!(plan().placed(&HashMap::new()).is_none());
+    }
+
+    #[test]
+    fn cannot_observe_a_kernel_without_stop_machine() {
+        let symbols = Symbols::from_system_map(&MAP.replace("multi_cpu_stop", "other"));
+        let error = KmodPlan::new(&symbols, ModuleSymbols::parse(&module()).unwrap()).unwrap_err();
+        assert_eq!(error, SubjectError::Kernel("multi_cpu_stop"));
+    }
+}
