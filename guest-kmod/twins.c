@@ -37,9 +37,9 @@ static const struct {
 	/* The step advances when one CPU has yet to acknowledge it. */
 	[TWIN_EARLY_ADVANCE]	 = { "early-advance", "lockstep" },
 	/* The counter is reset after the new step is seen: acknowledgements get lost. */
-	[TWIN_LATE_RESET]	 = { "late-reset", "progress" },
+	[TWIN_LATE_RESET]	 = { "late-reset", "lockstep" },
 	/* The counter is incremented without a lock or an atomic operation. */
-	[TWIN_LOST_ACK]		 = { "lost-ack", "progress" },
+	[TWIN_LOST_ACK]		 = { "lost-ack", "lockstep" },
 	/* A CPU acknowledges, then works. */
 	[TWIN_ACK_BEFORE_WORK]	 = { "ack-before-work", "lockstep" },
 	/* The last CPU acknowledges and never works. */
@@ -61,11 +61,11 @@ static const struct {
 	/* CPUs remember that they were initialised, for the old module. */
 	[TWIN_STALE_INIT_FLAG]	 = { "stale-init-flag", "participation" },
 	/* The CPUs that take part are chosen before hotplug is locked out. */
-	[TWIN_NO_HOTPLUG_LOCK]	 = { "no-hotplug-lock", "participation" },
+	[TWIN_NO_HOTPLUG_LOCK]	 = { "no-hotplug-lock", "stable-cpus" },
 	/* LP.INIT comes before INSTALL. */
-	[TWIN_SWAPPED_STEPS]	 = { "swapped-steps", "lockstep" },
+	[TWIN_SWAPPED_STEPS]	 = { "swapped-steps", "participation" },
 	/* Only one CPU goes through the steps. */
-	[TWIN_ONE_CPU]		 = { "one-cpu", "participation" },
+	[TWIN_ONE_CPU]		 = { "one-cpu", "lockstep" },
 	/* The last CPU never acknowledges INSTALL. */
 	[TWIN_NEVER_ACKS]	 = { "never-acks", "progress" },
 };

@@ -6,4 +6,5 @@ mod bad_luck;
 mod busted_kernel;
 mod catalogue;
 mod hang;
+mod kmod;
 mod update;

@@ -79,6 +79,22 @@ impl Twin {
     pub fn parameter(self) -> String {
         self.to_possible_value().expect("no twin is hidden").get_name().to_owned()
     }
+
+    /// The invariant that it breaks. Where an error breaks several in the end, it is the one that the judge, who follows the
+    /// run event by event, sees first.
+    pub fn breaks(self) -> &'static str {
+        match self {
+            Self::EarlyAdvance | Self::LateReset | Self::LostAck | Self::AckBeforeWork | Self::OneCpu => "lockstep",
+            Self::MissingCpu | Self::DoubleInstall | Self::StaleInitFlag | Self::SwappedSteps => "participation",
+            Self::LeadEverywhere => "lead-only",
+            Self::InterruptsOn => "interrupts-off",
+            Self::FailureIgnored | Self::SwallowedFailure => "stop-on-failure",
+            Self::NoLoaderLock => "serial-loader",
+            Self::ForeignSeamcall => "update-only",
+            Self::NoHotplugLock => "stable-cpus",
+            Self::NeverAcks => "progress",
+        }
+    }
 }
 
 #[cfg(test)]
@@ -90,11 +106,14 @@ mod tests {
 
     #[test]
     fn the_rig_and_the_module_know_the_same_twins() {
-        let in_module: Vec<&str> = TABLE
-            .lines()
-            .filter_map(|line| line.trim_start().strip_prefix("[TWIN_")?.split_once("{ \"")?.1.split('"').next())
-            .collect();
-        let here: Vec<String> = Twin::value_variants().iter().map(|twin| twin.parameter()).collect();
+        let row = |line: &'static str| {
+            let row = line.trim_start().strip_prefix("[TWIN_")?.split_once("{ \"")?.1;
+            row.strip_suffix("\" },")?.split_once("\", \"")
+        };
+        let in_module: Vec<(&str, &str)> = TABLE.lines().filter_map(row).collect();
+        let names: Vec<String> = Twin::value_variants().iter().map(|twin| twin.parameter()).collect();
+        let here: Vec<(&str, &str)> =
+            names.iter().zip(Twin::value_variants()).map(|(name, twin)| (name.as_str(), twin.breaks())).collect();
         assert_eq!(here, in_module);
     }
 

@@ -55,7 +55,9 @@ fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
         Control::Watch { watches, functions } if emulator.watch(watches, functions) => {
             ControlReply::Ok { text: String::new() }
         }
-        Control::Watch { .. } => ControlReply::Failed { cause: "these are not the plan's watches and functions".into() },
+        Control::Watch { .. } => {
+            ControlReply::Failed { cause: "these are not the plan's watches and functions".into() }
+        }
         Control::Describe => ControlReply::Ok { text: emulator.firmware().describe() },
     }
 }
