@@ -10,6 +10,10 @@
  * then an operation can find one module at its beginning and another at its
  * end, which the statistics count as torn.
  *
+ * With another engine of tdx_update than stop_machine, each operation passes that
+ * engine's gate first; operations from process context stand in for entries to
+ * guests. tdx_update must be loaded before this module then.
+ *
  * A read of /sys/module/tdx_load/parameters/stats tells what was achieved.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -27,6 +31,7 @@
 #include <linux/sysfs.h>
 
 #include "compat.h"
+#include "gate.h"
 #include "seamcall.h"
 
 #define MAX_RATE_HZ	1000000
@@ -114,6 +119,10 @@ static u64 first_other;
 /* For RDMD to ask about, and for INFO to write to. */
 static struct page *load_page;
 
+/* The gate of tdx_update, or NULL. */
+static void (*load_gate_enter)(bool guest);
+static void (*load_gate_leave)(bool guest);
+
 static struct task_struct *ipi_thread;
 static int load_hotplug_state;
 
@@ -190,6 +199,26 @@ static void load_operation(enum load_context context)
 	this_cpu_inc(load_stats.operations[context]);
 }
 
+static void load_enter(enum load_context context)
+{
+	if (load_gate_enter)
+		load_gate_enter(context == LOAD_PROCESS);
+}
+
+static void load_leave(enum load_context context)
+{
+	if (load_gate_leave)
+		load_gate_leave(context == LOAD_PROCESS);
+}
+
+/* One operation in interrupt context. */
+static void load_interrupt(enum load_context context)
+{
+	load_enter(context);
+	load_operation(context);
+	load_leave(context);
+}
+
 /* Sleeps for a period, or only lets others run when it is too short to sleep. */
 static void load_pause(uint hz)
 {
@@ -204,6 +233,7 @@ static void load_pause(uint hz)
 static int load_process_thread(void *unused)
 {
 	while (!kthread_should_stop()) {
+		load_enter(LOAD_PROCESS);
 		if (stand_aside) {
 			preempt_disable();
 			load_operation(LOAD_PROCESS);
@@ -211,6 +241,7 @@ static int load_process_thread(void *unused)
 		} else {
 			load_operation(LOAD_PROCESS);
 		}
+		load_leave(LOAD_PROCESS);
 		load_pause(process_hz);
 	}
 	return 0;
@@ -218,14 +249,14 @@ static int load_process_thread(void *unused)
 
 static enum hrtimer_restart load_timer_fired(struct hrtimer *timer)
 {
-	load_operation(LOAD_TIMER);
+	load_interrupt(LOAD_TIMER);
 	hrtimer_forward_now(timer, ns_to_ktime(NSEC_PER_SEC / timer_hz));
 	return HRTIMER_RESTART;
 }
 
 static void load_ipi_arrived(void *unused)
 {
-	load_operation(LOAD_IPI);
+	load_interrupt(LOAD_IPI);
 }
 
 /* Interrupts all CPUs but its own, on which it does not stay. */
@@ -358,6 +389,22 @@ static int __init load_check_module(void)
 	return -ENODEV;
 }
 
+/* Both halves of tdx_update's gate, if it is loaded. */
+static void __init load_find_gate(void)
+{
+	load_gate_enter = symbol_get(tdx_update_gate_enter);
+	if (load_gate_enter)
+		load_gate_leave = symbol_get(tdx_update_gate_leave);
+}
+
+static void load_forget_gate(void)
+{
+	if (load_gate_enter)
+		symbol_put(tdx_update_gate_enter);
+	if (load_gate_leave)
+		symbol_put(tdx_update_gate_leave);
+}
+
 static int __init load_start(void)
 {
 	int ret;
@@ -393,9 +440,12 @@ static int __init load_init(void)
 	if (!load_page)
 		return -ENOMEM;
 
+	load_find_gate();
 	ret = load_start();
-	if (ret)
+	if (ret) {
+		load_forget_gate();
 		__free_page(load_page);
+	}
 	return ret;
 }
 module_init(load_init);
@@ -405,6 +455,7 @@ static void __exit load_exit(void)
 	if (ipi_thread)
 		kthread_stop(ipi_thread);
 	cpuhp_remove_state(load_hotplug_state);
+	load_forget_gate();
 	__free_page(load_page);
 }
 module_exit(load_exit);

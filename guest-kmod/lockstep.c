@@ -4,8 +4,9 @@
  *
  * The pattern is that of multi_cpu_stop() in kernel/stop_machine.c: all CPUs
  * watch one state, each does what the state asks for and acknowledges it, and
- * the last one to acknowledge advances the state. stop_machine() brings all
- * online CPUs here with interrupts disabled and keeps the set of them stable.
+ * the last one to acknowledge advances the state. The engine, stop_machine(),
+ * brings all online CPUs here with interrupts disabled and keeps the set of them
+ * stable.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -14,7 +15,6 @@
 #include <linux/nmi.h>
 #include <linux/processor.h>
 #include <linux/smp.h>
-#include <linux/stop_machine.h>
 
 #include "ring.h"
 #include "trace.h"
@@ -90,12 +90,22 @@ void lockstep_ack_step(struct lockstep *ctrl, int result)
 	raw_spin_unlock(&ctrl->lock);
 }
 
+/* The lead stops the old module; from here on an update needs all CPUs. */
+static int lockstep_shutdown(struct lockstep *ctrl)
+{
+	int ret = firmware_shutdown();
+
+	if (!ret)
+		engine_direct(ctrl);
+	return ret;
+}
+
 /* The work of one step on this CPU. */
 int lockstep_do_step(struct lockstep *ctrl, enum step step, bool lead)
 {
 	switch (step) {
 	case STEP_SHUTDOWN:
-		return lead ? firmware_shutdown() : 0;
+		return lead ? lockstep_shutdown(ctrl) : 0;
 	case STEP_INSTALL:
 		return firmware_install(ctrl->params);
 	case STEP_INIT:
@@ -108,7 +118,7 @@ int lockstep_do_step(struct lockstep *ctrl, enum step step, bool lead)
 }
 
 /* Runs on all online CPUs at once, interrupts disabled. */
-static int lockstep_run(void *data)
+int lockstep_run(void *data)
 {
 	/* CPU 0 is always online. */
 	bool lead = smp_processor_id() == 0;
@@ -142,19 +152,22 @@ static int lockstep_run(void *data)
  * lockstep_update - replace the TDX module
  * @params: the new module, as P-SEAMLDR wants it described
  * @ack: how acknowledgements are counted
+ * @engine: how all CPUs are brought in
  *
  * The caller allows one update at a time.
  *
  * Return: 0, or the errno of a CPU that failed. After SHUTDOWN succeeded, a
  * failure leaves the machine without a module.
  */
-int lockstep_update(const struct seamldr_params *params, enum ack_kind ack)
+int lockstep_update(const struct seamldr_params *params, enum ack_kind ack,
+		    enum engine engine)
 {
 	struct lockstep *ctrl = &lockstep;
 	int ret;
 
 	*ctrl = (struct lockstep) {
 		.ack = ack,
+		.engine = engine,
 		.params = params,
 	};
 	raw_spin_lock_init(&ctrl->lock);
@@ -164,7 +177,7 @@ int lockstep_update(const struct seamldr_params *params, enum ack_kind ack)
 	if (twin_is_any())
 		ret = twin_stop_machine(lockstep_run, ctrl);
 	else
-		ret = stop_machine(lockstep_run, ctrl, cpu_online_mask);
+		ret = engine_run(ctrl);
 	ring_end();
 	return ret;
 }

@@ -40,7 +40,18 @@ static char *ack = "lock";
 module_param(ack, charp, 0444);
 MODULE_PARM_DESC(ack, "How CPUs acknowledge a step: lock (raw spinlock) or atomic (lock)");
 
+static const char * const engine_names[] = {
+	[ENGINE_STOP_MACHINE]	= "stop_machine",
+	[ENGINE_RWLOCK]		= "rwlock",
+	[ENGINE_KICK]		= "kick",
+};
+
+static char *engine = "stop_machine";
+module_param(engine, charp, 0444);
+MODULE_PARM_DESC(engine, "How all CPUs are brought in: stop_machine; for demonstration also rwlock, kick (stop_machine)");
+
 static enum ack_kind ack_kind;
+static enum engine engine_kind;
 static struct device *update_device;
 static struct fw_upload *update_upload;
 
@@ -127,7 +138,7 @@ static int update_install(const u8 *data, u32 size)
 		return -ENOMEM;
 	ret = update_image_parse(data, size, params);
 	if (!ret)
-		ret = lockstep_update(params, ack_kind);
+		ret = lockstep_update(params, ack_kind, engine_kind);
 	free_page((unsigned long)params);
 	return ret;
 }
@@ -201,6 +212,16 @@ static int __init update_check(void)
 		return -EINVAL;
 	}
 	ack_kind = ret;
+
+	ret = match_string(engine_names, ARRAY_SIZE(engine_names), engine);
+	if (ret < 0) {
+		pr_err("engine=%s: it is stop_machine, rwlock or kick\n", engine);
+		return -EINVAL;
+	}
+	engine_kind = ret;
+	engine_choose(engine_kind);
+	if (engine_kind != ENGINE_STOP_MACHINE)
+		pr_warn("engine %s: a demonstration, known to be wrong\n", engine);
 
 	ret = twin_choose();
 	if (ret)

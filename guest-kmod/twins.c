@@ -14,6 +14,7 @@
 #include "image.c"
 #include "firmware.c"
 #include "lockstep.c"
+#include "engine.c"
 #include "bringup.c"
 #include "tdmr.c"
 #include "vmx.c"
@@ -21,6 +22,7 @@
 
 #include <linux/cpu.h>
 #include <linux/delay.h>
+#include <linux/stop_machine.h>
 
 #include "seamcall.h"
 

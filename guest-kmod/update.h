@@ -90,6 +90,13 @@ enum ack_kind {
 	ACK_ATOMIC,		/* atomic counters, as multi_cpu_stop() has them */
 };
 
+/* How others are kept out and all CPUs are brought in, see engine.c. */
+enum engine {
+	ENGINE_STOP_MACHINE,
+	ENGINE_RWLOCK,		/* a demonstration, not for use */
+	ENGINE_KICK,		/* a demonstration, not for use */
+};
+
 /*
  * One update under way. @num_ack counts the CPUs that acknowledged @step;
  * the last of them resets it and advances @step, unless a CPU failed. With
@@ -114,12 +121,15 @@ struct lockstep {
 	 */
 	raw_spinlock_t lock;
 	enum ack_kind ack;
+	enum engine engine;
 	const struct seamldr_params *params;
 };
 static_assert(offsetof(struct lockstep, num_ack) == 4);
 static_assert(offsetof(struct lockstep, num_failed) == 8);
 
-int lockstep_update(const struct seamldr_params *params, enum ack_kind ack);
+int lockstep_update(const struct seamldr_params *params, enum ack_kind ack,
+		    enum engine engine);
+int lockstep_run(void *data);
 
 /* The lockstep's parts, for the twins to put together wrongly. */
 int lockstep_do_step(struct lockstep *ctrl, enum step step, bool lead);
@@ -127,6 +137,12 @@ void lockstep_ack_step(struct lockstep *ctrl, int result);
 void lockstep_set_step(struct lockstep *ctrl, enum step step);
 int lockstep_count_ack(struct lockstep *ctrl);
 void lockstep_count_failure(struct lockstep *ctrl);
+
+/* ---- engine.c: how all CPUs get there ---- */
+
+void engine_choose(enum engine engine);
+int engine_run(struct lockstep *ctrl);
+void engine_direct(struct lockstep *ctrl);
 
 #include "twins.h"
 

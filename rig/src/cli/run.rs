@@ -2,7 +2,7 @@
 
 use super::output;
 use crate::run::{self, Options};
-use crate::scenario::{self, Ack, Backend, Scenario, Subject, Twin, catalogue};
+use crate::scenario::{self, Ack, Backend, Engine, Scenario, Subject, Twin, catalogue};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::Outcome;
@@ -34,6 +34,9 @@ pub(super) struct Arguments {
     /// How the subject `kmod` acknowledges a step
     #[arg(long, value_enum)]
     ack: Option<Ack>,
+    /// How the subject `kmod` brings all CPUs in
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
     /// A deliberate error of the subject `kmod`, which the judge must find
     #[arg(long, value_enum, value_name = "NAME")]
     twin: Option<Twin>,
@@ -89,6 +92,7 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     scenario.backend = arguments.backend.unwrap_or(scenario.backend);
     scenario.subject = arguments.subject.unwrap_or(scenario.subject);
     scenario.ack = arguments.ack.or(scenario.ack);
+    scenario.engine = arguments.engine.or(scenario.engine);
     scenario.twin = arguments.twin.or(scenario.twin);
     scenario.kernel = arguments.kernel.clone().or(scenario.kernel);
     scenario.image.file = arguments.image.clone().or(scenario.image.file);

@@ -74,7 +74,8 @@ fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provide
 fn parameters(scenario: &Scenario) -> String {
     let ack = scenario.ack.map(|ack| format!("ack={}", ack.parameter()));
     let twin = scenario.twin.map(|twin| format!("twin={}", twin.parameter()));
-    [ack, twin].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let engine = scenario.engine.map(|engine| format!("engine={}", engine.parameter()));
+    [ack, engine, twin].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn stem(file: &Path) -> String {
@@ -102,13 +103,15 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Ack, Twin};
+    use crate::scenario::{Ack, Engine, Twin};
 
     #[test]
     fn the_module_is_told_what_the_scenario_says() {
         let kmod = Scenario { subject: Subject::Kmod, ..Scenario::default() };
         assert_eq!(parameters(&kmod), "");
         assert_eq!(parameters(&Scenario { ack: Some(Ack::Atomic), ..kmod.clone() }), "ack=atomic");
+        let engine = Scenario { engine: Some(Engine::StopMachine), ..kmod.clone() };
+        assert_eq!(parameters(&engine), "engine=stop_machine");
         let twin = Scenario { ack: Some(Ack::Lock), twin: Some(Twin::LateReset), ..kmod };
         assert_eq!(parameters(&twin), "ack=lock twin=late-reset");
     }

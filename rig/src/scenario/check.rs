@@ -30,9 +30,9 @@ impl Scenario {
         if self.image.file.is_some() && (self.image.mutation.is_some() || self.image.spec.is_some()) {
             return Err("`image.file` is uploaded as it is; leave out `image.mutation` and `image.spec`".into());
         }
-        if self.subject != Subject::Kmod && (self.ack.is_some() || self.twin.is_some()) {
+        if self.subject != Subject::Kmod && (self.ack.is_some() || self.engine.is_some() || self.twin.is_some()) {
             return Err(
-                "`ack` and `twin` choose between variants of the update kernel module: set `subject` to \"kmod\""
+                "`ack`, `engine` and `twin` choose between variants of the update kernel module: set `subject` to \"kmod\""
                     .into(),
             );
         }
@@ -67,7 +67,7 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Ack, CpuState, CpuSwitch, Moment, Twin, UpdateImage};
+    use crate::scenario::{Ack, CpuState, CpuSwitch, Engine, Moment, Twin, UpdateImage};
     use seam_emu::image::Mutation;
 
     fn with(change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
@@ -106,6 +106,7 @@ mod tests {
             (with(|s| s.switches = vec![switch(0)]), "`switch.cpu`"),
             (with(|s| s.switches = vec![switch(4)]), "`switch.cpu`"),
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
+            (with(|s| s.engine = Some(Engine::Kick)), "`engine`"),
             (with(|s| s.twin = Some(Twin::LostAck)), "`twin`"),
             (with(|s| s.expect.broken = vec!["lockstep".into()]), "`expect.broken`"),
         ] {

@@ -7,7 +7,7 @@ mod subject;
 
 pub use check::MAX_CPUS;
 pub use parse::{from_file, from_text};
-pub use subject::{Ack, Subject, Twin};
+pub use subject::{Ack, Engine, Subject, Twin};
 
 use rig_wire::agent::Load;
 use seam_emu::image::{ImageSpec, Mutation};
@@ -53,6 +53,9 @@ pub struct Scenario {
     /// How the subject `kmod` acknowledges a step; absent: as its module does by itself.
     #[serde(default)]
     pub ack: Option<Ack>,
+    /// How the subject `kmod` brings all CPUs in; absent: as its module does by itself.
+    #[serde(default)]
+    pub engine: Option<Engine>,
     /// The deliberate error of the subject `kmod`; absent: none.
     #[serde(default)]
     pub twin: Option<Twin>,
@@ -238,6 +241,7 @@ impl Default for Scenario {
             kernel_arguments: String::new(),
             subject: Subject::default(),
             ack: None,
+            engine: None,
             twin: None,
             backend: Backend::default(),
             load: Vec::new(),

@@ -24,6 +24,29 @@ pub enum Ack {
     Atomic,
 }
 
+/// How the update kernel module keeps others out and brings all CPUs in (`guest-kmod/engine.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// `stop_machine()`, as in the in-tree code
+    StopMachine,
+    /// SEAMCALLs are readers, the update is the writer: a demonstration
+    Rwlock,
+    /// A lock on entries to guests, and a kick of all that are in guests: a demonstration
+    Kick,
+}
+
+impl Engine {
+    /// The module parameter's value.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            Self::StopMachine => "stop_machine",
+            Self::Rwlock => "rwlock",
+            Self::Kick => "kick",
+        }
+    }
+}
+
 /// A deliberate error of the update kernel module (`guest-kmod/twins.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
