@@ -11,4 +11,5 @@ pub mod run;
 pub mod scenario;
 pub mod suite;
 pub mod symbols;
+pub mod tds;
 pub mod trouble;

@@ -16,6 +16,7 @@ mod power;
 mod ready;
 mod serve;
 mod setup;
+mod tds;
 mod update;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 use crate::channel::Channel;
 use crate::kmsg::Kmsg;
 use crate::load::Loads;
+use crate::tds::Tds;
 use crate::{console, failure, files, modules, port, ready, update};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rig_wire::agent::{Answer, Command, Failure, FrameError, FromAgent, Request, body_length, decode};
@@ -22,6 +23,7 @@ const AWAY_PAUSE: Duration = Duration::from_millis(20);
 struct Agent {
     channel: Channel,
     loads: Loads,
+    tds: Tds,
     at_work: AtomicU32,
     /// The machine goes down, and the port with it.
     ending: AtomicBool,
@@ -78,7 +80,13 @@ fn wait_for_host(port: &File) {
 impl Agent {
     fn new(writer: impl io::Write + Send + 'static) -> Self {
         let channel = Channel::new(writer);
-        Self { channel, loads: Loads::default(), at_work: AtomicU32::new(0), ending: AtomicBool::new(false) }
+        Self {
+            channel,
+            loads: Loads::default(),
+            tds: Tds::default(),
+            at_work: AtomicU32::new(0),
+            ending: AtomicBool::new(false),
+        }
     }
 
     /// Sends the first message.
@@ -149,6 +157,10 @@ impl Agent {
             Command::Update { device, image } => update::update(&device, &image).map(Answer::Update),
             Command::StartLoad { load } => self.loads.start(&load).map(unit),
             Command::StopLoads => Ok(Answer::Loads(self.loads.stop())),
+            Command::StartTds { tds } => self.tds.start(&tds).map(unit),
+            Command::StopTds => self.tds.stop().map(Answer::Tds),
+            Command::StartChurn { churn } => self.tds.start_churn(churn).map(unit),
+            Command::StopChurn { when_done } => self.tds.stop_churn(when_done).map(Answer::Churn),
             Command::PowerOff => unreachable!("power-off ends the reading of requests"),
         }
     }

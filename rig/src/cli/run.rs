@@ -19,6 +19,12 @@ pub(super) struct Arguments {
     /// Updates, one after another
     #[arg(long, value_name = "N")]
     updates: Option<u32>,
+    /// Trust domains that KVM builds and runs through all updates
+    #[arg(long, value_name = "N")]
+    tds: Option<u32>,
+    /// vCPUs of each trust domain
+    #[arg(long, value_name = "N")]
+    td_vcpus: Option<u32>,
     /// A kernel of your own: a build tree, or a bzImage with its System.map beside it
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
@@ -89,6 +95,11 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     };
     scenario.cpus = arguments.cpus.unwrap_or(scenario.cpus);
     scenario.updates = arguments.updates.unwrap_or(scenario.updates);
+    if arguments.tds.is_some() || arguments.td_vcpus.is_some() {
+        let tds = scenario.tds.get_or_insert_default();
+        tds.count = arguments.tds.unwrap_or(tds.count);
+        tds.vcpus = arguments.td_vcpus.unwrap_or(tds.vcpus);
+    }
     scenario.backend = arguments.backend.unwrap_or(scenario.backend);
     scenario.subject = arguments.subject.unwrap_or(scenario.subject);
     scenario.ack = arguments.ack.or(scenario.ack);

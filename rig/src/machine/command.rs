@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 const CPU: &str = "max,vendor=GenuineIntel,family=6,model=143,stepping=8,-svm,+vmx,+movdir64b,x-force-features=on";
 /// CPUID leaf 1 EAX of [`CPU`].
 pub const CPUID_1_EAX: u32 = 0x0008_06f8;
+/// Physical address bits of [`CPU`], which TCG takes from nobody: Linux puts KeyIDs above them.
+pub const PHYSICAL_ADDRESS_BITS: u8 = 40;
 /// A q35 without the devices that a headless guest does not need.
 const MACHINE: &str = "q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
 /// TDX host support refuses to start when the kernel could hibernate; addresses are those of System.map; a panic ends

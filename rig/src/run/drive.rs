@@ -42,6 +42,8 @@ pub(crate) struct Told {
     pub(crate) absent: bool,
     /// CPUs that were switched, in the scenario's order: the errno where the kernel refused.
     pub(crate) switches: Vec<(CpuSwitch, Option<i32>)>,
+    /// What became of the trust domains.
+    pub(crate) tds: super::tds::TdsTold,
     /// What the loads did.
     pub(crate) loads: Vec<LoadReport>,
     /// What is under way, for the words of a hang.
@@ -127,6 +129,7 @@ impl Drive<'_> {
         for load in &self.scenario.load {
             self.ask(told, "starting the load", Command::StartLoad { load: load.clone() }).await?;
         }
+        self.start_tds(told).await?;
         let started = Instant::now();
         for number in 1..=self.scenario.updates {
             if told.absent {
@@ -138,6 +141,7 @@ impl Drive<'_> {
                 break;
             }
         }
+        self.end_tds(told).await?;
         if !self.scenario.load.is_empty()
             && let Answer::Loads(reports) = self.ask(told, "stopping the load", Command::StopLoads).await?
         {
@@ -256,7 +260,7 @@ impl Drive<'_> {
         format!("{}/{name}", subject::attributes(self.scenario.subject))
     }
 
-    async fn ask(&self, told: &mut Told, doing: &str, command: Command) -> Result<Answer, DriveError> {
+    pub(super) async fn ask(&self, told: &mut Told, doing: &str, command: Command) -> Result<Answer, DriveError> {
         self.doing(told, doing);
         self.guest.request(command).await.map_err(|error| failed(told, error))
     }
@@ -272,7 +276,7 @@ impl Drive<'_> {
     }
 }
 
-fn failed(told: &Told, error: GuestError) -> DriveError {
+pub(super) fn failed(told: &Told, error: GuestError) -> DriveError {
     DriveError::Guest { doing: told.doing.clone(), error }
 }
 

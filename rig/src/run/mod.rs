@@ -14,6 +14,7 @@ mod stack;
 mod stall;
 mod stop;
 mod subject;
+mod tds;
 
 pub use live::run;
 pub use prepare::{Options, Prepared, prepare};

@@ -142,6 +142,9 @@ fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
         checks.push(check("kernel log", line, seen));
     }
     checks.extend(told.switches.iter().map(|(switch, errno)| switch_check(switch, *errno)));
+    if let Some(asked) = &scenario.tds {
+        checks.extend(super::tds::checks(asked, &told.tds));
+    }
     for (load, asked) in told.loads.iter().zip(&scenario.load) {
         let seen = if load.operations > 0 { "work done" } else { "no work done" };
         checks.push(check(&format!("load {}", load.name), "work done", seen));

@@ -1,11 +1,11 @@
 //! From a scenario to what the emulator and the judge are told.
 
-use crate::machine::command::CPUID_1_EAX;
+use crate::machine::command::{CPUID_1_EAX, PHYSICAL_ADDRESS_BITS};
 use crate::machine::memory;
 use crate::scenario::{Ack, Scenario, Subject};
 use crate::symbols::Observation;
 use crate::trouble::Trouble;
-use rig_judge::{Setup, SubjectNames};
+use rig_judge::{LoadDemands, Setup, SubjectNames};
 use rig_wire::plan::{PLAN_VERSION, Plan};
 use seam_emu::Config;
 use seam_emu::image::ImageSpec;
@@ -55,8 +55,10 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
         memory: memory::convertible(scenario.memory_mib()),
         remaining_updates: scenario.platform.remaining_updates.unwrap_or(enough),
         cpuid_1_eax: CPUID_1_EAX,
+        physical_address_bits: PHYSICAL_ADDRESS_BITS,
         faults: scenario.faults.clone(),
         durations: scenario.platform.durations.clone(),
+        tdx_keyids: scenario.platform.tdx_keyids.unwrap_or(default.tdx_keyids),
         ..default
     };
     let help = "change the scenario so that it describes a platform that can exist";
@@ -67,11 +69,13 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
 /// What the judge is told.
 pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
     let lps = u16::try_from(scenario.cpus).expect("scenarios have at most 512 CPUs");
+    let tds_run_again = scenario.tds.as_ref().is_some_and(|tds| tds.count > 0);
     Setup {
         watches: seen.watches.clone(),
         functions: seen.functions.clone(),
         expected_console: scenario.expect.console.clone(),
         nmi_entry: seen.nmi_entry,
+        load: LoadDemands { tds_run_again, ..LoadDemands::default() },
         ..Setup::new(lps, names(scenario))
     }
 }

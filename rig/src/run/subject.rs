@@ -45,10 +45,25 @@ pub(super) fn attributes(subject: Subject) -> &'static str {
 
 /// Finds or builds the subject's modules.
 pub(super) fn provide(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
-    match scenario.subject {
-        Subject::InTree => Ok(in_tree(kernel)?),
-        Subject::Kmod => kmod(images, scenario, kernel),
+    let mut provided = match scenario.subject {
+        Subject::InTree => in_tree(kernel)?,
+        Subject::Kmod => kmod(images, scenario, kernel)?,
+    };
+    if scenario.tds.is_some() {
+        add_kvm(kernel, &mut provided)?;
     }
+    Ok(provided)
+}
+
+/// KVM with its support of trust domains, for scenarios that have some.
+fn add_kvm(kernel: &Kernel, provided: &mut Provided) -> Result<(), ImagesError> {
+    for file in kernel.load_order("kvm-intel")? {
+        let name = stem(&file);
+        let parameters = if name == "kvm-intel" { "tdx=1".into() } else { String::new() };
+        provided.modules.push(GuestModule { name, parameters });
+        provided.files.push(file);
+    }
+    Ok(())
 }
 
 /// A kernel may have the driver built in; then there is nothing to load.

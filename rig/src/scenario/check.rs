@@ -36,6 +36,12 @@ impl Scenario {
                     .into(),
             );
         }
+        if let Some(tds) = &self.tds {
+            tds.check()?;
+            if self.subject != super::Subject::InTree {
+                return Err("`tds` are run by KVM, which takes the TDX module from the in-tree subject only".into());
+            }
+        }
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
         }

@@ -4,10 +4,12 @@ pub mod catalogue;
 mod check;
 mod parse;
 mod subject;
+mod tds;
 
 pub use check::MAX_CPUS;
 pub use parse::{from_file, from_text};
 pub use subject::{Ack, Engine, Subject, Twin};
+pub use tds::Tds;
 
 use rig_wire::agent::Load;
 use seam_emu::image::{ImageSpec, Mutation};
@@ -65,6 +67,9 @@ pub struct Scenario {
     /// Loads in the guest that run during the updates.
     #[serde(default)]
     pub load: Vec<Load>,
+    /// Trust domains that Linux's KVM builds and runs; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tds: Option<Tds>,
     /// The module that is loaded when the machine starts.
     #[serde(default)]
     pub module: ImageSpec,
@@ -161,6 +166,8 @@ pub struct UpdateImage {
 pub struct Platform {
     /// Updates that the SEAM database has room for; absent: the firmware's default.
     pub remaining_updates: Option<u32>,
+    /// TDX KeyIDs, one of them the module's own; absent: the firmware's default.
+    pub tdx_keyids: Option<u32>,
     /// How long SEAMCALLs last, by leaf; absent: no longer than their emulation.
     pub durations: seam_emu::Durations,
     /// `IA32_VMX_BASIC` bit 60 clear: SEAMRET from P-SEAMLDR clears the current VMCS (an erratum).
@@ -245,6 +252,7 @@ impl Default for Scenario {
             twin: None,
             backend: Backend::default(),
             load: Vec::new(),
+            tds: None,
             module: ImageSpec::default(),
             image: UpdateImage::default(),
             faults: Vec::new(),

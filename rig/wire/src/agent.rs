@@ -7,11 +7,12 @@
 //! that were under way; a stream that broke within a frame is lost, and the machine with it. The rig checks [`Ready::protocol`] before it sends anything. A request that the agent does not
 //! understand is answered with EPROTO and its id, or `u64::MAX` when not even that is readable.
 
+use crate::td::{Churn, ChurnReport, TdPlan, TdReport};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides refuse any other.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
@@ -75,6 +76,23 @@ pub enum Command {
     StopLoads,
     /// Sync and power the machine off. The answer comes first.
     PowerOff,
+    /// Build trust domains through KVM and run them; answers when all run.
+    StartTds {
+        /// Each of them.
+        tds: Vec<TdPlan>,
+    },
+    /// Ask all those trust domains to end, wait for it and destroy them; answers [`Answer::Tds`].
+    StopTds,
+    /// Build, run and destroy trust domains in loops; answers at once.
+    StartChurn {
+        /// What and how.
+        churn: Churn,
+    },
+    /// Wait for what [`Command::StartChurn`] began, or have it begin no more, and wait; answers [`Answer::Churn`].
+    StopChurn {
+        /// All that were asked for are begun first.
+        when_done: bool,
+    },
 }
 
 /// A load that the agent itself can make. In text (a scenario) its `profile` names it, beside its other keys.
@@ -170,6 +188,10 @@ pub enum Answer {
     Update(UpdateOutcome),
     /// What the loads achieved.
     Loads(Vec<LoadReport>),
+    /// What became of the trust domains.
+    Tds(Vec<TdReport>),
+    /// What came of the churn.
+    Churn(ChurnReport),
 }
 
 /// What the kernel said of an update.

@@ -7,3 +7,4 @@ pub mod agent;
 pub mod event;
 pub mod plan;
 pub mod ring;
+pub mod td;

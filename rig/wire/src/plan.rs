@@ -176,13 +176,15 @@ pub enum Control {
     },
     /// Describe the firmware for a diagnosis: states and lock holders, in words.
     Describe,
+    /// Count what trust domains use; the answer's text is a [`crate::td::Usage`] as JSON.
+    TdUsage,
 }
 
 /// Answer to a [`Control`] line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum ControlReply {
-    /// Done; `text` is empty but for `Describe`.
+    /// Done; `text` is empty but for `Describe` and `TdUsage`.
     Ok {
         /// Words for people.
         text: String,

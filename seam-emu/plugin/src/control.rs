@@ -2,6 +2,7 @@
 
 use crate::emulator::Emulator;
 use rig_wire::plan::{Control, ControlReply};
+use rig_wire::td::Usage;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -57,6 +58,12 @@ fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
         }
         Control::Watch { .. } => {
             ControlReply::Failed { cause: "these are not the plan's watches and functions".into() }
+        }
+        Control::TdUsage => {
+            let firmware = emulator.firmware();
+            let (tds, pages, keyids) = firmware.td_usage();
+            let usage = Usage { tds, pages, keyids, wrong: firmware.audit() };
+            ControlReply::Ok { text: serde_json::to_string(&usage).expect("counts are plain data") }
         }
         Control::Describe => ControlReply::Ok { text: emulator.firmware().describe() },
     }

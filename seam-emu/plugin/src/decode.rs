@@ -23,6 +23,10 @@ pub(crate) enum Intercept {
     Wrmsr,
     /// PAUSE.
     Pause,
+    /// INVEPT or INVVPID.
+    Invalidate,
+    /// MOVDIR64B.
+    Movdir64b,
     /// Another instruction of VMX or SEAM that TCG lacks: it will raise #UD and is reported.
     Unhandled,
 }
@@ -44,6 +48,10 @@ pub(crate) fn classify(bytes: &[u8]) -> Option<Intercept> {
         [0xf3, 0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) == 6 => Some(Intercept::Vmxon),
         [0x66, 0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) == 6 => Some(Intercept::Unhandled),
         [0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) >= 6 => Some(Intercept::Unhandled),
+        [0x66, 0x0f, 0x38, 0x80 | 0x81, ..] | [0x66, 0x40..=0x4f, 0x0f, 0x38, 0x80 | 0x81, ..] => {
+            Some(Intercept::Invalidate)
+        }
+        [0x66, 0x0f, 0x38, 0xf8, ..] | [0x66, 0x40..=0x4f, 0x0f, 0x38, 0xf8, ..] => Some(Intercept::Movdir64b),
         [0x0f, 0x32, ..] => Some(Intercept::Rdmsr),
         [0x0f, 0x30, ..] => Some(Intercept::Wrmsr),
         [0xf3, 0x90, ..] => Some(Intercept::Pause),
@@ -85,6 +93,23 @@ pub(crate) fn after_carry(code: &[u8], address: u64, carry: bool) -> Option<u64>
         _ => return None,
     };
     Some(if taken { jump.near_branch_target() } else { jump.next_ip() })
+}
+
+/// Where control goes after a VMX instruction that succeeded, which clears CF and ZF.
+///
+/// As with [`after_carry`] the flags cannot be written, so the `jna` that the kernel puts there is not taken on TCG's
+/// behalf. None for any other instruction.
+pub(crate) fn after_success(code: &[u8], address: u64) -> Option<u64> {
+    let jump = decode(code, address)?;
+    matches!(jump.code(), Code::Jbe_rel8_64 | Code::Jbe_rel32_64).then(|| jump.next_ip())
+}
+
+/// A MOVDIR64B: its length in bytes, and the linear addresses of source and destination. `read` as for [`accesses`].
+pub(crate) fn movdir64b(code: &[u8], address: u64, read: impl Fn(u8) -> u64) -> Option<(u64, u64, u64)> {
+    let instruction = decode(code, address).filter(|i| i.code() == Code::Movdir64b_r64_m512)?;
+    let linear = |register: Register| if register.is_gpr64() { Some(read(register.number() as u8)) } else { Some(0) };
+    let source = instruction.virtual_address(1, 0, |register, _, _| linear(register))?;
+    Some((instruction.len() as u64, source, read(instruction.op0_register().number() as u8)))
 }
 
 /// A memory operand, and what the instruction does to it.
@@ -156,6 +181,11 @@ mod tests {
             // cmpxchg16b is not VMX.
             (&[0x48, 0x0f, 0xc7, 0x0f], None),
             (&[0x0f, 0xc7, 0x0f], None),
+            // invept (%rsp),%rax; invvpid (%rsp),%r8; movdir64b (%rdx),%rax.
+            (&[0x66, 0x0f, 0x38, 0x80, 0x04, 0x24], Some(Intercept::Invalidate)),
+            (&[0x66, 0x44, 0x0f, 0x38, 0x81, 0x04, 0x24], Some(Intercept::Invalidate)),
+            (&[0x66, 0x0f, 0x38, 0xf8, 0x02], Some(Intercept::Movdir64b)),
+            (&[0x66, 0x0f, 0x38, 0x82, 0x02], None), // invpcid is TCG's
             (&[0x0f, 0x32], Some(Intercept::Rdmsr)),
             (&[0x0f, 0x30], Some(Intercept::Wrmsr)),
             (&[0xf3, 0x90], Some(Intercept::Pause)),
@@ -181,6 +211,26 @@ mod tests {
         assert_eq!(after_carry(&[0x0f, 0x82, 0x10, 0, 0, 0], 0x1000, false), Some(0x1006));
         assert_eq!(after_carry(&[0x73, 0x10], 0x1000, true), Some(0x1002));
         assert_eq!(after_carry(&[0x73, 0x10], 0x1000, false), Some(0x1012));
+    }
+
+    #[test]
+    fn the_jump_behind_a_vmx_instruction_is_not_taken() {
+        // jna with the hint that it is not taken, near and short.
+        assert_eq!(after_success(&[0x2e, 0x0f, 0x86, 0x10, 0, 0, 0], 0x1000), Some(0x1007));
+        assert_eq!(after_success(&[0x76, 0x10], 0x1000), Some(0x1002));
+        for code in [&[0x72, 0x10][..], &[0x0f, 0x97, 0xc0], &[]] {
+            assert_eq!(after_success(code, 0x1000), None, "{code:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_direct_store_has_a_source_and_a_destination() {
+        let registers = |number: u8| 0x1_0000 * u64::from(number + 1);
+        // movdir64b (%rdx),%rax; movdir64b 0x8(%rcx,%rbx,2),%r9.
+        assert_eq!(movdir64b(&[0x66, 0x0f, 0x38, 0xf8, 0x02], 0, registers), Some((5, 0x3_0000, 0x1_0000)));
+        let indexed = [0x66, 0x44, 0x0f, 0x38, 0xf8, 0x4c, 0x59, 0x08];
+        assert_eq!(movdir64b(&indexed, 0, registers), Some((8, 0xa_0008, 0xa_0000)));
+        assert_eq!(movdir64b(&[0x90], 0, registers), None);
     }
 
     #[test]

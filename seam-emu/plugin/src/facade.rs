@@ -8,6 +8,7 @@ use crate::decode;
 use crate::emulator::Emulator;
 use crate::memory;
 use crate::registers::{self, GPR, Reg};
+use crate::seamcall;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 const CR4_VMXE: u64 = 1 << 13;
@@ -73,6 +74,34 @@ pub(crate) fn vmxoff(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
     }
     emulator.facade.set(vcpu, VMX_ROOT, false);
     Some(pc + 3)
+}
+
+/// INVEPT and INVVPID: always a success, since nothing is translated by an EPT here. #UD outside VMX root operation.
+pub(crate) fn invalidate(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
+    if !emulator.facade.in_vmx_root(vcpu) || registers::read(Reg::Cs) & 3 != 0 {
+        return None;
+    }
+    let next = pc + decode::length(&memory::read_code::<15>(pc), pc)?;
+    let code = memory::read_code::<15>(next);
+    decode::after_success(&code, next).or_else(|| {
+        seamcall::report_unknown(emulator, vcpu as u16, next, &code);
+        Some(next)
+    })
+}
+
+/// MOVDIR64B: moves 64 bytes to an address aligned to 64. What hardware would refuse is reported and raises #UD.
+pub(crate) fn movdir64b(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
+    let code = memory::read_code::<15>(pc);
+    let moved = decode::movdir64b(&code, pc, |number| registers::read(GPR[usize::from(number)])).and_then(
+        |(length, source, destination)| {
+            let line = memory::read_virtual::<64>(source).filter(|_| destination.is_multiple_of(64))?;
+            memory::write_virtual(destination, &line).then_some(pc + length)
+        },
+    );
+    if moved.is_none() {
+        seamcall::report_unknown(emulator, vcpu as u16, pc, &code);
+    }
+    moved
 }
 
 /// `mov r64, %cr4`: VMXE goes to the shadow, everything else to the real register, through QEMU's gdb interface, which

@@ -133,6 +133,7 @@ unsafe extern "C" {
     pub(crate) fn qemu_plugin_write_register(handle: *mut c_void, buf: *mut GByteArray) -> bool;
     pub(crate) fn qemu_plugin_set_pc(vaddr: u64) -> !;
     pub(crate) fn qemu_plugin_read_memory_vaddr(addr: u64, data: *mut GByteArray, len: usize) -> bool;
+    pub(crate) fn qemu_plugin_write_memory_vaddr(addr: u64, data: *mut GByteArray) -> bool;
     pub(crate) fn qemu_plugin_read_memory_hwaddr(addr: u64, data: *mut GByteArray, len: usize) -> c_uint;
     pub(crate) fn qemu_plugin_write_memory_hwaddr(addr: u64, data: *mut GByteArray) -> c_uint;
     pub(crate) fn g_byte_array_new() -> *mut GByteArray;

@@ -151,6 +151,8 @@ fn instrument(site: &Site, intercept: Intercept) {
         }
         Intercept::Pause if emulator::get().plan.yield_at_pause => (on_pause, CB_NO_REGS),
         Intercept::Pause => return,
+        Intercept::Invalidate => (on_invalidate, CB_RW_REGS_PC),
+        Intercept::Movdir64b => (on_movdir64b, CB_RW_REGS_PC),
         Intercept::Unhandled => (on_unhandled, CB_NO_REGS),
     };
     site.on_execute(callback, flags, site.pc);
@@ -203,6 +205,14 @@ extern "C" fn on_vmxon(vcpu: c_uint, userdata: *mut c_void) {
 
 extern "C" fn on_vmxoff(vcpu: c_uint, userdata: *mut c_void) {
     resume(facade::vmxoff(emulator::get(), running(vcpu), userdata as u64));
+}
+
+extern "C" fn on_invalidate(vcpu: c_uint, userdata: *mut c_void) {
+    resume(facade::invalidate(emulator::get(), running(vcpu), userdata as u64));
+}
+
+extern "C" fn on_movdir64b(vcpu: c_uint, userdata: *mut c_void) {
+    resume(facade::movdir64b(emulator::get(), running(vcpu), userdata as u64));
 }
 
 extern "C" fn on_rdmsr(_vcpu: c_uint, userdata: *mut c_void) {

@@ -3,7 +3,10 @@
 #![allow(unsafe_code, reason = "memory access goes through QEMU's C interface")]
 
 use crate::bytes;
-use crate::ffi::{qemu_plugin_read_memory_hwaddr, qemu_plugin_read_memory_vaddr, qemu_plugin_write_memory_hwaddr};
+use crate::ffi::{
+    qemu_plugin_read_memory_hwaddr, qemu_plugin_read_memory_vaddr, qemu_plugin_write_memory_hwaddr,
+    qemu_plugin_write_memory_vaddr,
+};
 use seam_emu::{BadAddress, GuestMemory};
 
 /// Guest physical memory as the current vCPU sees it.
@@ -44,6 +47,12 @@ pub(crate) fn read_virtual<const N: usize>(address: u64) -> Option<[u8; N]> {
         |data| data.try_into().ok(),
     )
     .flatten()
+}
+
+/// Writes at a virtual address of the current vCPU: false when it is not mapped.
+pub(crate) fn write_virtual(address: u64, data: &[u8]) -> bool {
+    // SAFETY: as above.
+    bytes::with(data, |array| unsafe { qemu_plugin_write_memory_vaddr(address, array) })
 }
 
 /// Reads up to `N` bytes of code, fewer when the next page is not mapped.

@@ -16,13 +16,24 @@ pub(crate) struct Machine {
     pub(super) index: u32,
     /// Register that gets the status of the TDVMCALL under way.
     pub(super) status_to: Option<u8>,
+    /// Interrupts taken: the script has none of its handlers, so they only count, and wake it.
+    pub(super) interrupts: u64,
     /// Instructions executed, for diagnosis and as a sign of progress.
     pub(super) executed: u64,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { base: 0, position: 0, registers: [0; 8], chain: [0; 48], index: 0, status_to: None, executed: 0 }
+        Self {
+            base: 0,
+            position: 0,
+            registers: [0; 8],
+            chain: [0; 48],
+            index: 0,
+            status_to: None,
+            interrupts: 0,
+            executed: 0,
+        }
     }
 }
 
@@ -39,7 +50,12 @@ impl Machine {
         }
     }
 
-    /// Whether an interrupt waits for the vCPU: scripts have none.
+    /// Takes interrupts that were posted.
+    pub(crate) fn interrupt(&mut self, number: u32) {
+        self.interrupts += u64::from(number);
+    }
+
+    /// Whether an interrupt waits for the vCPU: it takes all when it is entered.
     #[expect(clippy::unused_self, reason = "the vCPU is asked, whatever its answer")]
     pub(crate) fn interrupt_waits(&self) -> bool {
         false

@@ -1,5 +1,6 @@
 //! TDH.VP.ENTER: runs a vCPU until it exits.
 
+use super::{posted, shared_ept};
 use crate::Regs;
 use crate::abi::status::Operand;
 use crate::abi::{Leaf, Status};
@@ -56,13 +57,16 @@ fn enter_epoch(cx: &mut Context<'_>, tdr: u64) -> Result<u64, Status> {
 
 /// Runs the TD's script for a slice.
 fn run_script(cx: &mut Context<'_>, tdvpr: u64, tdr: u64, regs: &Regs) -> Exit {
+    let interrupts = posted::take(cx, tdvpr);
     let vcpu = cx.vcpu(tdvpr);
+    let shared_ept = vcpu.vmcs.get(&shared_ept::POINTER).copied();
     let mut machine = vcpu.machine.clone();
+    machine.interrupt(interrupts);
     if std::mem::replace(&mut vcpu.after_vmcall, false) {
         machine.finish_vmcall([regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15]);
     }
     let steps = cx.config.script_steps;
-    let exit = script::run(&mut machine, &mut Private { cx, tdr }, steps);
+    let exit = script::run(&mut machine, &mut Private { cx, tdr, shared_ept }, steps);
     cx.vcpu(tdvpr).machine = machine;
     exit
 }
@@ -96,11 +100,18 @@ fn deliver(cx: &mut Context<'_>, tdvpr: u64, regs: &mut Regs, exit: Exit) -> Out
 struct Private<'a, 'b> {
     cx: &'a mut Context<'b>,
     tdr: u64,
+    /// What the VMM wrote into `SHARED_EPT_POINTER`, if it did.
+    shared_ept: Option<u64>,
 }
 
 impl Private<'_, '_> {
-    fn translate(&mut self, gpa: u64) -> Result<u64, Reach> {
+    fn translate(&mut self, gpa: u64, write: bool) -> Result<u64, Reach> {
         let td = self.cx.td(self.tdr);
+        if gpa & td.settings.shared_bit() != 0 {
+            let levels = td.settings.root_level() + 1;
+            let pointer = self.shared_ept.ok_or(Reach { pending: false })?;
+            return shared_ept::translate(self.cx, pointer, levels, gpa, write).ok_or(Reach { pending: false });
+        }
         let page = td
             .sept
             .translate(gpa / 4096 * 4096, td.settings.root_level())
@@ -111,13 +122,13 @@ impl Private<'_, '_> {
 
 impl Memory for Private<'_, '_> {
     fn read(&mut self, gpa: u64, buf: &mut [u8]) -> Result<(), Reach> {
-        let pa = self.translate(gpa)?;
+        let pa = self.translate(gpa, false)?;
         self.cx.read(pa, buf);
         Ok(())
     }
 
     fn write(&mut self, gpa: u64, data: &[u8]) -> Result<(), Reach> {
-        let pa = self.translate(gpa)?;
+        let pa = self.translate(gpa, true)?;
         self.cx.write(pa, data);
         Ok(())
     }

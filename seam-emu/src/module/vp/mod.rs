@@ -5,4 +5,6 @@ pub(super) mod create;
 pub(super) mod enter;
 pub(super) mod flush;
 pub(super) mod init;
+mod posted;
 pub(super) mod rd_wr;
+mod shared_ept;
