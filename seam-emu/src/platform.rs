@@ -160,6 +160,43 @@ mod tests {
     }
 
     #[test]
+    fn msrs_tell_of_other_platforms_too() {
+        let config = Config { mktme_keyids: 0, tdx_keyids: 63, physical_address_bits: 40, ..Config::for_lps(3) };
+        let p = Platform::new(&Config { seamrr: MemoryRange { base: 1 << 36, size: 32 << 20 }, ..config });
+        assert_eq!(p.msr(0x87), Some(63 << 32));
+        assert_eq!(p.msr(0x982), Some(3 | 6 << 32 | 6 << 36));
+        assert_eq!(p.msr(0x1401), Some(0x3FFF_FE00_0C00));
+        assert_eq!((p.private_keyid_min, p.private_keyid_max), (1, 63));
+        assert_eq!(p.p_seamldr_range(), MemoryRange { base: (1 << 36) + (28 << 20), size: 4 << 20 });
+        let mut split = Config { mktme_keyids: 32, tdx_keyids: 31, ..Config::for_lps(3) };
+        split.lps[2].package = 1;
+        let p = Platform::new(&split);
+        assert_eq!(p.msr(0x982), Some(3 | 6 << 32), "6 bits, all of them MKTME's");
+        assert_eq!(p.msr(0x35), Some(2 << 16 | 2), "of package 0");
+        assert_eq!(p.packages, 2);
+    }
+
+    #[test]
+    fn keyids_are_cut_out_of_addresses() {
+        let p = platform();
+        assert_eq!(p.keyid(33 << 46 | 0x1234), 33);
+        assert_eq!(p.strip_keyid(33 << 46 | 0x1234), 0x1234);
+        for (keyid, private) in [(0, false), (31, false), (32, true), (63, true), (64, false)] {
+            assert_eq!(p.is_private_keyid(keyid), private, "{keyid}");
+        }
+        assert!(p.below_max_pa((1 << 52) - 1) && !p.below_max_pa(1 << 52));
+    }
+
+    #[test]
+    fn calls_last_as_configured() {
+        let mut config = Config::for_lps(1);
+        config.durations = crate::Durations { default_ns: 5, page_ns: 3, ..crate::Durations::default() };
+        config.durations.leaf_ns.insert("TDH.SYS.RD".to_owned(), 11);
+        let p = Platform::new(&config);
+        assert_eq!((p.duration_ns(Leaf::SysRd, 4), p.duration_ns(Leaf::SysRdall, 0)), (23, 5));
+    }
+
+    #[test]
     fn private_addresses_cannot_have_a_keyid() {
         assert_eq!(platform().private_pa(0x1000), Some(PrivatePa(0x1000)));
         assert_eq!(platform().private_pa(1 << 46 | 0x1000), None);

@@ -49,3 +49,66 @@ fn addressable_lps(platform: &Platform, config: &Config) -> u64 {
 fn page_tables_for(size: u64) -> u64 {
     size.div_ceil(2 << 20) + size.div_ceil(1 << 30) + size.div_ceil(512 << 30)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    /// Sizes of the released 1.5 modules.
+    fn sigstruct() -> SigStruct {
+        let mut sig = SigStruct::new_zeroed();
+        sig.major_svn = 1;
+        (sig.num_stack_pages, sig.num_tls_pages) = (1, 1);
+        (sig.num_keyhole_pages, sig.num_global_data_pages) = (127.into(), 15.into());
+        sig.num_handoff_pages = 13.into();
+        sig
+    }
+
+    /// A platform whose packages have so many LPs.
+    fn with_packages(lps: &[usize]) -> Config {
+        let package_of = |(package, n): (usize, &usize)| vec![package as u32; *n];
+        let mut config = Config::for_lps(lps.iter().sum());
+        for (lp, package) in config.lps.iter_mut().zip(lps.iter().enumerate().flat_map(package_of)) {
+            lp.package = package;
+        }
+        config
+    }
+
+    /// Pages that a module of 146 pages needs.
+    fn pages(sig: &SigStruct, lps: &[usize]) -> u64 {
+        let config = with_packages(lps);
+        let layout = Layout::plan(sig, 146 * PAGE_SIZE, &Platform::new(&config), &config);
+        assert_eq!(layout.available, 124 << 20);
+        layout.needed / PAGE_SIZE
+    }
+
+    #[test]
+    fn needed_pages_are_those_counted_by_hand() {
+        // System information 1, code 512; by LP: VMCS 1, stacks 3, local data 2, keyholes 128 (not backed); global data 16,
+        // handoff 14; tables: 1 and three levels for each of six areas, more where an area is beyond 2 MB.
+        assert_eq!(pages(&sigstruct(), &[4]), 1 + 512 + 4 * 6 + 30 + 19);
+        assert_eq!(pages(&sigstruct(), &[3]), 1 + 512 + 4 * 6 + 30 + 19, "APIC ids of 3 LPs need 2 bits");
+        assert_eq!(pages(&sigstruct(), &[1]), 1 + 512 + 6 + 30 + 19);
+        assert_eq!(pages(&sigstruct(), &[1, 3]), 1 + 512 + 8 * 6 + 30 + 20, "4 MB of keyholes need a table more");
+    }
+
+    #[test]
+    fn a_module_without_handoff_needs_no_pages_for_it() {
+        let mut sig = sigstruct();
+        sig.major_svn = 0;
+        assert_eq!(pages(&sig, &[4]), 1 + 512 + 4 * 6 + 16 + 19);
+    }
+
+    #[test]
+    fn tables_of_all_levels_are_counted() {
+        let mut sig = sigstruct();
+        sig.num_keyhole_pages = u16::MAX.into();
+        // Keyholes of 2 GB and 4 MB of their entries.
+        assert_eq!(pages(&sig, &[3, 4]), 1 + 512 + 8 * 6 + 30 + 1 + 3 + 3 + 3 + 3 + (1024 + 2 + 1) + (2 + 1 + 1));
+        // Keyholes of 2 TB and 4 GB of their entries, stacks of 96 MB, data of 64 MB and 30 pages.
+        let many = [1017, 1, 1, 1, 1, 1, 1, 1];
+        let tables = 1 + 3 + 3 + (48 + 2) + (33 + 2) + ((1 << 20) + 2048 + 4) + (2048 + 4 + 1);
+        assert_eq!(pages(&sig, &many), 1 + 512 + 8192 * 6 + 30 + tables);
+    }
+}

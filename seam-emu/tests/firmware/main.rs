@@ -4,9 +4,12 @@ mod common;
 
 mod faults;
 mod fidelity;
+mod fields;
 mod genuine;
+mod images;
 mod interleavings;
 mod linux_flow;
+mod platforms;
 mod properties;
 mod save;
 mod seamldr;
