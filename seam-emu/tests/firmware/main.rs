@@ -13,6 +13,7 @@ mod platforms;
 mod properties;
 mod save;
 mod seamldr;
+mod sigstructs;
 mod states;
 mod sys;
 mod td_calls;

@@ -32,5 +32,5 @@ fn sigstruct_is_compatible(identity: &Identity) -> bool {
     identity.module_hv == built.module_hv
         && identity.min_update_hv >= built.min_update_hv
         && (identity.no_downgrade || built.no_downgrade == 0)
-        && identity.num_handoff_pages + 1 >= built.min_handoff_pages
+        && u32::from(identity.num_handoff_pages) + 1 >= built.min_handoff_pages.into()
 }
