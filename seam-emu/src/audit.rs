@@ -99,3 +99,6 @@ fn audit_keys(module: &Module, protected: &Protected, found: &mut Vec<String>) {
         found.push(format!("{building} TDs are being built, and the module counts {}", module.td_build_count));
     }
 }
+
+#[cfg(test)]
+mod tests;

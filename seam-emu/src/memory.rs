@@ -70,3 +70,30 @@ impl GuestMemory for SparseMemory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_can_be_written_and_read_across_pages() {
+        let mut memory = SparseMemory::new(3 * PAGE);
+        memory.write(4090, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]).expect("RAM");
+        let mut bytes = [0xEE; 14];
+        memory.read(4088, &mut bytes).expect("RAM");
+        assert_eq!(bytes, [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 0]);
+        let mut page = [0xEE; 4096];
+        memory.read(2 * PAGE, &mut page).expect("RAM");
+        assert_eq!(page, [0; 4096], "never written");
+    }
+
+    #[test]
+    fn nothing_can_be_reached_beyond_the_end() {
+        let mut memory = SparseMemory::new(2 * PAGE);
+        assert_eq!(memory.write(2 * PAGE - 2, &[1, 2]), Ok(()));
+        assert_eq!(memory.write(2 * PAGE - 2, &[1, 2, 3]), Err(BadAddress(2 * PAGE)));
+        assert_eq!(memory.read(2 * PAGE, &mut [0]), Err(BadAddress(2 * PAGE)));
+        assert_eq!(memory.read(u64::MAX, &mut [0]), Err(BadAddress(u64::MAX)));
+        assert_eq!(memory.read(u64::MAX, &mut []), Ok(()), "no byte, no address");
+    }
+}

@@ -200,6 +200,27 @@ mod tests {
     }
 
     #[test]
+    fn bit_63_marks_an_error() {
+        assert!(Status::SYS_BUSY.is_error() && Status::EBADPARAM.is_error());
+        assert!(!Status::SUCCESS.is_error() && !Status::NON_RECOVERABLE_VCPU.is_error());
+    }
+
+    #[test]
+    fn only_module_statuses_have_detail() {
+        assert_eq!(Status(0x8000_0512_0003_0001).class(), Status::UPDATE_COMPATIBILITY_SENSITIVE);
+        assert_eq!(Status::EBADHASH.class(), Status::EBADHASH);
+        assert_eq!(Status::OPERAND_BUSY.operand(Operand::Kot).class(), Status::OPERAND_BUSY);
+        assert_eq!(Status::PAMT_OVERLAP.info(0xFF, 0, 0xFF).0 & 0xFFFF_FFFF, 0xFF_00FF);
+    }
+
+    #[test]
+    fn statuses_are_printed_by_name() {
+        assert_eq!(format!("{:?}", Status::SYS_BUSY), "SYS_BUSY(0x8000020200000000)");
+        assert_eq!(format!("{:?}", Status(1)), "SUCCESS(0x0000000000000001)");
+        assert_eq!(format!("{:?}", Status(0x7 << 32)), "status(0x0000000700000000)");
+    }
+
+    #[test]
     fn no_two_statuses_share_a_value() {
         for (i, (a, x)) in NAMES.iter().enumerate() {
             for (b, y) in &NAMES[i + 1..] {

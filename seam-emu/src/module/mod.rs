@@ -24,6 +24,8 @@ pub(crate) use handoff::Handoff;
 pub(crate) use identity::Identity;
 pub(crate) use lifecycle::SysState;
 pub(crate) use phymem::cache_wb::interrupt as interrupt_cache_wb;
+#[cfg(test)]
+pub(crate) use protected::PamtEntry;
 pub(crate) use protected::{PageType, Protected};
 pub(crate) use sys::shutdown::transient as transient_shutdown;
 pub(crate) use tdmr::Tdmr;

@@ -175,3 +175,54 @@ fn faults_that_cannot_happen_are_refused() {
     }
     assert_eq!(Config { faults: vec![base], ..Config::default() }.validate(), Ok(()));
 }
+
+#[test]
+fn a_fault_in_a_file_strikes_once_unless_it_says_more() {
+    let read = |text: &str| serde_json::from_str::<Fault>(text).map_err(|e| e.to_string());
+    let short = read(r#"{"leaf": "TDH.SYS.INIT", "action": "vm-fail-invalid"}"#);
+    assert_eq!(short, Ok(fault("TDH.SYS.INIT", FaultAction::VmFailInvalid)));
+    let long =
+        r#"{"leaf": "TDH.SYS.INIT", "lp": 2, "nth": 3, "times": null, "at": "after", "action": {"delay-ns": 7}}"#;
+    let action = FaultAction::DelayNs(7);
+    let expected = Fault { lp: Some(2), nth: 3, times: None, at: FaultPoint::After, ..fault("TDH.SYS.INIT", action) };
+    assert_eq!(read(long), Ok(expected));
+    assert!(read(r#"{"leaf": "TDH.SYS.INIT", "action": "vm-fail-invalid", "often": 1}"#).is_err());
+}
+
+#[test]
+fn the_first_fault_that_matches_strikes_and_all_count() {
+    let twice = [
+        Fault { nth: 2, ..fault("TDH.SYS.INIT", FaultAction::VmFailInvalid) },
+        Fault { times: None, ..fault("TDH.SYS.INIT", ENTROPY) },
+    ];
+    let mut m = machine(1, twice.to_vec());
+    let entropy = Answer::Status(Status::RND_NO_ENTROPY);
+    for expected in [entropy, Answer::VmFailInvalid, entropy] {
+        assert_eq!(m.call(0, call(Leaf::SysInit)), expected);
+    }
+}
+
+#[test]
+fn a_shutdown_window_opens_only_in_a_ready_module() {
+    let mut m = machine(1, vec![fault("TDH.SYS.SHUTDOWN", FaultAction::TransientShutdownNs(100))]);
+    assert_eq!(m.call(0, call(Leaf::SysShutdown)), Answer::Status(Status::SYS_NOT_READY));
+    assert_eq!(m.firmware.module_state(), 0);
+}
+
+#[test]
+fn a_delay_adds_to_what_the_call_lasts() {
+    let durations = seam_emu::Durations { default_ns: 30, ..seam_emu::Durations::default() };
+    for (at, ends) in [(FaultPoint::Before, &[100, 130][..]), (FaultPoint::After, &[130])] {
+        let delay = Fault { at, ..fault("TDH.SYS.INIT", FaultAction::DelayNs(100)) };
+        let config = Config { faults: vec![delay], durations: durations.clone(), ..Config::for_lps(1) };
+        let mut m = Machine::with(config, &ImageSpec::default());
+        for &until_ns in ends {
+            for now_ns in [m.now_ns, until_ns - 1] {
+                m.now_ns = now_ns;
+                assert_eq!(m.execute(0, call(Leaf::SysInit)).0, Reply::Wait { until_ns }, "{at:?} {now_ns}");
+            }
+            m.now_ns = until_ns;
+        }
+        assert!(matches!(m.execute(0, call(Leaf::SysInit)).0, Reply::Done(_)), "{at:?}");
+    }
+}

@@ -212,3 +212,22 @@ fn a_key_is_set_on_every_package_and_freed_after_every_cache() {
     m.ok(3, call(Leaf::PhymemCacheWb));
     m.ok(0, free);
 }
+
+#[test]
+fn usage_counts_tds_pages_and_keyids() {
+    let mut m = Machine::new(1);
+    m.boot_linux();
+    assert_eq!(m.firmware.td_usage(), (0, 0, 0));
+    let first = m.td(0, &[0], &Script::new());
+    assert_eq!(m.firmware.td_usage(), (1, 17, 1), "root, 6 and 6 of control structures, 3 tables, 1 page");
+    m.td_create(1);
+    assert_eq!(m.firmware.td_usage(), (2, 18, 2));
+    m.ok(0, Regs { rcx: first.vcpus[0], ..call(Leaf::VpFlush) });
+    m.ok(0, Regs { rcx: first.tdr, ..call(Leaf::MngVpflushdone) });
+    assert_eq!(m.firmware.td_usage(), (2, 18, 2), "its KeyID is not free before the caches are");
+    m.td_wb_all();
+    m.ok(0, Regs { rcx: first.tdr, ..call(Leaf::MngKeyFreeid) });
+    assert_eq!(m.firmware.td_usage(), (2, 18, 1));
+    m.ok(0, Regs { rcx: first.vcpus[0], ..call(Leaf::PhymemPageReclaim) });
+    assert_eq!(m.firmware.td_usage(), (2, 17, 1));
+}

@@ -184,3 +184,52 @@ fn realistic_durations_name_leaves_that_exist() {
     wrong.durations.leaf_ns.insert("TDH.SYS.STOP".to_owned(), 1);
     assert!(wrong.validate().is_err());
 }
+
+#[test]
+fn calls_end_one_by_one() {
+    let mut m = machine(4, &[("TDH.SYS.RD", 500), ("TDH.SYS.RDALL", 1000), ("SEAMLDR.INFO", 300)]);
+    m.boot_linux();
+    let start = m.now_ns;
+    let read = Regs { rdx: 0, ..call(Leaf::SysRd) };
+    let list = Regs { rdx: BUFFER + 4096, r8: u64::MAX, ..call(Leaf::SysRdall) };
+    begin(&mut m, 1, read);
+    begin(&mut m, 2, list);
+    begin(&mut m, 3, Regs { rcx: BUFFER, ..call(Leaf::LdrInfo) });
+    for (after, held, busy) in [(299, 1, true), (300, 0, true), (500, 0, true), (999, 0, true), (1000, 0, false)] {
+        m.now_ns = start + after;
+        let answer = m.call(0, call(Leaf::SysShutdown));
+        assert_eq!(m.firmware.held_locks().len(), held, "after {after} ns");
+        let expected = if busy { Status::SYS_BUSY } else { Status::SUCCESS };
+        assert_eq!(answer, Answer::Status(expected), "after {after} ns");
+        assert_eq!(m.completion.contended, busy);
+    }
+    assert_eq!(end(&mut m, 1, read), Status::SUCCESS);
+}
+
+#[test]
+fn a_call_inside_p_seamldr_does_not_make_the_module_busy() {
+    let mut m = machine(2, &[("SEAMLDR.INFO", 300)]);
+    m.boot_linux();
+    begin(&mut m, 1, Regs { rcx: BUFFER, ..call(Leaf::LdrInfo) });
+    m.ok(0, call(Leaf::SysShutdown));
+}
+
+#[test]
+fn calls_in_flight_are_described() {
+    let mut m = machine(3, &[("TDH.SYS.RD", 500), ("SEAMLDR.INFO", 300)]);
+    let fresh = "TDX module 1.5.06: InitPending, open, 0 of 3 LPs initialised\nP-SEAMLDR: Ready, 16 updates remain\n";
+    assert_eq!(m.firmware.describe(), fresh);
+    m.boot_linux();
+    m.now_ns = 40;
+    begin(&mut m, 1, Regs { rdx: 0, ..call(Leaf::SysRd) });
+    begin(&mut m, 2, Regs { rcx: BUFFER, ..call(Leaf::LdrInfo) });
+    let expected = "TDX module 1.5.06: Ready, open, 3 of 3 LPs initialised\nP-SEAMLDR: Ready, 16 updates remain\n\
+        LP 2 holds SeamLdr Exclusive\nLP 1 is in TDH.SYS.RD until 540 ns\nLP 2 is in SEAMLDR.INFO until 340 ns\n";
+    assert_eq!(m.firmware.describe(), expected);
+    m.now_ns = 1000;
+    let install = m.install_call(&crate::common::image(&ImageSpec::version(1, 5, 7)), 1);
+    m.ok(1, install);
+    let expected = "TDX module 1.5.06: Ready, closed by P-SEAMLDR, 3 of 3 LPs initialised\n\
+        P-SEAMLDR: Install, 16 updates remain\nSEAMLDR.INSTALL session: waiting for LPs [0, 2]\n";
+    assert_eq!(m.firmware.describe(), expected);
+}

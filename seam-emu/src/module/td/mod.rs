@@ -80,3 +80,24 @@ impl Td {
         blocked + 1 < self.epoch || (blocked + 1 == self.epoch && drained)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_translation_is_gone_one_epoch_later_when_all_left_and_two_later_anyway() {
+        for (blocked, epoch, inside, tracked) in [
+            (4, 4, [0, 0], false),
+            (4, 5, [0, 0], true),
+            (4, 5, [1, 0], false),
+            (4, 5, [0, 1], true),
+            (5, 6, [1, 0], true),
+            (5, 6, [0, 1], false),
+            (4, 6, [1, 1], true),
+        ] {
+            let td = Td { epoch, inside, ..Td::new(33) };
+            assert_eq!(td.is_tracked(blocked), tracked, "{blocked} {epoch} {inside:?}");
+        }
+    }
+}

@@ -200,6 +200,82 @@ mod tests {
         assert_eq!(sept.walk(0, 2, 3).expect_err("blocked").level, 3);
     }
 
+    /// Every state with what it becomes when blocked and unblocked, and the second word of details at level 0.
+    const STATES: [(S, S, S, u64); 7] = [
+        (S::Free, S::Free, S::Free, 0),
+        (S::TableMapped, S::TableBlocked, S::TableMapped, 0x8400),
+        (S::TableBlocked, S::TableBlocked, S::TableMapped, 0x8100),
+        (S::Mapped, S::Blocked, S::Mapped, 0x400),
+        (S::Blocked, S::Blocked, S::Mapped, 0x100),
+        (S::Pending, S::PendingBlocked, S::Pending, 0x200),
+        (S::PendingBlocked, S::PendingBlocked, S::Pending, 0x300),
+    ];
+
+    #[test]
+    fn states_can_be_blocked_and_unblocked() {
+        for (state, blocked, unblocked, details) in STATES {
+            assert_eq!((state.blocked(), state.unblocked()), (blocked, unblocked), "{state:?}");
+            assert_eq!(state.is_blocked(), state == blocked && state != S::Free, "{state:?}");
+            let walked = Walked { level: 0, entry: Entry { state, pa: 0x5000 } };
+            assert_eq!(walked.details().1, details, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn details_tell_of_the_entry() {
+        for (state, word) in [
+            (S::Free, 1 << 63),
+            (S::TableMapped, 0x5007),
+            (S::TableBlocked, 0x5000),
+            (S::Mapped, 0x5077),
+            (S::Blocked, 0x5000),
+            (S::Pending, 0x5000),
+            (S::PendingBlocked, 0x5000),
+        ] {
+            let walked = Walked { level: 2, entry: Entry { state, pa: 0x5000 } };
+            let (first, second) = walked.details();
+            assert_eq!((first, second & 0xFF), (word, 2), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn leaves_take_entries_as_the_table_says() {
+        // Columns: the states in the order of STATES.
+        for (leaf, row) in [
+            (Leaf::MemPageAdd, "x......"),
+            (Leaf::MemPageAug, "x......"),
+            (Leaf::MemSeptAdd, "xx....."),
+            (Leaf::MemRangeBlock, ".x.x.x."),
+            (Leaf::MemRangeUnblock, "..x.x.x"),
+            (Leaf::MemPageRemove, "...xxxx"),
+            (Leaf::MrExtend, "...x..."),
+            (Leaf::VpEnter, "......."),
+        ] {
+            let cell = |(state, ..): (S, S, S, u64)| if state.allows(leaf) { 'x' } else { '.' };
+            assert_eq!(STATES.map(cell).into_iter().collect::<String>(), row, "{leaf:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_maps_512_times_the_one_below() {
+        assert_eq!([0, 1, 2, 3, 4].map(span), [1 << 12, 1 << 21, 1 << 30, 1 << 39, 1 << 48]);
+    }
+
+    #[test]
+    fn tables_and_pages_are_listed_apart() {
+        let mut sept = Sept::default();
+        let table = Entry { state: S::TableMapped, pa: 0x1000 };
+        let page = Entry { state: S::Pending, pa: 0x2000 };
+        sept.set(0, 1, table);
+        sept.set(0x5000, 0, page);
+        assert_eq!(sept.entries().collect::<Vec<_>>(), [(0, 0x5000, page), (1, 0, table)]);
+        assert_eq!(sept.pages().collect::<Vec<_>>(), [(0x5000, page)]);
+        assert_eq!(sept.entry(0x1F_F000, 1), table, "any address that it maps");
+        assert_eq!(sept.entry(0x20_0000, 1).state, S::Free);
+        sept.set(0x5000, 0, Entry { state: S::Free, pa: 0 });
+        assert_eq!(sept.pages().count(), 0);
+    }
+
     #[test]
     fn addresses_cannot_be_unaligned_or_of_another_level() {
         assert_eq!(check_gpa(0x20_0001, 1..=3), Ok((0x20_0000, 1)));
