@@ -164,3 +164,59 @@ impl Descriptor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Image, ImageSpec, build};
+    use zerocopy::FromZeros;
+
+    /// Where the maker of test images puts the descriptor.
+    const AT: usize = 4096;
+
+    fn module() -> Vec<u8> {
+        let spec = ImageSpec { module_pages: 2, ..ImageSpec::version(1, 5, 7) };
+        Image::parse(&build(&spec)).expect("valid").module
+    }
+
+    #[test]
+    fn a_descriptor_is_found_in_a_note() {
+        let found = Descriptor::find(&module()).expect("a test image has one");
+        assert_eq!((found.major, found.minor, found.update, found.build_num), (1, 5, 7, 744));
+        assert_eq!(found.num_cpuid_config, 11);
+    }
+
+    #[test]
+    fn what_is_no_descriptor_is_not_taken_for_one() {
+        // A byte of the magic, of the form, and of the number of CPUID rows.
+        for (offset, value, found) in
+            [(0, b'S', true), (0, b's', false), (16, 2, false), (104, 32, true), (104, 33, false)]
+        {
+            let mut module = module();
+            module[AT + offset] = value;
+            assert_eq!(Descriptor::find(&module).is_some(), found, "byte {offset} = {value}");
+        }
+        assert_eq!(Descriptor::find(&module()[..AT + 100]), None, "cut off");
+        assert_eq!(Descriptor::find(&[]), None);
+    }
+
+    #[test]
+    fn a_genuine_module_is_assumed_to_be_what_its_sigstruct_tells() {
+        let mut sig = SigStruct::new_zeroed();
+        (sig.date, sig.module_hv, sig.min_update_hv) = (0x2024_0506.into(), 3.into(), 2.into());
+        let old = Descriptor::assumed(&sig);
+        assert_eq!((old.major, old.minor, old.update), (1, 5, 0));
+        assert_eq!((old.build_date, old.module_hv, old.min_update_hv), (0x2024_0506, 3, 2));
+        sig.module_version = [8, 1, 4, 2, 0, 0, 0, 0];
+        let new = Descriptor::assumed(&sig);
+        assert_eq!((new.major, new.minor, new.update), (2, 4, 0x108));
+        assert_eq!(new.features0, Descriptor::default().features0);
+    }
+
+    #[test]
+    fn cpuid_rows_are_told_as_words() {
+        let row = CpuidConfig { leaf: 0x24, subleaf: 1, eax: 0x11, ebx: 0x22, ecx: 0x33, edx: 0x44 };
+        assert_eq!(row.leaf_and_subleaf(), 0x1_0000_0024);
+        assert_eq!(row.values(), [0x22_0000_0011, 0x44_0000_0033]);
+    }
+}

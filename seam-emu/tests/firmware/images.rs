@@ -138,6 +138,31 @@ fn only_what_a_mutation_names_is_wrong() {
 }
 
 #[test]
+fn mutations_that_are_not_signed_again_change_one_byte() {
+    use Mutation as M;
+    let good = small();
+    for (mutation, expected) in [
+        (M::Magic, (4, 1)),
+        (M::Version, (0, 0xFF)),
+        (M::HeaderReserved, (4000, 1)),
+        (M::Signature, (PAGE + 516, 1)),
+        (M::SignedField, (PAGE + 20, 1)),
+        (M::Modulus, (PAGE + 130, 1)),
+        (M::Hash, (4 * PAGE - 1, 1)),
+        (M::SigstructPadding, (2 * PAGE - 1, 1)),
+        (M::SigstructPagesZero, (12, 1)),
+    ] {
+        let file = mutation.apply(&good);
+        let bytes = good.iter().zip(&file).enumerate();
+        let changed: Vec<_> = bytes.filter(|(_, (a, b))| a != b).map(|(at, (a, b))| (at, a ^ b)).collect();
+        let beside: Vec<_> = changed.into_iter().filter(|(at, _)| !(2..4).contains(at)).collect();
+        assert_eq!(beside, [expected], "{mutation:?}");
+    }
+    assert_eq!(Mutation::Checksum.apply(&good)[4..], good[4..]);
+    assert_eq!(Mutation::Magic.apply(&version_1(0))[8], b'T' ^ 1, "where version 0x100 has it");
+}
+
+#[test]
 fn a_version_in_the_sigstruct_can_be_told_to_p_seamldr_2_0() {
     let config = Config { loader: LoaderGeneration::V2_0, ..Config::for_lps(1) };
     let mut m = Machine::with(config, &ImageSpec::default());
