@@ -3,6 +3,7 @@
 //! It starts machines whose emulated SEAM firmware services SEAMCALLs, drives the run-time update of the TDX module
 //! through an agent in the guest, and hands every observation to the judge. It never touches the subject's code.
 
+mod acks;
 pub mod cli;
 pub mod doctor;
 pub mod guest;

@@ -11,6 +11,7 @@ mod invariant;
 mod judge;
 pub mod lps;
 mod oracle;
+pub mod passage;
 mod recorder;
 pub mod report;
 pub mod scene;

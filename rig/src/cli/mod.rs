@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod compare_acks;
 mod diff;
 mod doctor;
 mod images;
@@ -52,6 +53,8 @@ enum Command {
     Check(check::Arguments),
     /// Compare the timelines of two runs, event by event.
     Diff(diff::Arguments),
+    /// Measure both acknowledgements of the update kernel module by the number of CPUs.
+    CompareAcks(compare_acks::Arguments),
 }
 
 /// Runs the command line; the exit code is the process's.
@@ -73,6 +76,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),
         Command::Check(arguments) => (arguments.json, check::run(&arguments)),
         Command::Diff(arguments) => (arguments.json, diff::run(&arguments)),
+        Command::CompareAcks(arguments) => (arguments.json, compare_acks::run(&arguments)),
     };
     match result {
         Ok(exit) => code(exit),
