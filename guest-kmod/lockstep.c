@@ -126,6 +126,10 @@ int lockstep_run(void *data)
 	struct lockstep *ctrl = data;
 	int ret = 0;
 
+	/* Here, where the set of online CPUs is stable at last. */
+	if (lead)
+		lockstep_set_step(ctrl, STEP_START + 1);
+
 	do {
 		/* Pairs with smp_store_release() in lockstep_set_step(). */
 		target = smp_load_acquire(&ctrl->step);
@@ -172,8 +176,6 @@ int lockstep_update(const struct seamldr_params *params, enum ack_kind ack,
 	};
 	raw_spin_lock_init(&ctrl->lock);
 	ring_begin();
-	lockstep_set_step(ctrl, STEP_START + 1);
-
 	if (twin_is_any())
 		ret = twin_stop_machine(lockstep_run, ctrl);
 	else

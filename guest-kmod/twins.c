@@ -63,7 +63,7 @@ static const struct {
 	/* CPUs remember that they were initialised, for the old module. */
 	[TWIN_STALE_INIT_FLAG]	 = { "stale-init-flag", "participation" },
 	/* The CPUs that take part are chosen before hotplug is locked out. */
-	[TWIN_NO_HOTPLUG_LOCK]	 = { "no-hotplug-lock", "stable-cpus" },
+	[TWIN_NO_HOTPLUG_LOCK]	 = { "no-hotplug-lock", "lockstep" },
 	/* LP.INIT comes before INSTALL. */
 	[TWIN_SWAPPED_STEPS]	 = { "swapped-steps", "participation" },
 	/* Only one CPU goes through the steps. */

@@ -10,6 +10,10 @@ use std::process::Command;
 pub(crate) const SUITE: &str = "trixie";
 /// Where newer versions of a few packages come from.
 pub(crate) const BACKPORTS: &str = "trixie-backports";
+/// Where older kernels come from.
+const OLDER: &str = "bookworm";
+/// Everything, for looking through Debian's kernels.
+pub(crate) const ALL_SUITES: [&str; 3] = [OLDER, SUITE, BACKPORTS];
 
 /// The file in apt's folder that is locked while it is used.
 pub(crate) const LOCK: &str = "rig.lock";
@@ -35,29 +39,34 @@ impl Apt {
     /// Prepares `home` and fetches the lists; signatures are checked against the archive keyring.
     pub(crate) fn open(home: &Path, progress: &Progress) -> Result<Self, ImagesError> {
         host::require(&["apt-get", "apt-cache", "apt-config", "dpkg-deb"])?;
-        Self::open_at(home, &mirror::find()?, progress)
+        Self::open_at(home, &mirror::find()?, &[SUITE, BACKPORTS], progress)
     }
 
-    fn open_at(home: &Path, mirror: &str, progress: &Progress) -> Result<Self, ImagesError> {
+    /// As [`Apt::open`], with [`ALL_SUITES`]; `home` must be another.
+    pub(crate) fn open_all(home: &Path, progress: &Progress) -> Result<Self, ImagesError> {
+        host::require(&["apt-get", "apt-cache", "apt-config", "dpkg-deb"])?;
+        Self::open_at(home, &mirror::find()?, &ALL_SUITES, progress)
+    }
+
+    fn open_at(home: &Path, mirror: &str, suites: &[&str], progress: &Progress) -> Result<Self, ImagesError> {
         let lock_path = home.join(LOCK);
         let lock = lock::open(&lock_path)?;
         lock::exclusive(&lock, &lock_path, "downloads", progress)?;
         let apt = Self { home: home.to_owned(), lock, progress: progress.clone() };
-        apt.configure(mirror, &mirror::keyring(&home.join("keyring"))?)?;
+        apt.configure(mirror, suites, &mirror::keyring(&home.join("keyring"))?)?;
         let step = progress.step("package lists", 100);
         apt.run(apt.command("apt-get").arg("update"), &step)?;
         step.done();
         Ok(apt)
     }
 
-    fn configure(&self, mirror: &str, keyring: &Path) -> Result<(), ImagesError> {
+    fn configure(&self, mirror: &str, suites: &[&str], keyring: &Path) -> Result<(), ImagesError> {
         for folder in ["lists/partial", "archives/partial"] {
             let folder = self.home.join(folder);
             fs::create_dir_all(&folder).map_err(ImagesError::io(&folder))?;
         }
-        let suites =
-            [SUITE, BACKPORTS].map(|suite| format!("deb [signed-by={}] {mirror} {suite} main\n", keyring.display()));
-        self.write("sources.list", &suites.concat())?;
+        let line = |suite: &&str| format!("deb [signed-by={}] {mirror} {suite} main\n", keyring.display());
+        self.write("sources.list", &suites.iter().map(line).collect::<String>())?;
         self.write("status", "")?;
         self.write("apt.conf", &configuration(&self.home, &mirror::network_settings()))
     }

@@ -55,7 +55,7 @@ fn no_setting_of_the_host_is_read() {
 
 fn open_with(mirror: &str) -> ImagesError {
     let home = tempfile::tempdir().unwrap();
-    Apt::open_at(home.path(), mirror, &Progress::silent()).expect_err("this mirror is useless")
+    Apt::open_at(home.path(), mirror, &[SUITE], &Progress::silent()).expect_err("this mirror is useless")
 }
 
 #[test]

@@ -61,6 +61,9 @@ pub enum ImagesError {
         /// Why not.
         detail: String,
     },
+    /// What was given names no series of Debian's kernels.
+    #[error("{0:?} names no kernel of Debian's")]
+    NoDebianKernel(String),
     /// The given path holds no kernel image.
     #[error("no kernel image at {}", .0.display())]
     NoKernelImage(PathBuf),
@@ -129,6 +132,7 @@ impl ImagesError {
             Self::ConfigLine { .. } => "give the fragment what this option depends on, or drop the line".into(),
             Self::NoFragment(_) => format!("use one of: {}", crate::kernel::Fragment::NAMES.join(", ")),
             Self::Edit { .. } => "compare the edit with the file of this kernel version".into(),
+            Self::NoDebianKernel(_) => "name a series, such as debian:6.12".into(),
             Self::NoKernelImage(_) => "give a kernel build tree after `make bzImage modules`, or a bzImage file".into(),
             Self::NoSymbols(_) => "put System.map (or System.map-RELEASE, or vmlinux) beside the bzImage".into(),
             Self::NoTdxHost { .. } => "take Linux 7.2 or later, configured with images/kernels/tdx-host.config".into(),

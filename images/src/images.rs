@@ -3,8 +3,8 @@
 use crate::cache::{Cache, Entry, Recipe};
 use crate::initramfs::Contents;
 use crate::{
-    Artifact, CacheEntry, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, hash, kernel, parts,
-    toolroot,
+    Artifact, CacheEntry, DebianKernel, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, hash, kernel,
+    parts, toolroot,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,42 @@ impl Images {
         let (kernel, entry) = kernel::build(&self.cache, &self.progress, request)?;
         self.hand_out(entry);
         Ok(kernel)
+    }
+
+    /// One of Debian's own kernels. It comes without symbols: see [`Images::system_map`].
+    pub fn debian_kernel(&self, wanted: DebianKernel) -> Result<Kernel, ImagesError> {
+        let (mut kernel, entry) = kernel::debian::provide(&self.cache, &self.progress, wanted)?;
+        self.add(&[kernel::debian::artifact(&entry, &kernel)?]);
+        self.hand_out(entry);
+        kernel.system_map = self.system_map(&kernel)?;
+        Ok(kernel)
+    }
+
+    /// The symbols that [`Images::keep_system_map`] kept of a kernel, if it did.
+    pub fn system_map(&self, kernel: &Kernel) -> Result<Option<PathBuf>, ImagesError> {
+        let recipe = symbols_recipe(kernel)?;
+        if !self.cache.has(&recipe) {
+            return Ok(None);
+        }
+        let gone = |_: &crate::lock::TempDir| Err(ImagesError::NoSymbols(kernel.bzimage.clone()));
+        let entry = self.cache.entry(&recipe, gone)?;
+        let path = entry.path.join(SYSTEM_MAP);
+        self.hand_out(entry);
+        Ok(Some(path))
+    }
+
+    /// Keeps the symbols of a kernel that has none beside it, in the form of a `System.map`, as the kernel itself told them
+    /// when it ran (`/proc/kallsyms`, without address randomisation).
+    pub fn keep_system_map(&self, kernel: &Kernel, text: &[u8]) -> Result<PathBuf, ImagesError> {
+        let entry = self.cache.entry(&symbols_recipe(kernel)?, |temp| {
+            let path = temp.path().join(SYSTEM_MAP);
+            std::fs::write(&path, text).map_err(ImagesError::io(&path))?;
+            let artifacts = vec![Artifact::of_file(temp.path(), SYSTEM_MAP, &kernel.release)?];
+            Ok(Manifest { artifacts, ..Manifest::default() })
+        })?;
+        let path = entry.path.join(SYSTEM_MAP);
+        self.hand_out(entry);
+        Ok(path)
     }
 
     /// Whether [`Images::kernel`] would answer at once.
@@ -153,6 +189,19 @@ impl Images {
     pub fn clean(&self, keep: impl Fn(&CacheEntry) -> bool) -> Result<Vec<CacheEntry>, ImagesError> {
         self.cache.clean(keep)
     }
+}
+
+/// Name of the symbols' file in its entry.
+const SYSTEM_MAP: &str = "System.map";
+
+fn symbols_recipe(kernel: &Kernel) -> Result<Recipe, ImagesError> {
+    let inputs = json!({ "sha256": hash::of_file(&kernel.bzimage)? });
+    Ok(Recipe {
+        kind: "symbols",
+        what: format!("symbols of Linux {}", kernel.release),
+        inputs,
+        space_bytes: 20_000_000,
+    })
 }
 
 /// Archives kept: each change of the agent makes a new one.

@@ -1,6 +1,7 @@
 //! Kernels: what to build, what came out, and kernels that other people built.
 
 mod build;
+pub(crate) mod debian;
 mod edit;
 mod fragment;
 mod header;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 pub(crate) use build::{build, recipe};
+pub use debian::DebianKernel;
 pub use edit::{Pattern, SourceEdit};
 pub use fragment::Fragment;
 pub(crate) use modules::file_stem;
@@ -48,7 +50,7 @@ pub struct Kernel {
     pub bzimage: PathBuf,
     /// `System.map`, if there is one.
     pub system_map: Option<PathBuf>,
-    /// The ELF file with symbols, if there is one. At least one of the two is there.
+    /// The ELF file with symbols, if there is one. At least one of the two is there, but for Debian's kernels.
     pub vmlinux: Option<PathBuf>,
     /// All `.ko` files, in the order of `modules.order` if there is one.
     pub modules: Vec<PathBuf>,

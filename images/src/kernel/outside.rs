@@ -19,7 +19,7 @@ pub(crate) fn build_modules(
     let mut files = Vec::new();
     collect(dir, Path::new(""), &mut files)?;
     files.sort();
-    let inputs = json!({ "kernel": identity(tree)?, "build": buildroot::recipe().inputs, "files": files });
+    let inputs = json!({ "kernel": identity(kernel, tree)?, "build": buildroot::recipe().inputs, "files": files });
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let recipe = Recipe {
         kind: "modules",
@@ -35,15 +35,27 @@ pub(crate) fn build_modules(
             fs::copy(dir.join(file), &to).map_err(ImagesError::io(&to))?;
         }
         let build = buildroot::entry(cache, progress)?;
-        let source = buildroot::source(cache, progress, &build)?;
         let mut sandbox = Sandbox::new(&build.path)?;
-        sandbox.bind(source.path.join("tree"), "/src").bind(tree, "/out").bind(temp.path(), "/mod");
-        for file in super::build::edited_files(tree)? {
-            sandbox.bind(tree.with_file_name("edits").join(&file), &format!("/src/{file}"));
-        }
+        let folders = match super::debian::headers_of(tree) {
+            Some((usr, headers)) => {
+                sandbox.bind(usr, "/src");
+                // Debian's headers name the compiler of their own suite.
+                vec![format!("/src/src/{headers}"), "CC=gcc".into()]
+            }
+            None => {
+                let source = buildroot::source(cache, progress, &build)?;
+                sandbox.bind(source.path.join("tree"), "/src").bind(tree, "/out");
+                for file in super::build::edited_files(tree)? {
+                    sandbox.bind(tree.with_file_name("edits").join(&file), &format!("/src/{file}"));
+                }
+                vec!["/src".into(), "O=/out".into()]
+            }
+        };
+        sandbox.bind(temp.path(), "/mod");
         let step = progress.step(&format!("build modules of {name}"), 0);
         let log = cache.folder("logs").join(temp.path().file_name().expect("it has a name")).with_extension("log");
-        let argv = ["make", "-C", "/src", "O=/out", "M=/mod", "W=1", "modules"];
+        let folders = folders.iter().map(String::as_str);
+        let argv: Vec<&str> = ["make", "-C"].into_iter().chain(folders).chain(["M=/mod", "W=1", "modules"]).collect();
         sandbox.run(temp, Some(&log), &argv, |line| step.tick(line.trim()))?;
         step.done();
         fs::rename(&log, temp.path().join("build.log")).map_err(ImagesError::io(&log))?;
@@ -62,12 +74,13 @@ fn usable_tree(kernel: &Kernel) -> Result<&Path, ImagesError> {
         return Err(error("Module.symvers is missing"));
     }
     let makefile = fs::read_to_string(tree.join("Makefile")).unwrap_or_default();
-    if makefile.contains("include /src/Makefile") { Ok(tree) } else { Err(error("it was built elsewhere")) }
+    if makefile.contains("include /src/") { Ok(tree) } else { Err(error("it was built elsewhere")) }
 }
 
 /// What tells this kernel from others, as far as modules can see.
-fn identity(tree: &Path) -> Result<[String; 2], ImagesError> {
-    Ok([hash::of_file(&tree.join(".config"))?, hash::of_file(&tree.join("vmlinux"))?])
+fn identity(kernel: &Kernel, tree: &Path) -> Result<[String; 2], ImagesError> {
+    let program = if super::debian::headers_of(tree).is_some() { &kernel.bzimage } else { &tree.join("vmlinux") };
+    Ok([hash::of_file(&tree.join(".config"))?, hash::of_file(program)?])
 }
 
 /// Files below `dir` with their hashes, without what a build would have left there.

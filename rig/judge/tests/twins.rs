@@ -4,7 +4,7 @@ use rig_judge::finding::Standing;
 use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
 use rig_judge::{Breach, Findings, Invariant, Step};
-use rig_wire::event::{Kind, Record};
+use rig_wire::event::{Kind, Record, flags};
 use rstest::rstest;
 use std::collections::BTreeSet;
 
@@ -170,4 +170,55 @@ fn nothing_is_held_in_an_empty_run() {
     for (invariant, finding) in &findings.invariants {
         assert_eq!(finding.standing(), Standing::NotApplicable, "{invariant}");
     }
+}
+
+/// Whether a record stores to the subject's word of this name.
+fn stores(run: &Synthetic, record: &Record, name: &str) -> bool {
+    let word = run.setup.watches.iter().position(|w| w.name == name).unwrap() as u64;
+    record.kind == Kind::Watch as u16 && record.a == word && record.flags & flags::STORE != 0
+}
+
+/// Atomic counters on four CPUs: the third acknowledgement of `step` is recorded only after the state advanced. Also its place.
+fn recorded_late(step: Step) -> (Synthetic, usize) {
+    let mut run = Synthetic::new(4).boot().update();
+    run.setup.subject.counts_acks_under_lock = false;
+    let (state, acks) = (run.setup.subject.state.clone(), run.setup.subject.num_ack.clone());
+    let advance = run.records.iter().position(|r| stores(&run, r, &state) && r.b == step.number() + 1).unwrap();
+    let ack = run.records[..advance].iter().rposition(|r| stores(&run, r, &acks) && r.b == 3).unwrap();
+    let moved = run.records.remove(ack);
+    run.records.insert(advance, moved);
+    run.records.iter_mut().zip(0..).for_each(|(record, seq)| record.seq = seq);
+    (run, advance)
+}
+
+#[rstest]
+fn atomic_acknowledgements_may_be_recorded_after_the_advance(
+    #[values(Step::Shutdown, Step::CpuInstall, Step::CpuInit)] step: Step,
+) {
+    let (findings, _) = recorded_late(step).0.judge();
+    assert_eq!(broken(&findings), BTreeSet::new(), "{:#?}", findings.breaches());
+}
+
+/// The same records of a subject that counts under a lock are a breach: there the order of records is the order of things.
+#[test]
+fn locked_acknowledgements_may_not_be_recorded_after_the_advance() {
+    let (mut run, _) = recorded_late(Step::CpuInstall);
+    run.setup.subject.counts_acks_under_lock = true;
+    assert_eq!(broken(&run.judge().0), [Invariant::Lockstep].into());
+}
+
+/// A CPU that goes on to something else never acknowledged.
+#[test]
+fn an_atomic_acknowledgement_that_never_comes_is_a_breach() {
+    let (mut run, place) = recorded_late(Step::CpuInstall);
+    run.records.remove(place);
+    assert_eq!(broken(&run.judge().0), [Invariant::Lockstep].into());
+}
+
+#[rstest]
+fn atomic_subjects_that_advance_early_are_caught(#[values(2, 4, 16)] lps: u16) {
+    let mut run = Synthetic::new(lps).boot().twist(Twist::AdvanceEarly).update();
+    run.setup.subject.counts_acks_under_lock = false;
+    let (findings, _) = run.judge();
+    assert_eq!(broken(&findings), [Invariant::Lockstep].into());
 }

@@ -107,14 +107,18 @@ impl Twin {
     /// run event by event, sees first.
     pub fn breaks(self) -> &'static str {
         match self {
-            Self::EarlyAdvance | Self::LateReset | Self::LostAck | Self::AckBeforeWork | Self::OneCpu => "lockstep",
+            Self::EarlyAdvance
+            | Self::LateReset
+            | Self::LostAck
+            | Self::AckBeforeWork
+            | Self::NoHotplugLock
+            | Self::OneCpu => "lockstep",
             Self::MissingCpu | Self::DoubleInstall | Self::StaleInitFlag | Self::SwappedSteps => "participation",
             Self::LeadEverywhere => "lead-only",
             Self::InterruptsOn => "interrupts-off",
             Self::FailureIgnored | Self::SwallowedFailure => "stop-on-failure",
             Self::NoLoaderLock => "serial-loader",
             Self::ForeignSeamcall => "update-only",
-            Self::NoHotplugLock => "stable-cpus",
             Self::NeverAcks => "progress",
         }
     }

@@ -4,6 +4,10 @@
 //! and none enters a call of an earlier step after another began a later one. From the state machine's own words, where they
 //! are watched: the state advances only when every online CPU has stored its acknowledgement, each acknowledges once, the
 //! counter counts them, and nobody acknowledges work that it has yet to do.
+//!
+//! Atomic counters can be incremented by one CPU and seen by another before the record of the increment is made. Then the state may
+//! advance, in the records, ahead of acknowledgements. That is no breach if the counter had reached its number, and if each of the
+//! missing acknowledgements is the very next thing recorded of its CPU.
 
 use super::{NO_UPDATE, Rule, held_if};
 use crate::finding::{Breach, Finding};
@@ -27,6 +31,10 @@ pub(crate) struct Lockstep {
     acked_state: Vec<Option<(u64, Record)>>,
     /// The last acknowledgement.
     last_ack: Option<Record>,
+    /// The highest count that was stored in this state.
+    top_count: u64,
+    /// An advance for which the counter vouches, and LPs whose acknowledgements are still to be recorded.
+    owed: Option<(Record, LpSet)>,
     /// The furthest step of which a SEAMCALL began, and that call.
     furthest: Option<(Step, Record)>,
     /// Steps that were seen to begin after another.
@@ -42,6 +50,11 @@ impl Rule for Lockstep {
         let lp = event.lp()?;
         let update = past.under_way()?;
         self.follow(update);
+        match self.settle(past, event, lp) {
+            Debt::None => {}
+            Debt::Paid => return None,
+            Debt::Broken(breach) => return Some(breach),
+        }
         // The function that prepares the update writes the same words, outside the section.
         let inside = !past.decoder.follows(Place::Install) || update.inside.contains(lp);
         match event.what {
@@ -114,6 +127,7 @@ impl Lockstep {
                     .events(past.cite(ack.iter().chain([event.record]))),
             );
         }
+        self.top_count = self.top_count.max(count);
         let counted = self.acked.len() as u64;
         (past.setup.subject.counts_acks_under_lock && count != counted).then(|| {
             past.breach(Invariant::Lockstep, &[lp], step)
@@ -121,6 +135,23 @@ impl Lockstep {
                 .seen(format!("it says {count}: an acknowledgement was lost or counted twice"))
                 .events(past.cite(before.iter().chain([event.record])))
         })
+    }
+
+    /// What an LP whose acknowledgement was to be recorded does next.
+    fn settle(&mut self, past: &Tracker, event: &Event<'_>, lp: u16) -> Debt {
+        let Some((advance, owing)) = self.owed.as_mut().filter(|(_, owing)| owing.contains(lp)) else {
+            return Debt::None;
+        };
+        owing.remove(lp);
+        if matches!(event.what, What::Store(Word::NumAck, count) if count != 0) {
+            return Debt::Paid;
+        }
+        Debt::Broken(
+            past.breach(Invariant::Lockstep, &[lp], None)
+                .expected("each CPU acknowledges a step before the next begins")
+                .seen(format!("CPU {} advances the state, and CPU {lp} goes on without an acknowledgement", advance.lp))
+                .events(past.cite([&*advance, event.record])),
+        )
     }
 
     fn remember(&mut self, lp: u16, ack: &Record) {
@@ -142,8 +173,13 @@ impl Lockstep {
         self.transitions += 1;
         self.state = to;
         self.acked.clear();
+        let top_count = std::mem::take(&mut self.top_count);
         let one_step = to == from + 1;
         if missing.is_empty() && one_step {
+            return None;
+        }
+        if one_step && !past.setup.subject.counts_acks_under_lock && top_count == update.expected().len() as u64 {
+            self.owed = Some((*event.record, missing.into_iter().collect()));
             return None;
         }
         let (from_name, to_name) = (state_name(from), state_name(to));
@@ -162,6 +198,16 @@ impl Lockstep {
     fn missing(&self, update: &Update) -> Vec<u16> {
         update.expected().without(&self.acked)
     }
+}
+
+/// Whether an LP owed the record of an acknowledgement.
+enum Debt {
+    /// It did not.
+    None,
+    /// Here it is.
+    Paid,
+    /// It did something else.
+    Broken(Breach),
 }
 
 fn state_name(state: u64) -> String {
