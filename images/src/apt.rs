@@ -49,6 +49,7 @@ impl Apt {
     }
 
     fn open_at(home: &Path, mirror: &str, suites: &[&str], progress: &Progress) -> Result<Self, ImagesError> {
+        fs::create_dir_all(home).map_err(ImagesError::io(home))?;
         let lock_path = home.join(LOCK);
         let lock = lock::open(&lock_path)?;
         lock::exclusive(&lock, &lock_path, "downloads", progress)?;

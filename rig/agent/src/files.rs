@@ -3,7 +3,7 @@
 use crate::failure;
 use rig_wire::agent::{Failure, MAX_READ};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path};
 
 /// The whole file, at most [`MAX_READ`] bytes.
@@ -19,6 +19,16 @@ fn read_at_most(path: &str, limit: u32) -> Result<Vec<u8>, Failure> {
     if bytes.len() > limit as usize {
         return Err(failure::refused(libc::EFBIG, format_args!("read {path}: longer than {limit} bytes")));
     }
+    Ok(bytes)
+}
+
+/// At most [`MAX_READ`] bytes from `offset` on.
+pub(crate) fn read_part(path: &str, offset: u64) -> Result<Vec<u8>, Failure> {
+    let failed = |e: &std::io::Error| failure::from_io(format_args!("read {path} at {offset}"), e);
+    let mut file = File::open(allowed(path)?).map_err(|e| failed(&e))?;
+    file.seek(SeekFrom::Start(offset)).map_err(|e| failed(&e))?;
+    let mut bytes = Vec::new();
+    file.take(u64::from(MAX_READ)).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
     Ok(bytes)
 }
 
@@ -52,6 +62,15 @@ mod tests {
     #[test]
     fn can_read_proc() {
         assert!(read("/proc/self/status").unwrap().starts_with(b"Name:"));
+    }
+
+    #[test]
+    fn can_read_a_long_file_in_parts() {
+        let whole = read("/proc/self/maps").unwrap();
+        let end = whole.len() as u64;
+        assert_eq!(read_part("/proc/self/maps", 5).unwrap()[..20], whole[5..25]);
+        assert!(read_part("/proc/self/maps", end + 100_000).unwrap().is_empty());
+        assert_eq!(read_part("/etc/passwd", 0).unwrap_err().errno, Some(libc::EACCES));
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl Agent {
             Command::LoadModule { name, parameters } => modules::load(&name, &parameters).map(unit),
             Command::UnloadModule { name } => modules::unload(&name).map(unit),
             Command::Read { path } => files::read(&path).map(Answer::Bytes),
+            Command::ReadPart { path, offset } => files::read_part(&path, offset).map(Answer::Bytes),
             Command::Write { path, data } => files::write(&path, &data).map(unit),
             Command::Update { device, image } => update::update(&device, &image).map(Answer::Update),
             Command::StartLoad { load } => self.loads.start(&load).map(unit),

@@ -237,7 +237,7 @@ async fn pass_kernel_log(mut records: mpsc::UnboundedReceiver<String>, judge: Li
     }
 }
 
-fn clone_command(command: &std::process::Command) -> std::process::Command {
+pub(super) fn clone_command(command: &std::process::Command) -> std::process::Command {
     let mut clone = std::process::Command::new(command.get_program());
     clone.args(command.get_args());
     for (name, value) in command.get_envs() {

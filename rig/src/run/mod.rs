@@ -4,6 +4,7 @@ mod diagnose;
 mod drive;
 mod folder;
 mod interrupt;
+mod learn;
 mod live;
 mod observer;
 mod outcome;

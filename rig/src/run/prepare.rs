@@ -28,6 +28,9 @@ pub struct Options {
     pub no_events: bool,
 }
 
+/// How a kernel of Debian's is named, in place of a path.
+const DEBIAN: &str = "debian:";
+
 /// A run that is ready to start.
 pub struct Prepared {
     /// What to run.
@@ -105,7 +108,7 @@ struct Made {
 pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Result<Prepared, Trouble> {
     let images = Images::open(progress.clone())?;
     let made = make(&images, &scenario, options)?;
-    let symbols = Symbols::load(made.kernel.system_map.as_deref(), made.kernel.vmlinux.as_deref())?;
+    let symbols = symbols(&images, &made, progress)?;
     let (seen, placing) = made.observer.observe(&symbols)?;
     let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
     let runtime = RuntimeDir::create()?;
@@ -131,6 +134,17 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let artifacts = images.manifest();
     let (qemu, modules, keep, release) = (made.qemu, made.modules, options.keep, made.kernel.release);
     Ok(Prepared { scenario, folder, runtime, qemu, spec, setup, symbols, release, modules, placing, artifacts, keep })
+}
+
+/// The kernel's symbols; one that brings none is booted to tell them, once.
+fn symbols(images: &Images, made: &Made, progress: &Progress) -> Result<Symbols, Trouble> {
+    let Kernel { system_map, vmlinux, .. } = &made.kernel;
+    if system_map.is_some() || vmlinux.is_some() {
+        return Symbols::load(system_map.as_deref(), vmlinux.as_deref());
+    }
+    let initramfs = subject::initramfs(images, &made.kernel, &[])?;
+    let text = super::learn::symbols(&made.qemu, &made.kernel, initramfs, progress)?;
+    Symbols::load(Some(&images.keep_system_map(&made.kernel, text.as_bytes())?), None)
 }
 
 /// QEMU starts a kernel with a PVH entry from its ELF file, which saves unpacking it on an emulated CPU.
@@ -167,9 +181,9 @@ fn make(images: &Images, scenario: &Scenario, options: &Options) -> Result<Made,
     thread::scope(|scope| {
         let qemu = scope.spawn(|| qemu(images, options));
         let plugin = scope.spawn(|| images.plugin());
-        let kernel = kernel(images, scenario.kernel.as_deref())?;
+        let kernel = kernel(images, scenario)?;
         let subject = subject::provide(images, scenario, &kernel)?;
-        let initramfs = images.initramfs(&images.agent()?, &subject.files, &[])?;
+        let initramfs = subject::initramfs(images, &kernel, &subject.files)?;
         let qemu = join(qemu)?;
         let (modules, observer) = (subject.modules, subject.observer);
         Ok(Made { kernel, qemu, plugin: join(plugin)?, initramfs, modules, observer })
@@ -190,10 +204,14 @@ fn qemu(images: &Images, options: &Options) -> Result<Command, Trouble> {
     }
 }
 
-fn kernel(images: &Images, own: Option<&Path>) -> Result<Kernel, ImagesError> {
-    match own {
-        Some(path) => Kernel::from_path(path),
-        None => images.kernel(&KernelRequest::default()),
+fn kernel(images: &Images, scenario: &Scenario) -> Result<Kernel, ImagesError> {
+    match (scenario.kernel.as_deref(), scenario.subject) {
+        (Some(path), Subject::Kmod) if path.to_string_lossy().starts_with(DEBIAN) => {
+            images.debian_kernel(path.to_string_lossy().parse()?)
+        }
+        (Some(path), Subject::Kmod) => Kernel::from_path_any(path),
+        (Some(path), Subject::InTree) => Kernel::from_path(path),
+        (None, _) => images.kernel(&KernelRequest::default()),
     }
 }
 

@@ -6,6 +6,9 @@ use crate::trouble::Trouble;
 use rig_images::{Images, ImagesError, Kernel};
 use std::path::{Path, PathBuf};
 
+/// The agent's list of modules to load before it looks for its port.
+const BOOT_LIST: &str = "lib/modules/rig/boot";
+
 /// A module that the agent loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GuestModule {
@@ -84,6 +87,25 @@ fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provide
     let file = built.into_iter().find(|file| stem(file) == name).ok_or_else(missing)?;
     let module = GuestModule { name: name.into(), parameters: parameters(scenario) };
     Ok(Provided { files: vec![file.clone()], modules: vec![module], observer: Observer::Kmod(file) })
+}
+
+/// Modules without which the agent of this kernel reaches nobody, in the order of loading; none if they are built in.
+pub(super) fn boot_modules(kernel: &Kernel) -> Result<Vec<PathBuf>, ImagesError> {
+    let mut files = Vec::new();
+    for name in ["virtio_pci", "virtio_console"] {
+        if kernel.module(name).is_some() {
+            files.extend(kernel.load_order(name)?.into_iter().filter(|file| !files.contains(file)).collect::<Vec<_>>());
+        }
+    }
+    Ok(files)
+}
+
+/// The initramfs with the agent, these modules, and those that it needs itself.
+pub(super) fn initramfs(images: &Images, kernel: &Kernel, modules: &[PathBuf]) -> Result<PathBuf, ImagesError> {
+    let boot = boot_modules(kernel)?;
+    let list: String = boot.iter().map(|file| stem(file) + "\n").collect();
+    let extra = if boot.is_empty() { Vec::new() } else { vec![(BOOT_LIST.to_owned(), list.into_bytes())] };
+    images.initramfs(&images.agent()?, &[&boot, modules].concat(), &extra)
 }
 
 fn parameters(scenario: &Scenario) -> String {

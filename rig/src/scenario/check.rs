@@ -42,6 +42,10 @@ impl Scenario {
                 return Err("`tds` are run by KVM, which takes the TDX module from the in-tree subject only".into());
             }
         }
+        let debian = self.kernel.as_ref().is_some_and(|path| path.to_string_lossy().starts_with("debian:"));
+        if debian && self.subject != Subject::Kmod {
+            return Err("Debian's kernels are built without TDX host support: set `subject` to \"kmod\"".into());
+        }
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
         }
@@ -111,6 +115,7 @@ mod tests {
             (with(|s| s.budget.total_s = Some(0)), "`budget.total_s`"),
             (with(|s| s.switches = vec![switch(0)]), "`switch.cpu`"),
             (with(|s| s.switches = vec![switch(4)]), "`switch.cpu`"),
+            (with(|s| s.kernel = Some("debian:6.12".into())), "`subject`"),
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
             (with(|s| s.engine = Some(Engine::Kick)), "`engine`"),
             (with(|s| s.twin = Some(Twin::LostAck)), "`twin`"),

@@ -43,7 +43,8 @@ pub struct Scenario {
     /// Guest memory, MiB; absent: by the number of vCPUs.
     #[serde(default)]
     pub memory_mib: Option<u32>,
-    /// A kernel of one's own: a build tree, or a bzImage with its System.map beside it; absent: the rig's.
+    /// A kernel of one's own: a build tree, or a bzImage with its System.map beside it; for the subject `kmod` also Debian's own,
+    /// as `debian:6.12`; absent: the rig's.
     #[serde(default)]
     pub kernel: Option<PathBuf>,
     /// More arguments for the kernel's command line.

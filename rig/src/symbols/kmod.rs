@@ -1,6 +1,6 @@
 //! What to watch in the update kernel module, whose addresses are known only once it is loaded.
 
-use super::subject::{NMI_ENTRY, ONLINE_COUNT, REGION};
+use super::subject::{NMI_ENTRY, ONLINE_COUNT, REGION, preempt_count};
 use super::{ModuleSymbols, Observation, SubjectError, Symbols};
 use rig_wire::plan::{Function, Watch};
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ impl KmodPlan {
         let observation = Observation {
             watches: words.chain([watch(ONLINE_COUNT, online)]).collect(),
             functions: std::iter::once(Ok(run)).chain(in_kernel).collect::<Result<_, _>>()?,
-            preempt_count_offset: kernel.address("__preempt_count"),
+            preempt_count_offset: preempt_count(kernel),
             nmi_entry: kernel.ranges(NMI_ENTRY).first().copied(),
         };
         Ok(Self { symbols: module, sections, observation })

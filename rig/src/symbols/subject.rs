@@ -70,9 +70,15 @@ pub fn observe_update(symbols: &Symbols) -> Result<Observation, SubjectError> {
     Ok(Observation {
         watches: fields.chain(online).map(watch).collect(),
         functions: REGION.into_iter().map(function).collect::<Result<_, _>>()?,
-        preempt_count_offset: symbols.address("__preempt_count"),
+        preempt_count_offset: preempt_count(symbols),
         nmi_entry: symbols.ranges(NMI_ENTRY).first().copied(),
     })
+}
+
+/// Offset of the per-CPU preemption count. Linux 6.2 to 6.14 keep it in `struct pcpu_hot`, behind the current task
+/// (`arch/x86/include/asm/current.h`).
+pub(super) fn preempt_count(symbols: &Symbols) -> Option<u64> {
+    symbols.address("__preempt_count").or_else(|| Some(symbols.address("pcpu_hot")? + 8))
 }
 
 #[cfg(test)]

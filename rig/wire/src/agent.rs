@@ -51,6 +51,13 @@ pub enum Command {
         /// Absolute path.
         path: String,
     },
+    /// Read at most [`MAX_READ`] bytes of a file under `/sys` or `/proc` from this offset on; none: its end.
+    ReadPart {
+        /// Absolute path.
+        path: String,
+        /// Bytes before the first one that is read.
+        offset: u64,
+    },
     /// Write a file under `/sys` or `/proc`.
     Write {
         /// Absolute path.
