@@ -201,7 +201,7 @@ static int raw_free(struct raw_file *file, void __user *argument)
 		return -EFAULT;
 
 	mutex_lock(&file->lock);
-	block = raw_find(file, wanted.address, 0);
+	block = raw_find(file, wanted.address, PAGE_SIZE);
 	if (!block || block->address != wanted.address)
 		ret = -ENXIO;
 	else if (!raw_block_is_free(block))

@@ -7,4 +7,5 @@ mod busted_kernel;
 mod catalogue;
 mod hang;
 mod kmod;
+mod trust_domains;
 mod update;

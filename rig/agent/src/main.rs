@@ -6,6 +6,7 @@
 
 mod channel;
 mod console;
+mod cpu;
 mod failure;
 mod files;
 mod kmsg;
@@ -13,9 +14,11 @@ mod load;
 mod modules;
 mod port;
 mod power;
+mod raw;
 mod ready;
 mod serve;
 mod setup;
+mod td;
 mod tds;
 mod update;
 

@@ -7,6 +7,7 @@ use rig_wire::agent::{Failure, UpdateOutcome};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,14 @@ const FINE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mil
 /// ... and then less often, so that reading does not slow what it waits for.
 const COARSE: Duration = Duration::from_millis(5);
 
+/// Held by an update, and by a load while it has taken away what an update needs.
+static GATE: Mutex<()> = Mutex::new(());
+
+/// Keeps updates from beginning, and waits for one that is under way.
+pub(crate) fn keep_away() -> MutexGuard<'static, ()> {
+    GATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Uploads `image` to `device` and waits, however long, until the kernel is idle: the rig knows how long is too long.
 pub(crate) fn update(device: &str, image: &[u8]) -> Result<UpdateOutcome, Failure> {
     if device.is_empty() || device.contains(['/', '.']) {
@@ -26,6 +35,7 @@ pub(crate) fn update(device: &str, image: &[u8]) -> Result<UpdateOutcome, Failur
         let why = "an empty image: the kernel would drop it without a word and keep the error of the update before";
         return Err(failure::refused(libc::EINVAL, why));
     }
+    let _no_load_is_in_the_way = keep_away();
     Upload { folder: Path::new(CLASS).join(device) }.run(image)
 }
 

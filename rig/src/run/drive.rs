@@ -1,5 +1,6 @@
 //! The scenario, step by step, as the guest lives it.
 
+use super::loads;
 use super::subject::{self, GuestModule};
 use crate::guest::{Guest, GuestError};
 use crate::machine::control::{ControlError, Emulator};
@@ -127,7 +128,7 @@ impl Drive<'_> {
         }
         self.switch_cpus(told, Moment::Before).await?;
         for load in &self.scenario.load {
-            self.ask(told, "starting the load", Command::StartLoad { load: load.clone() }).await?;
+            self.ask(told, "starting the load", Command::StartLoad { load: loads::complete(load) }).await?;
         }
         self.start_tds(told).await?;
         let started = Instant::now();

@@ -1,6 +1,7 @@
 //! From what was seen to the verdict, and the files that tell it.
 
 use super::drive::{Told, Tried};
+use super::loads;
 use super::prepare::Prepared;
 use crate::scenario::{CpuState, CpuSwitch, Ending, Scenario, UpdateEnding};
 use crate::trouble::Trouble;
@@ -8,7 +9,6 @@ use rig_judge::report;
 use rig_judge::timeline::EventsReader;
 use rig_judge::verdict::{Artifact, Backend, Check, Diagnosis, LoadReport, Timing};
 use rig_judge::{Facts, Findings, Outcome, RunEnd, Verdict};
-use rig_wire::agent::Load;
 use std::time::Duration;
 
 /// Artifacts that a verdict names; the manifest has all of them.
@@ -111,7 +111,8 @@ fn ms(duration: Duration) -> u64 {
 
 fn load_report(report: &rig_wire::agent::LoadReport) -> LoadReport {
     let counts = [("operations", report.operations), ("errors", report.errors), ("elapsed_ms", report.elapsed_ms)];
-    LoadReport { name: report.name.clone(), counts: counts.map(|(name, n)| (name.to_owned(), n)).into() }
+    let counts = counts.map(|(name, n)| (name.to_owned(), n)).into_iter().chain(report.counts.iter().cloned());
+    LoadReport { name: report.name.clone(), counts: counts.collect() }
 }
 
 /// What the scenario expects of the updates, and what came.
@@ -145,19 +146,9 @@ fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
     if let Some(asked) = &scenario.tds {
         checks.extend(super::tds::checks(asked, &told.tds));
     }
-    for (load, asked) in told.loads.iter().zip(&scenario.load) {
-        let seen = if load.operations > 0 { "work done" } else { "no work done" };
-        checks.push(check(&format!("load {}", load.name), "work done", seen));
-        if matches!(asked, Load::Reader { only, .. } if !only.is_empty()) {
-            let seen = load.first_error.as_deref().unwrap_or(ONLY_ALLOWED);
-            checks.push(check(&format!("load {}", load.name), ONLY_ALLOWED, seen));
-        }
-    }
+    checks.extend(loads::checks(scenario, &told.loads, told.after.is_some()));
     checks
 }
-
-/// What a reader that knows its values must say.
-const ONLY_ALLOWED: &str = "only what may be read";
 
 fn switch_check(switch: &CpuSwitch, errno: Option<i32>) -> Check {
     let words = |errno: Option<i32>| errno.map_or("done".to_owned(), |e| format!("refused with errno {e}"));

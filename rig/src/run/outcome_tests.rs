@@ -93,12 +93,21 @@ fn lines_and_errors_are_looked_for() {
 fn report(operations: u64, first_error: Option<&str>) -> rig_wire::agent::LoadReport {
     let first_error = first_error.map(str::to_owned);
     let errors = u64::from(first_error.is_some());
-    rig_wire::agent::LoadReport { name: "reader".into(), operations, errors, first_error, elapsed_ms: 5 }
+    let (counts, chains) = (Vec::new(), Vec::new());
+    rig_wire::agent::LoadReport {
+        name: "reader".into(),
+        operations,
+        errors,
+        first_error,
+        counts,
+        chains,
+        elapsed_ms: 5,
+    }
 }
 
 fn reading(only: &[&str]) -> Scenario {
     let only = only.iter().map(|s| (*s).to_owned()).collect();
-    let load = Load::Reader { paths: vec!["/sys/x".into()], threads: 1, only };
+    let load = rig_wire::agent::Load::Reader { paths: vec!["/sys/x".into()], threads: 1, only };
     Scenario { load: vec![load], ..Scenario::default() }
 }
 

@@ -6,7 +6,7 @@ use crate::scenario::{Ack, Scenario, Subject};
 use crate::symbols::Observation;
 use crate::trouble::Trouble;
 use rig_judge::{LoadDemands, Setup, SubjectNames};
-use rig_wire::plan::{PLAN_VERSION, Plan};
+use rig_wire::plan::{PLAN_VERSION, Plan, hardirq_mask};
 use seam_emu::Config;
 use seam_emu::image::ImageSpec;
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ pub(crate) struct PlanFiles {
 pub(crate) fn plan(
     scenario: &Scenario,
     seen: &Observation,
+    release: &str,
     files: PlanFiles,
     host_cores: usize,
 ) -> Result<Plan<Config>, Trouble> {
@@ -44,6 +45,7 @@ pub(crate) fn plan(
         schedules: Vec::new(),
         update_begin: None,
         preempt_count_offset: seen.preempt_count_offset,
+        hardirq_mask: hardirq_mask(release),
     })
 }
 
@@ -69,13 +71,14 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
 /// What the judge is told.
 pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
     let lps = u16::try_from(scenario.cpus).expect("scenarios have at most 512 CPUs");
-    let tds_run_again = scenario.tds.as_ref().is_some_and(|tds| tds.count > 0);
+    let of_loads = super::loads::demands(&scenario.load);
+    let tds_run_again = of_loads.tds_run_again || scenario.tds.as_ref().is_some_and(|tds| tds.count > 0);
     Setup {
         watches: seen.watches.clone(),
         functions: seen.functions.clone(),
         expected_console: scenario.expect.console.clone(),
         nmi_entry: seen.nmi_entry,
-        load: LoadDemands { tds_run_again, ..LoadDemands::default() },
+        load: LoadDemands { tds_run_again, ..of_loads },
         ..Setup::new(lps, names(scenario))
     }
 }
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn the_plan_follows_the_scenario() {
         let scenario = Scenario { cpus: 16, updates: 20, ..Scenario::default() };
-        let plan = plan(&scenario, &seen(), files(), 2).unwrap();
+        let plan = plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap();
         assert_eq!(plan.firmware.lps.len(), 16);
         assert_eq!(plan.firmware.remaining_updates, 20);
         assert_eq!(plan.firmware.memory[0].end(), u64::from(scenario.memory_mib()) << 20);
@@ -140,14 +143,14 @@ mod tests {
     #[test]
     fn vcpus_that_have_a_core_each_need_not_yield() {
         let scenario = Scenario { cpus: 2, ..Scenario::default() };
-        assert!(!plan(&scenario, &seen(), files(), 2).unwrap().yield_at_pause);
+        assert!(!plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap().yield_at_pause);
     }
 
     #[test]
     fn an_impossible_fault_is_the_callers_mistake() {
         let fault = toml::from_str("leaf = \"TDH.SYS.SHUTDOWN\"\nlp = 99\naction = \"never-returns\"").unwrap();
         let scenario = Scenario { faults: vec![fault], ..Scenario::default() };
-        let trouble = plan(&scenario, &seen(), files(), 2).unwrap_err();
+        let trouble = plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap_err();
         assert!(trouble.cause.contains("no LP 99"), "{}", trouble.cause);
     }
 
@@ -155,10 +158,10 @@ mod tests {
     fn calls_last_as_long_as_the_scenario_says() {
         let text = "name = \"slow\"\n[platform.durations.leaf_ns]\n\"SEAMLDR.INSTALL\" = 7000\n";
         let mut scenario = crate::scenario::from_text(text, "x.toml").unwrap();
-        let told = plan(&scenario, &seen(), files(), 2).unwrap().firmware.durations;
+        let told = plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap().firmware.durations;
         assert_eq!((told.leaf_ns["SEAMLDR.INSTALL"], told.default_ns), (7000, 0));
         scenario.platform.durations.leaf_ns.insert("SEAMLDR.INSTAL".into(), 1);
-        let trouble = plan(&scenario, &seen(), files(), 2).unwrap_err();
+        let trouble = plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap_err();
         assert!(trouble.cause.contains("`SEAMLDR.INSTAL`"), "{}", trouble.cause);
     }
 

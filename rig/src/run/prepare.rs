@@ -112,7 +112,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let (seen, placing) = made.observer.observe(&symbols)?;
     let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
     let runtime = RuntimeDir::create()?;
-    let plan_file = write_plan(&scenario, &seen, (&folder, &runtime), options.no_events)?;
+    let plan_file = write_plan(&scenario, (&seen, &made.kernel.release), (&folder, &runtime), options.no_events)?;
     let manifest = ManifestFile {
         rig: env!("CARGO_PKG_VERSION"),
         scenario: &scenario,
@@ -158,7 +158,7 @@ fn boot_file(kernel: &Kernel) -> PathBuf {
 
 fn write_plan(
     scenario: &Scenario,
-    seen: &Observation,
+    (seen, release): (&Observation, &str),
     (folder, runtime): (&RunFolder, &RuntimeDir),
     no_events: bool,
 ) -> Result<PathBuf, Trouble> {
@@ -166,7 +166,7 @@ fn write_plan(
     folder.write("module.bin", seam_emu::image::build(&scenario.module))?;
     let files = PlanFiles { module_image: module, ring: runtime.path("ring"), control: runtime.path("control.sock") };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut plan = plan::plan(scenario, seen, files, cores)?;
+    let mut plan = plan::plan(scenario, seen, release, files, cores)?;
     if no_events {
         (plan.ring, plan.watches, plan.functions) = (None, Vec::new(), Vec::new());
     }

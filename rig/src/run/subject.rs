@@ -1,5 +1,6 @@
 //! What the subjects need: modules in the guest, and how each is observed.
 
+use super::loads;
 use crate::scenario::{Scenario, Subject};
 use crate::symbols::{KmodPlan, ModuleSymbols, Observation, SubjectError, Symbols, observe_update};
 use crate::trouble::Trouble;
@@ -46,7 +47,7 @@ pub(super) fn attributes(subject: Subject) -> &'static str {
     }
 }
 
-/// Finds or builds the subject's modules.
+/// Finds or builds the subject's modules, and those that the loads need: the agent loads these when it starts the loads.
 pub(super) fn provide(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
     let mut provided = match scenario.subject {
         Subject::InTree => in_tree(kernel)?,
@@ -54,6 +55,9 @@ pub(super) fn provide(images: &Images, scenario: &Scenario, kernel: &Kernel) -> 
     };
     if scenario.tds.is_some() {
         add_kvm(kernel, &mut provided)?;
+    }
+    for name in loads::modules(&scenario.load) {
+        provided.files.push(own_module(images, kernel, name)?);
     }
     Ok(provided)
 }
@@ -78,13 +82,8 @@ fn in_tree(kernel: &Kernel) -> Result<Provided, ImagesError> {
 
 /// The update module and what it stands on: the kernel's part of the firmware upload class may be a module itself.
 fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
-    let sources =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace").join("guest-kmod");
-    let built = images.build_modules(kernel, &sources)?;
     let name = if scenario.twin.is_some() { "tdx_update_twins" } else { "tdx_update" };
-    let help = "remove the entry from the cache (`cargo rig images --clean`) and let the rig build it again";
-    let missing = || Trouble::environment(format!("the build of guest-kmod has no {name}.ko"), help);
-    let file = built.into_iter().find(|file| stem(file) == name).ok_or_else(missing)?;
+    let file = own_module(images, kernel, name)?;
     let module = GuestModule { name: name.into(), parameters: parameters(scenario) };
     Ok(Provided { files: vec![file.clone()], modules: vec![module], observer: Observer::Kmod(file) })
 }
@@ -106,6 +105,15 @@ pub(super) fn initramfs(images: &Images, kernel: &Kernel, modules: &[PathBuf]) -
     let list: String = boot.iter().map(|file| stem(file) + "\n").collect();
     let extra = if boot.is_empty() { Vec::new() } else { vec![(BOOT_LIST.to_owned(), list.into_bytes())] };
     images.initramfs(&images.agent()?, &[&boot, modules].concat(), &extra)
+}
+
+/// A module of guest-kmod, built for this kernel.
+fn own_module(images: &Images, kernel: &Kernel, name: &str) -> Result<PathBuf, Trouble> {
+    let sources =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace").join("guest-kmod");
+    let help = "remove the entry from the cache (`cargo rig images --clean`) and let the rig build it again";
+    let missing = || Trouble::environment(format!("the build of guest-kmod has no {name}.ko"), help);
+    images.build_modules(kernel, &sources)?.into_iter().find(|file| stem(file) == name).ok_or_else(missing)
 }
 
 fn parameters(scenario: &Scenario) -> String {

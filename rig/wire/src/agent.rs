@@ -125,6 +125,24 @@ pub enum Load {
     Hotplug {
         /// Pause between two switches, milliseconds.
         pause_ms: u32,
+        /// Whether an update waits until the CPU is back, so that CPUs are missing between updates only.
+        #[serde(default)]
+        between_updates: bool,
+    },
+    /// Switches the kernel between its clock sources, each time through `stop_machine`.
+    Clocksource {
+        /// Pause between two switches, milliseconds.
+        pause_ms: u32,
+    },
+    /// Loads and unloads a kernel module (`tdx_raw`, which asks the TDX module for its version on loading).
+    ModuleLoop {
+        /// Pause between loading and unloading, milliseconds.
+        pause_ms: u32,
+    },
+    /// Takes memory until so much is left, and then gives some back and takes it again.
+    MemoryPressure {
+        /// What is left, MiB.
+        leave_mib: u32,
     },
     /// Threads that map, touch and unmap memory.
     PageFault {
@@ -138,7 +156,70 @@ pub enum Load {
         /// Period, microseconds.
         period_us: u32,
     },
+    /// SEAMCALLs from process and from interrupt context, on each CPU: the kernel module `tdx_load`.
+    Seamcall {
+        /// Operations per second and CPU from a kernel thread; 0: none.
+        #[serde(default = "often")]
+        process_hz: u32,
+        /// Operations per second and CPU from a high-resolution timer's interrupt; 0: none.
+        #[serde(default = "often")]
+        timer_hz: u32,
+        /// Operations per second and CPU from an interrupt between processors; 0: none.
+        #[serde(default = "often")]
+        ipi_hz: u32,
+        /// Whether an operation of several SEAMCALLs lies before or after an update, never across one.
+        #[serde(default = "yes")]
+        stand_aside: bool,
+    },
+    /// Scripted trust domains, built and run through the kernel module `tdx_raw`: one thread for each virtual CPU.
+    TrustDomain {
+        /// How many TDs.
+        tds: u32,
+        /// Virtual CPUs of each.
+        vcpus: u32,
+        /// Entries of a virtual CPU on one CPU before it moves on to the next; 0: it stays.
+        #[serde(default = "moves")]
+        moves_after: u32,
+        /// How far the TDs have come when the updates begin.
+        #[serde(default)]
+        stage: TdStage,
+        /// What the virtual CPUs run, one TD after the other; the rig fills it in.
+        #[serde(skip)]
+        scripts: Vec<Vec<u8>>,
+    },
 }
+
+/// How far a load's trust domains have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TdStage {
+    /// They run.
+    #[default]
+    Running,
+    /// Between TDH.MNG.INIT and TDH.MR.FINALIZE: pages are added and measured. They are finished and run at the end.
+    Building,
+}
+
+const fn often() -> u32 {
+    200
+}
+
+const fn moves() -> u32 {
+    8
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// TDVMCALL subfunction with which a script tells its hash chain: R12 to R15 hold its first 32 bytes.
+pub const TELL_CHAIN: u64 = 0x5EA1_0001;
+/// Guest-physical address of the first page of a TD's first virtual CPU's script; the next one's is a page further.
+pub const SCRIPT_GPA: u64 = 0x10_0000;
+/// Guest-physical address of the page that the first virtual CPU computes on; the next one's is a page further.
+pub const DATA_GPA: u64 = 0x1_0000;
+/// Most virtual CPUs of a scripted TD.
+pub const MAX_TD_VCPUS: u32 = 64;
 
 /// The form of [`Load`] between rig and agent: postcard cannot decode an enum whose tag stands beside its fields. The
 /// compiler holds the two together.
@@ -147,9 +228,14 @@ pub enum Load {
 enum LoadOnWire {
     CpuHog { threads: u32 },
     Reader { paths: Vec<String>, threads: u32, only: Vec<String> },
-    Hotplug { pause_ms: u32 },
+    Hotplug { pause_ms: u32, between_updates: bool },
+    Clocksource { pause_ms: u32 },
+    ModuleLoop { pause_ms: u32 },
+    MemoryPressure { leave_mib: u32 },
     PageFault { threads: u32, kib: u32 },
     Timer { period_us: u32 },
+    Seamcall { process_hz: u32, timer_hz: u32, ipi_hz: u32, stand_aside: bool },
+    TrustDomain { tds: u32, vcpus: u32, moves_after: u32, stage: TdStage, scripts: Vec<Vec<u8>> },
 }
 
 /// From the agent to the rig.
@@ -219,15 +305,32 @@ pub struct UpdateOutcome {
 pub struct LoadReport {
     /// Its name, such as `reader`.
     pub name: String,
-    /// Operations that succeeded: readings of a file, switches of a CPU, mappings, expiries of a timer, or 65,536 rounds
-    /// of arithmetic.
+    /// Operations that succeeded: readings of a file, switches of a CPU or clock source, mappings, modules loaded, expiries of a timer, or 65,536 rounds
+    /// of arithmetic, SEAMCALL operations, or entries of a virtual CPU.
     pub operations: u64,
     /// Operations that failed.
     pub errors: u64,
     /// The first error, if any.
     pub first_error: Option<String>,
+    /// What else it counted, by name.
+    pub counts: Vec<(String, u64)>,
+    /// What its scripted virtual CPUs told.
+    pub chains: Vec<Chain>,
     /// For how long it ran, guest monotonic clock, milliseconds.
     pub elapsed_ms: u64,
+}
+
+/// The hash chain that a scripted virtual CPU told last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    /// Number of its TD in the load.
+    pub td: u32,
+    /// Its number in the TD.
+    pub vcpu: u32,
+    /// How often it told its chain.
+    pub rounds: u64,
+    /// First 32 bytes of the chain as it told them, R12 to R15.
+    pub words: [u64; 4],
 }
 
 /// Why a request failed in the guest.
@@ -312,9 +415,14 @@ mod tests {
         let loads = [
             Load::CpuHog { threads: 1 },
             Load::Reader { paths: vec!["/proc/stat".into()], threads: 2, only: vec!["1".into()] },
-            Load::Hotplug { pause_ms: 3 },
+            Load::Hotplug { pause_ms: 3, between_updates: true },
+            Load::Clocksource { pause_ms: 1 },
+            Load::ModuleLoop { pause_ms: 2 },
+            Load::MemoryPressure { leave_mib: 3 },
             Load::PageFault { threads: 4, kib: 5 },
             Load::Timer { period_us: 6 },
+            Load::Seamcall { process_hz: 7, timer_hz: 8, ipi_hz: 9, stand_aside: false },
+            Load::TrustDomain { tds: 1, vcpus: 2, moves_after: 3, stage: TdStage::Building, scripts: vec![vec![4]] },
         ];
         for load in loads {
             let request = Request { id: 1, command: Command::StartLoad { load } };

@@ -47,6 +47,16 @@ pub struct Plan<F> {
     pub update_begin: Option<u64>,
     /// Offsets of the kernel's per-CPU `__preempt_count`, to tell interrupt context; none: unknown.
     pub preempt_count_offset: Option<u64>,
+    /// Bits of `__preempt_count` that count hard interrupts: [`hardirq_mask`] of the kernel's release.
+    pub hardirq_mask: u32,
+}
+
+/// Bits of `preempt_count` that count hard interrupts, by a kernel's release. Source: include/linux/preempt.h, where 7.3
+/// put 8 bits of another count (`HARDIRQ_DISABLE_BITS`) below them; that 7.2 did not is unverified.
+pub fn hardirq_mask(release: &str) -> u32 {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= (7, 3) { 0x0f00_0000 } else { 0x000f_0000 }
 }
 
 /// One word of guest memory to watch. Loads and stores are seen only from instructions inside `within`, which costs
@@ -194,4 +204,19 @@ pub enum ControlReply {
         /// Cause, one line.
         cause: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hardirq_mask;
+
+    #[test]
+    fn hard_interrupts_are_counted_where_the_kernel_counts_them() {
+        for release in ["7.3.4", "7.10.0-rc1", "8.0"] {
+            assert_eq!(hardirq_mask(release), 0x0f00_0000, "{release}");
+        }
+        for release in ["6.12.9-amd64", "6.1.0-30", "7.2.1"] {
+            assert_eq!(hardirq_mask(release), 0x000f_0000, "{release}");
+        }
+    }
 }

@@ -174,8 +174,6 @@ pub(crate) fn report_unknown(emulator: &Emulator, lp: u16, pc: u64, code: &[u8])
 }
 
 fn context_flags(emulator: &Emulator, interrupts: bool, selector: u64) -> u32 {
-    /// Hard-interrupt nesting in the kernel's `preempt_count` (include/linux/preempt.h: 4 bits above 16).
-    const HARDIRQ_MASK: u32 = 0x000f_0000;
     let mut context = if interrupts { flags::IF } else { 0 };
     if selector & 3 != 0 {
         return context | flags::USER;
@@ -184,7 +182,7 @@ fn context_flags(emulator: &Emulator, interrupts: bool, selector: u64) -> u32 {
         let address = registers::read(Reg::GsBase).wrapping_add(offset);
         if let Some(count) = memory::read_virtual::<4>(address).map(u32::from_le_bytes) {
             context |= flags::CONTEXT_KNOWN;
-            if count & HARDIRQ_MASK != 0 {
+            if count & emulator.plan.hardirq_mask != 0 {
                 context |= flags::HARDIRQ;
             }
         }

@@ -1,23 +1,28 @@
 //! CPUs that go offline and come back.
 
 use super::profile::Step;
-use crate::failure;
+use crate::{failure, update};
 use rig_wire::agent::Failure;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::MutexGuard;
 use std::thread;
 use std::time::Duration;
 
 const CPUS: &str = "/sys/devices/system/cpu";
 
-/// One thread that switches all CPUs that can go offline, in turn. CPU 0 never does.
-pub(super) fn steps(pause_ms: u32) -> Result<Vec<Step>, Failure> {
+/// One thread that switches all CPUs that can go offline, in turn. CPU 0 never does. With `between_updates` no update
+/// begins while one is offline.
+pub(super) fn steps(pause_ms: u32, between_updates: bool) -> Result<Vec<Step>, Failure> {
     let switches = switches(Path::new(CPUS));
     if switches.is_empty() {
         return Err(failure::refused(libc::ENODEV, "no CPU of this machine can go offline"));
     }
     let mut storm = Storm { switches, next: 0, offline: None, pause: Duration::from_millis(pause_ms.into()) };
-    Ok(vec![Box::new(move || storm.switch_one())])
+    if !between_updates {
+        return Ok(vec![Box::new(move || storm.switch_one())]);
+    }
+    Ok(vec![Box::new(move || storm.switch_there_and_back(&update::keep_away()))])
 }
 
 /// The `online` files of all CPUs but CPU 0, in order of their numbers.
@@ -51,6 +56,13 @@ impl Storm {
         switch(&cpu, "0")?;
         self.offline = Some(cpu);
         Ok(1)
+    }
+}
+
+impl Storm {
+    /// Takes the next CPU offline and brings it back, while no update is under way. Two operations.
+    fn switch_there_and_back(&mut self, _no_update: &MutexGuard<'_, ()>) -> Result<u64, String> {
+        Ok(self.switch_one()? + self.switch_one()?)
     }
 }
 
@@ -102,6 +114,14 @@ mod tests {
         assert_eq!(seen, [("0", "1"), ("1", "1"), ("1", "0"), ("1", "1"), ("0", "1")]);
         drop(storm);
         assert_eq!(online(&machine, 1), "1");
+    }
+
+    #[test]
+    fn between_updates_no_cpu_stays_offline() {
+        let machine = machine(2);
+        let mut storm = Storm { switches: switches(machine.path()), next: 0, offline: None, pause: Duration::ZERO };
+        assert_eq!(storm.switch_there_and_back(&update::keep_away()), Ok(2));
+        assert_eq!((online(&machine, 1).as_str(), storm.offline.is_none()), ("1", true));
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! Loads that the agent makes in the guest: threads that repeat one operation and count what came of it.
 
+mod clocksource;
 mod hotplug;
 mod memory;
+mod module_loop;
+mod pressure;
 mod profile;
 mod reader;
+mod seamcall;
 mod tally;
 mod timer;
+mod trust_domain;
 
 use crate::failure;
-use profile::Step;
+use profile::{Finish, Step, Work};
 use rig_wire::agent::{Failure, Load, LoadReport};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +34,7 @@ pub(crate) struct Loads {
 impl Loads {
     /// Starts a load and returns when all its threads run.
     pub(crate) fn start(&self, load: &Load) -> Result<(), Failure> {
-        let running = Running::start(profile::name(load), profile::steps(load)?)?;
+        let running = Running::start(profile::name(load), profile::work(load)?)?;
         self.running.lock().unwrap_or_else(PoisonError::into_inner).push(running);
         Ok(())
     }
@@ -51,17 +56,19 @@ struct Running {
     stop: Arc<AtomicBool>,
     tally: Arc<Tally>,
     threads: Vec<JoinHandle<()>>,
+    finish: Option<Finish>,
 }
 
 impl Running {
-    fn start(name: &'static str, steps: Vec<Step>) -> Result<Self, Failure> {
+    fn start(name: &'static str, work: Work) -> Result<Self, Failure> {
+        let Work { steps, finish } = work;
         if steps.is_empty() || steps.len() > MAX_THREADS {
             let why = format!("a load of {} threads: it takes 1 to {MAX_THREADS}", steps.len());
             return Err(failure::refused(libc::EINVAL, why));
         }
         let stop = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Tally::default());
-        let mut running = Self { name, started: Instant::now(), stop, tally, threads: Vec::new() };
+        let mut running = Self { name, started: Instant::now(), stop, tally, threads: Vec::new(), finish };
         let gate = Arc::new(Barrier::new(steps.len() + 1));
         for step in steps {
             let thread = running.spawn(step, &gate);
@@ -88,7 +95,9 @@ impl Running {
         for thread in self.threads {
             thread.join().expect("a load's thread that panics powers the machine off");
         }
-        self.tally.report(self.name, self.started.elapsed())
+        let elapsed = self.started.elapsed();
+        let last = self.finish.map(|finish| finish(&self.tally)).unwrap_or_default();
+        LoadReport { counts: last.counts, chains: last.chains, ..self.tally.report(self.name, elapsed) }
     }
 }
 

@@ -1,12 +1,33 @@
 //! From a load's description to what each of its threads repeats.
 
-use super::{hotplug, memory, reader, timer};
+use super::tally::Tally;
+use super::{clocksource, hotplug, memory, module_loop, pressure, reader, seamcall, timer, trust_domain};
 use crate::failure;
-use rig_wire::agent::{Failure, Load};
+use rig_wire::agent::{Chain, Failure, Load};
 use std::hint::black_box;
 
 /// What one thread repeats: one attempt each time, giving the number of operations it was worth or why it failed.
 pub(super) type Step = Box<dyn FnMut() -> Result<u64, String> + Send>;
+
+/// What a load does when its threads have ended; failures go to the tally.
+pub(super) type Finish = Box<dyn FnOnce(&Tally) -> Last + Send>;
+
+/// What a load has to say beyond its tally.
+#[derive(Default)]
+pub(super) struct Last {
+    /// Counts by name.
+    pub(super) counts: Vec<(String, u64)>,
+    /// What scripted virtual CPUs told.
+    pub(super) chains: Vec<Chain>,
+}
+
+/// All that a load does.
+pub(super) struct Work {
+    /// One for each thread.
+    pub(super) steps: Vec<Step>,
+    /// At the end, once.
+    pub(super) finish: Option<Finish>,
+}
 
 /// Rounds of arithmetic that make one operation of a CPU hog: long against a look at the stop flag.
 const HOG_ROUNDS: u32 = 1 << 16;
@@ -17,17 +38,34 @@ pub(super) fn name(load: &Load) -> &'static str {
         Load::CpuHog { .. } => "cpu-hog",
         Load::Reader { .. } => "reader",
         Load::Hotplug { .. } => "hotplug",
+        Load::Clocksource { .. } => "clocksource",
+        Load::ModuleLoop { .. } => "module-loop",
+        Load::MemoryPressure { .. } => "memory-pressure",
         Load::PageFault { .. } => "page-fault",
         Load::Timer { .. } => "timer",
+        Load::Seamcall { .. } => "seamcall",
+        Load::TrustDomain { .. } => "trust-domain",
     }
 }
 
-/// One step for each thread.
-pub(super) fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
+/// What the load does.
+pub(super) fn work(load: &Load) -> Result<Work, Failure> {
+    match load {
+        Load::Seamcall { .. } => seamcall::work(load),
+        Load::TrustDomain { .. } => trust_domain::work(load),
+        _ => Ok(Work { steps: steps(load)?, finish: None }),
+    }
+}
+
+/// One step for each thread, for loads that are nothing else.
+fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
     match load {
         Load::CpuHog { threads } => Ok(repeat(*threads, || Box::new(hog))),
         Load::Reader { paths, threads, only } => reader::steps(paths, *threads, only),
-        Load::Hotplug { pause_ms } => hotplug::steps(*pause_ms),
+        Load::Hotplug { pause_ms, between_updates } => hotplug::steps(*pause_ms, *between_updates),
+        Load::Clocksource { pause_ms } => clocksource::steps(*pause_ms),
+        Load::ModuleLoop { pause_ms } => Ok(module_loop::steps(*pause_ms)),
+        Load::MemoryPressure { leave_mib } => Ok(pressure::steps(*leave_mib)),
         Load::PageFault { threads, kib: 0 } => {
             Err(failure::refused(libc::EINVAL, format_args!("{threads} page-fault threads with mappings of 0 KiB")))
         }
@@ -36,6 +74,7 @@ pub(super) fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
             Ok(repeat(*threads, || Box::new(move || memory::map_touch_unmap(kib))))
         }
         Load::Timer { period_us } => timer::steps(*period_us),
+        Load::Seamcall { .. } | Load::TrustDomain { .. } => unreachable!("work() takes them"),
     }
 }
 

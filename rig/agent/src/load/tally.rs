@@ -32,6 +32,8 @@ impl Tally {
             operations: self.operations.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             first_error: self.first_error.get().cloned(),
+            counts: Vec::new(),
+            chains: Vec::new(),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -1,9 +1,7 @@
 //! Periodic timers, one on each CPU.
 
 use super::profile::Step;
-use crate::failure;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use crate::{cpu, failure};
 use rig_wire::agent::Failure;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,9 +12,9 @@ pub(super) fn steps(period_us: u32) -> Result<Vec<Step>, Failure> {
         return Err(failure::refused(libc::EINVAL, "a timer with a period of 0 µs"));
     }
     let period = Duration::from_micros(period_us.into());
-    let allowed = sched_getaffinity(Pid::from_raw(0)).map_err(|e| failure::from_errno("ask for the CPUs", e))?;
-    let cpus = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
+    let cpus = cpu::online().map_err(|why| failure::refused(libc::EIO, why))?;
     Ok(cpus
+        .into_iter()
         .map(|cpu| -> Step {
             let mut timer = Timer { cpu, period, due: None };
             Box::new(move || timer.wait())
@@ -45,13 +43,8 @@ impl Timer {
     }
 
     fn bind(&self) -> Result<Instant, String> {
-        let mut set = CpuSet::new();
-        let bound = set.set(self.cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
-        bound.map_err(|errno| {
-            // Not at full speed: the next attempt fails too until the CPU is back.
-            thread::sleep(self.period);
-            format!("bind a thread to CPU {}: {}", self.cpu, errno.desc())
-        })?;
+        // Not at full speed: the next attempt fails too until the CPU is back.
+        cpu::bind(self.cpu).inspect_err(|_| thread::sleep(self.period))?;
         Ok(Instant::now() + self.period)
     }
 }
@@ -72,7 +65,7 @@ mod tests {
 
     #[test]
     fn cannot_run_on_a_cpu_that_is_not_there() {
-        let mut timer = Timer { cpu: CpuSet::count() - 1, period: Duration::from_micros(1), due: None };
+        let mut timer = Timer { cpu: nix::sched::CpuSet::count() - 1, period: Duration::from_micros(1), due: None };
         assert!(timer.wait().unwrap_err().contains("bind"));
     }
 }
