@@ -10,13 +10,17 @@ use std::thread;
 use std::time::Duration;
 
 const FOLDER: &str = "/sys/devices/system/clocksource/clocksource0";
-/// Coarse sources that only the boot uses.
-const COARSE: [&str; 2] = ["jiffies", "refined-jiffies"];
+/// Sources of the early boot, which the kernel does not go back to.
+const EARLY: [&str; 3] = ["jiffies", "refined-jiffies", "tsc-early"];
+/// The kernel offers the TSC a second after it began to calibrate it; so often the list is looked at ...
+const LOOKS: u32 = 500;
+/// ... with this pause.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// One thread. Refused where the kernel has less than two clock sources.
 pub(super) fn steps(pause_ms: u32) -> Result<Vec<Step>, Failure> {
     let folder = Path::new(FOLDER);
-    let names = available(folder);
+    let names = wait_for_two(folder, LOOKS);
     if names.len() < 2 {
         return Err(failure::refused(
             libc::ENODEV,
@@ -36,9 +40,21 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }
 
+/// The clock sources, when there are two to switch between or after so many looks.
+fn wait_for_two(folder: &Path, looks: u32) -> Vec<String> {
+    for _ in 1..looks {
+        let names = available(folder);
+        if names.len() > 1 {
+            return names;
+        }
+        thread::sleep(LOOK_PAUSE);
+    }
+    available(folder)
+}
+
 fn available(folder: &Path) -> Vec<String> {
     let names = read(&folder.join("available_clocksource"));
-    names.split_whitespace().filter(|name| !COARSE.contains(name)).map(str::to_owned).collect()
+    names.split_whitespace().filter(|name| !EARLY.contains(name)).map(str::to_owned).collect()
 }
 
 /// Goes through the clock sources in turn.
@@ -80,7 +96,7 @@ mod tests {
     #[test]
     fn can_switch_in_turn_and_leaves_what_was_there() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("available_clocksource"), "tsc acpi_pm refined-jiffies\n").unwrap();
+        fs::write(folder.path().join("available_clocksource"), "tsc acpi_pm tsc-early refined-jiffies\n").unwrap();
         let current = folder.path().join("current_clocksource");
         fs::write(&current, "tsc\n").unwrap();
         let names = available(folder.path());
@@ -98,6 +114,6 @@ mod tests {
 
     #[test]
     fn cannot_switch_where_there_is_nothing() {
-        assert!(available(Path::new("/nonexistent")).is_empty());
+        assert!(wait_for_two(Path::new("/nonexistent"), 2).is_empty());
     }
 }
