@@ -16,9 +16,9 @@ mod port;
 mod power;
 mod raw;
 mod ready;
+mod scripted;
 mod serve;
 mod setup;
-mod td;
 mod tds;
 mod update;
 

@@ -2,7 +2,7 @@
 
 use super::profile::{Last, Step, Work};
 use super::tally::Tally;
-use crate::td::{Counts, Module, Td, Vcpu};
+use crate::scripted::{Counts, Module, Td, Vcpu};
 use crate::{cpu, failure, modules};
 use nix::errno::Errno;
 use rig_wire::agent::{Failure, Load, MAX_TD_VCPUS, SCRIPT_GPA, TdStage};
