@@ -388,3 +388,117 @@ fn a_td_in_teardown_gives_its_pages_back_and_its_root_last() {
     m.ok(0, Regs { rcx: td.vcpus[0], ..call(Leaf::PhymemPageReclaim) });
     assert_eq!((m.regs.rcx, m.regs.rdx, m.regs.r8), (6, td.tdr, 0), "TDVPR, its owner, 4 KB");
 }
+
+/// Stages in the order of the columns of [`TABLE`].
+const STAGES: [Stage; 9] =
+    [S::Created, S::Keyed, S::Allocated, S::Initialized, S::WithVcpu, S::Mapped, S::Runnable, S::Blocked, S::Teardown];
+
+/// Cells of [`TABLE`], without detail.
+const LEGEND: [(char, Status); 16] = [
+    ('.', Status::SUCCESS),
+    ('k', Status::TD_KEYS_NOT_CONFIGURED),
+    ('c', Status::TDCS_NOT_ALLOCATED),
+    ('o', Status::OP_STATE_INCORRECT),
+    ('l', Status::LIFECYCLE_STATE_INCORRECT),
+    // The page is no vCPU's: there is none yet.
+    ('m', Status::PAGE_METADATA_INCORRECT),
+    ('v', Status::VCPU_STATE_INCORRECT),
+    ('n', Status::NO_VCPUS),
+    ('a', Status::FLUSHVP_NOT_DONE),
+    ('w', Status::EPT_WALK_FAILED),
+    ('p', Status::EPT_ENTRY_NOT_PRESENT),
+    ('s', Status::EPT_ENTRY_STATE_INCORRECT),
+    ('b', Status::GPA_RANGE_NOT_BLOCKED),
+    ('d', Status::WBCACHE_NOT_COMPLETE),
+    ('x', Status::TD_ASSOCIATED_PAGES_EXIST),
+    ('f', Status::NO_HKID_READY_TO_WBCACHE),
+];
+
+/// Every leaf about a TD at every stage of the TD, with operands that are right.
+const TABLE: [(Leaf, &str); 24] = [
+    (Leaf::VpEnter, "mmmmoo.kk"),
+    (Leaf::MngAddcx, "k..ooookk"),
+    (Leaf::MemPageAdd, "kcoww.okk"),
+    (Leaf::MemSeptAdd, "kcoww..kk"),
+    (Leaf::VpAddcx, "mmmmvvokk"),
+    (Leaf::MemPageAug, "kcoww..kk"),
+    (Leaf::MemRangeBlock, "kcoww..kk"),
+    (Leaf::MngKeyConfig, ".llllllll"),
+    (Leaf::VpCreate, "kco...okk"),
+    (Leaf::MngRd, "kco....kk"),
+    (Leaf::MrExtend, "kcopp.okk"),
+    (Leaf::MrFinalize, "kcon..okk"),
+    (Leaf::VpFlush, "mmmm...kk"),
+    (Leaf::MngVpflushdone, "....aaall"),
+    (Leaf::MngKeyFreeid, "llllllldl"),
+    (Leaf::MngInit, "kc.ooookk"),
+    (Leaf::VpInit, "mmmmvvokk"),
+    (Leaf::VpRd, "mmmm...kk"),
+    (Leaf::PhymemPageReclaim, "llllllllx"),
+    (Leaf::MemPageRemove, "kcoww.bkk"),
+    (Leaf::MemTrack, "kco....kk"),
+    (Leaf::MemRangeUnblock, "kcowwsskk"),
+    (Leaf::PhymemCacheWb, "fffffff.f"),
+    (Leaf::VpWr, "mmmm...kk"),
+];
+
+#[test]
+fn every_td_leaf_answers_at_every_stage_as_the_table_says() {
+    let mut rows = [(); TABLE.len()].map(|()| String::new());
+    for stage in STAGES {
+        let (machine, td) = at(stage);
+        for (row, (leaf, _)) in rows.iter_mut().zip(TABLE) {
+            let mut m = machine.clone();
+            let [rcx, rdx, r8, r9] = natural(leaf, &mut m, &td).expect("it is in the table");
+            let before = m.firmware.save();
+            let Answer::Status(status) = m.call(0, Regs { rcx, rdx, r8, r9, ..call(leaf) }) else { panic!("{leaf:?}") };
+            let cell = LEGEND.iter().find(|(_, known)| *known == status.class());
+            row.push(cell.unwrap_or_else(|| panic!("{leaf:?} at {stage:?}: {status:?}")).0);
+            let unchanged = m.firmware.save() == before;
+            assert!(!status.is_error() || unchanged, "{leaf:?} at {stage:?} failed and left a trace");
+            assert_eq!(m.firmware.audit(), Vec::<String>::new(), "{leaf:?} at {stage:?}");
+        }
+    }
+    for (row, (leaf, expected)) in rows.iter().zip(TABLE) {
+        assert_eq!(row, expected, "{}", leaf.name());
+    }
+}
+
+#[test]
+fn the_table_has_every_leaf_about_a_td() {
+    let (mut m, td) = at(S::Created);
+    let about: Vec<Leaf> = Leaf::ALL.iter().copied().filter(|leaf| natural(*leaf, &mut m, &td).is_some()).collect();
+    assert_eq!(about, TABLE.map(|(leaf, _)| leaf));
+    for &leaf in Leaf::ALL.iter().filter(|leaf| !about.contains(leaf)) {
+        let named = leaf.name();
+        let td_leaf = ["TDH.MNG.", "TDH.MEM.", "TDH.VP.", "TDH.MR."].iter().any(|group| named.starts_with(group));
+        let mut m = m.clone();
+        m.call(0, call(leaf));
+        assert!(!td_leaf || m.completion.unmodelled || leaf == Leaf::MngCreate, "{named} is modelled and not here");
+    }
+}
+
+/// Operands with which the leaf would succeed at the right stage; none for leaves that are not about a TD.
+fn natural(leaf: Leaf, m: &mut Machine, td: &Td) -> Option<[u64; 4]> {
+    let (tdr, page) = (td.tdr, fresh(td));
+    let vcpu = td.vcpus.first().copied().unwrap_or(page);
+    let params = m.td_init_call(td, &params());
+    Some(match leaf {
+        Leaf::MngKeyConfig | Leaf::MngVpflushdone | Leaf::MngKeyFreeid | Leaf::MrFinalize | Leaf::MemTrack => {
+            [tdr, 0, 0, 0]
+        }
+        Leaf::MngInit => [params.rcx, params.rdx, 0, 0],
+        Leaf::MngAddcx | Leaf::VpCreate => [page, tdr, 0, 0],
+        Leaf::MngRd => [tdr, 0x1100_0003_0000_0000, 0, 0],
+        Leaf::VpAddcx => [page, vcpu, 0, 0],
+        Leaf::VpInit | Leaf::VpEnter | Leaf::VpFlush => [vcpu, 0, 0, 0],
+        Leaf::VpRd | Leaf::VpWr => [vcpu, 0x2000_0000_0000_000B, 0, 0],
+        Leaf::MemSeptAdd => [0x20_0001, tdr, page, 0],
+        Leaf::MemPageAdd => [0x3000, tdr, page, SOURCE],
+        Leaf::MemPageAug => [0x3000, tdr, page, 0],
+        Leaf::MrExtend | Leaf::MemRangeBlock | Leaf::MemRangeUnblock | Leaf::MemPageRemove => [SCRIPT_GPA, tdr, 0, 0],
+        Leaf::PhymemPageReclaim => [tdr, 0, 0, 0],
+        Leaf::PhymemCacheWb => [0; 4],
+        _ => return None,
+    })
+}
