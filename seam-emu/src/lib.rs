@@ -34,3 +34,7 @@ pub use firmware::{BootError, Firmware};
 pub use memory::{BadAddress, GuestMemory, SparseMemory};
 pub use notes::Note;
 pub use save::RestoreError;
+
+// What is instrumented for fuzzing calls into libFuzzer, and that is linked through this crate.
+#[cfg(test)]
+use bolero as _;

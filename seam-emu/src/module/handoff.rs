@@ -2,6 +2,9 @@
 //! write-back table, TDMR table, global KeyID and package bitmap. TDs live in memory and need no export.
 
 use super::{KeyState, Module, Tdmr};
+use crate::abi::PAGE_SIZE;
+use crate::abi::seamldr::MAX_PACKAGES;
+use crate::abi::tdmr::{MAX_RESERVED_AREAS, MAX_TDMRS};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the header: valid, reserved, version, size.
@@ -38,6 +41,18 @@ struct Exported {
     package_configured: Vec<bool>,
     tdmrs: Vec<Tdmr>,
     td_build_count: u16,
+}
+
+/// Most bytes of a serialised number.
+const NUMBER: u64 = 10;
+/// Most bytes of a TDMR: base, size, how far it is initialised, and its reserved areas.
+const TDMR: u64 = 3 * NUMBER + 1 + 2 * NUMBER * MAX_RESERVED_AREAS as u64;
+
+/// Pages that hold header and data of any module with so many TDX KeyIDs.
+pub(crate) fn most_pages(keyids: usize) -> u64 {
+    let keys = 2 * keyids as u64;
+    let rest = 5 * NUMBER + MAX_PACKAGES as u64;
+    (HEADER_SIZE + MAX_TDMRS * TDMR + keys + rest).div_ceil(PAGE_SIZE)
 }
 
 /// What the module hands off.

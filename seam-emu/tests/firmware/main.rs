@@ -22,3 +22,6 @@ mod td_calls;
 mod td_life;
 mod tdmrs;
 mod timing;
+
+// As in the library's own tests: instrumented for fuzzing, this too needs libFuzzer.
+use bolero as _;

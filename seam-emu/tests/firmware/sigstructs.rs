@@ -191,7 +191,8 @@ fn the_sigstruct_agrees_with_what_the_module_was_built_for() {
         ("higher version", |s| s.module_hv = 3.into(), false),
         ("lower version", |s| s.module_hv = 1.into(), false),
         ("downgrade", |s| s.no_downgrade = 0, false),
-        ("one page", |s| s.num_handoff_pages = 0.into(), true),
+        ("six pages", |s| s.num_handoff_pages = 5.into(), true),
+        ("five pages", |s| s.num_handoff_pages = 4.into(), false),
     ] {
         let mut altered = Image::parse(&file).expect("valid");
         change(&mut altered.sigstruct);

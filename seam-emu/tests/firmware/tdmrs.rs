@@ -233,3 +233,25 @@ fn pages_can_be_used_as_far_as_their_tdmr_is_initialized() {
         assert_eq!(kind(&mut m, page), expected, "{page:#x}");
     }
 }
+
+#[test]
+fn the_smallest_handoff_area_holds_as_many_tdmrs_as_there_can_be() {
+    let spec = ImageSpec { num_handoff_pages: 5, ..ImageSpec::default() };
+    let memory = vec![MemoryRange { base: 0, size: 66 * GB }];
+    let mut m = Machine::with(Config { memory, ..Config::for_lps(1) }, &spec);
+    m.init_lps();
+    let infos: Vec<TdmrInfo> = (0..64)
+        .map(|i| {
+            let mut info = tdmr(i * GB, 65 * GB + i * 8 * MB);
+            reserve(&mut info, &std::array::from_fn::<_, 16, _>(|j| (GB - (32 - 2 * j as u64) * MB, MB)));
+            info
+        })
+        .collect();
+    assert_eq!(config(&mut m, &infos), Answer::Status(OK));
+    m.ok(0, call(Leaf::SysKeyConfig));
+    m.ok(0, call(Leaf::SysShutdown));
+    assert_eq!(m.install(&crate::common::image(&spec), 1), Answer::Status(OK));
+    m.init_lps();
+    assert!(m.field(0x8900_0002_0000_0006) > 4096, "more than a page of data");
+    m.ok(0, call(Leaf::SysUpdate));
+}
