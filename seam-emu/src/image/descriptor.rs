@@ -10,6 +10,9 @@ const MAGIC: [u8; 16] = *b"SEAM-EMU MODULE\0";
 /// Version of the descriptor's form.
 const FORM: u32 = 1;
 
+/// Pages of a control structure: their size in bytes is told in 16 bits.
+const CONTROL_PAGES: std::ops::RangeInclusive<u16> = 1..=15;
+
 /// Versions, features and limits that the module reports as metadata. Little-endian, in a note section of the image.
 #[derive(Clone, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Serialize, Deserialize)]
 #[repr(C)]
@@ -141,7 +144,10 @@ impl Descriptor {
     fn at(module: &[u8], offset: u64) -> Option<Self> {
         let bytes = module.get(usize::try_from(offset).ok()?..)?;
         let (found, _) = Self::read_from_prefix(bytes).ok()?;
-        let valid = found.magic == MAGIC && found.form == FORM && usize::from(found.num_cpuid_config) <= 32;
+        let valid = found.magic == MAGIC
+            && found.form == FORM
+            && usize::from(found.num_cpuid_config) <= 32
+            && [found.tdcs_pages, found.tdvps_pages].iter().all(|pages| CONTROL_PAGES.contains(pages));
         valid.then_some(found)
     }
 
@@ -188,10 +194,19 @@ mod tests {
 
     #[test]
     fn what_is_no_descriptor_is_not_taken_for_one() {
-        // A byte of the magic, of the form, and of the number of CPUID rows.
-        for (offset, value, found) in
-            [(0, b'S', true), (0, b's', false), (16, 2, false), (104, 32, true), (104, 33, false)]
-        {
+        // A byte of the magic, of the form, of the number of CPUID rows, and of the pages of TDCS and TDVPS.
+        for (offset, value, found) in [
+            (0, b'S', true),
+            (0, b's', false),
+            (16, 2, false),
+            (104, 32, true),
+            (104, 33, false),
+            (36, 15, true),
+            (36, 16, false),
+            (36, 0, false),
+            (38, 1, true),
+            (39, 1, false),
+        ] {
             let mut module = module();
             module[AT + offset] = value;
             assert_eq!(Descriptor::find(&module).is_some(), found, "byte {offset} = {value}");
