@@ -231,3 +231,33 @@ fn usage_counts_tds_pages_and_keyids() {
     m.ok(0, Regs { rcx: first.vcpus[0], ..call(Leaf::PhymemPageReclaim) });
     assert_eq!(m.firmware.td_usage(), (2, 17, 1));
 }
+
+#[test]
+fn tds_are_lost_when_a_module_is_loaded_over_them() {
+    let mut m = Machine::new(2);
+    m.boot_linux();
+    m.td(0, &[0, 1], &chain_script());
+    m.td_create(1);
+    assert_eq!(m.install(&crate::common::image(&ImageSpec::version(1, 5, 7)), 0), Answer::Status(Status::SUCCESS));
+    m.boot_linux();
+    assert_eq!(m.firmware.audit(), Vec::<String>::new());
+    assert_eq!(m.firmware.td_usage(), (0, 0, 0), "their pages are nobody's, as PAMTs were made anew");
+    assert_eq!(m.firmware.td_digests(&m.memory), []);
+    let td = m.td(0, &[0], &Script::new());
+    assert_eq!(m.firmware.audit(), Vec::<String>::new());
+    m.td_destroy(&td, &[0]);
+    assert_eq!(m.firmware.td_usage(), (0, 0, 0));
+}
+
+#[test]
+fn tds_are_lost_when_an_updated_module_is_configured_instead() {
+    let mut m = Machine::new(1);
+    m.boot_linux();
+    m.td(0, &[0], &chain_script());
+    m.ok(0, call(Leaf::SysShutdown));
+    assert_eq!(m.install(&crate::common::image(&ImageSpec::version(1, 5, 7)), 1), Answer::Status(Status::SUCCESS));
+    assert_eq!(m.firmware.td_usage().0, 1, "UPDATE would keep it");
+    m.boot_linux();
+    assert_eq!(m.firmware.td_usage(), (0, 0, 0));
+    assert_eq!(m.firmware.audit(), Vec::<String>::new());
+}

@@ -6,7 +6,7 @@ use crate::abi::status::Operand;
 use crate::abi::tdmr::{ALIGNMENT, MAX_TDMRS, TdmrInfo};
 use crate::context::{Context, Outcome};
 use crate::locks::Mode;
-use crate::module::{KeyState, SysState, Tdmr};
+use crate::module::{KeyState, Protected, SysState, Tdmr};
 
 use super::tdmr_checks;
 
@@ -42,6 +42,8 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
         infos.push(cx.read_as::<TdmrInfo>(pa));
         tdmr_checks::check_last(cx, &infos)?;
     }
+    // PAMTs will be made anew: whatever TDs an earlier module left are lost.
+    cx.world.protected = Protected::default();
     let module = cx.module();
     module.tdmrs = infos.iter().map(Tdmr::new).collect();
     module.package_configured.fill(false);

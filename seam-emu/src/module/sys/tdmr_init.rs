@@ -24,13 +24,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     if tdmr.initialized_to >= tdmr.end() {
         return Err(Status::TDMR_ALREADY_INITIALIZED);
     }
-    let from = tdmr.initialized_to;
     tdmr.initialized_to += STEP;
     regs.rdx = tdmr.initialized_to / GRANULE * GRANULE;
-    // The PAMT's entries are made anew: whatever owned these pages before is forgotten.
-    let stale: Vec<u64> = cx.world.protected.pamt.range(from..from + STEP).map(|(pa, _)| *pa).collect();
-    for pa in stale {
-        cx.world.protected.pamt.remove(&pa);
-    }
     Ok(())
 }
