@@ -4,6 +4,7 @@ mod check;
 mod compare_acks;
 mod diff;
 mod doctor;
+mod engines;
 mod images;
 mod list;
 mod output;
@@ -55,6 +56,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Measure both acknowledgements of the update kernel module by the number of CPUs.
     CompareAcks(compare_acks::Arguments),
+    /// Show which requirements on an update each engine of the update kernel module meets.
+    Engines(engines::Arguments),
 }
 
 /// Runs the command line; the exit code is the process's.
@@ -77,6 +80,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Check(arguments) => (arguments.json, check::run(&arguments)),
         Command::Diff(arguments) => (arguments.json, diff::run(&arguments)),
         Command::CompareAcks(arguments) => (arguments.json, compare_acks::run(&arguments)),
+        Command::Engines(arguments) => (arguments.json, engines::run(&arguments)),
     };
     match result {
         Ok(exit) => code(exit),

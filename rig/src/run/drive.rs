@@ -4,7 +4,7 @@ use super::loads;
 use super::subject::{self, GuestModule};
 use crate::guest::{Guest, GuestError};
 use crate::machine::control::{ControlError, Emulator};
-use crate::scenario::{CpuState, CpuSwitch, Moment, Scenario};
+use crate::scenario::{Act, CpuState, CpuSwitch, Moment, Scenario};
 use crate::symbols::KmodPlan;
 use crate::trouble::Trouble;
 use rig_wire::agent::{Answer, Command, LoadReport, Ready, UpdateOutcome};
@@ -19,6 +19,8 @@ const DEVICE: &str = "tdx_module";
 const UPLOAD: &str = "/sys/class/firmware/tdx_module/status";
 /// `version` answers with it when no module runs any more.
 const ENXIO: i32 = 6;
+/// How long an upload may take to begin, where somebody waits to disturb it.
+const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 const ENOENT: i32 = 2;
 const ENODEV: i32 = 19;
 
@@ -41,6 +43,10 @@ pub(crate) struct Told {
     pub(crate) update: Duration,
     /// The kernel offers no update.
     pub(crate) absent: bool,
+    /// The errno with which a module refused to load.
+    pub(crate) refused: Option<i32>,
+    /// What others tried during the first update, in the scenario's order: the errno, if it was refused.
+    pub(crate) during: Vec<Option<i32>>,
     /// CPUs that were switched, in the scenario's order: the errno where the kernel refused.
     pub(crate) switches: Vec<(CpuSwitch, Option<i32>)>,
     /// What became of the trust domains.
@@ -164,7 +170,12 @@ impl Drive<'_> {
             match self.ask(told, &format!("loading {name}"), load).await {
                 // The driver wants no platform without a working TDX module.
                 Err(DriveError::Guest { error: GuestError::Failed(f), .. }) if f.errno == Some(ENODEV) => {
-                    told.absent = true;
+                    (told.absent, told.refused) = (true, f.errno);
+                }
+                Err(DriveError::Guest { error: GuestError::Failed(f), .. })
+                    if self.scenario.expect.refused.is_some() =>
+                {
+                    (told.absent, told.refused) = (true, f.errno);
                 }
                 loaded => _ = loaded?,
             }
@@ -230,8 +241,15 @@ impl Drive<'_> {
         let to = wanted.as_deref().unwrap_or("the given image");
         let doing = format!("update {number} of {} to {to}", self.scenario.updates);
         self.mark(Mark::UpdateBegin, u64::from(number)).await?;
-        let command = Command::Update { device: DEVICE.into(), image };
-        let outcome = match self.ask(told, &doing, command).await? {
+        self.doing(told, &doing);
+        let rival = image.clone();
+        let upload = self.guest.request(Command::Update { device: DEVICE.into(), image });
+        let (answer, during) = match number {
+            1 => tokio::join!(upload, self.disturb(&rival)),
+            _ => (upload.await, Vec::new()),
+        };
+        told.during.extend(during);
+        let outcome = match answer.map_err(|error| failed(told, error))? {
             Answer::Update(outcome) => outcome,
             other => return Err(failed(told, GuestError::Unexpected(Box::new(other)))),
         };
@@ -243,6 +261,38 @@ impl Drive<'_> {
             if tried.succeeded() { event::UpdateOutcome::Succeeded } else { event::UpdateOutcome::Failed };
         told.updates.push(tried);
         self.mark(Mark::UpdateEnd, update_end(number, told_outcome)).await
+    }
+
+    /// Tries what the scenario says while the update is under way; the errno of each attempt that was refused.
+    async fn disturb(&self, image: &[u8]) -> Vec<Option<i32>> {
+        let mut errnos = Vec::new();
+        if self.scenario.during.is_empty() || !self.begins().await {
+            return errnos;
+        }
+        let module = self.modules.last().map(|module| module.name.clone()).unwrap_or_default();
+        for during in &self.scenario.during {
+            let command = match during.act {
+                Act::Upload => Command::Update { device: DEVICE.into(), image: image.to_vec() },
+                Act::Unload => Command::UnloadModule { name: module.clone() },
+            };
+            errnos.push(match self.guest.request(command).await {
+                Ok(Answer::Update(outcome)) => outcome.errno,
+                Err(GuestError::Failed(failure)) => failure.errno,
+                _ => None,
+            });
+        }
+        errnos
+    }
+
+    /// Waits for the upload to be under way, for some seconds at most.
+    async fn begins(&self) -> bool {
+        let until = Instant::now() + BEGINS_WITHIN;
+        while Instant::now() < until {
+            if self.guest.read(UPLOAD).await.is_ok_and(|status| status != "idle") {
+                return true;
+            }
+        }
+        false
     }
 
     async fn read_after(&self, told: &mut Told) -> Result<(), DriveError> {

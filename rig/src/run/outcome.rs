@@ -3,7 +3,7 @@
 use super::drive::{Told, Tried};
 use super::loads;
 use super::prepare::Prepared;
-use crate::scenario::{CpuState, CpuSwitch, Ending, Scenario, UpdateEnding};
+use crate::scenario::{Act, CpuState, CpuSwitch, Ending, Scenario, UpdateEnding};
 use crate::trouble::Trouble;
 use rig_judge::report;
 use rig_judge::timeline::EventsReader;
@@ -119,7 +119,9 @@ fn load_report(report: &rig_wire::agent::LoadReport) -> LoadReport {
 fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
     let expect = &scenario.expect;
     let mut checks = Vec::new();
-    if told.absent || expect.update == UpdateEnding::Absent {
+    if let Some(errno) = expect.refused {
+        checks.push(check("loading the subject", &words_of(Some(errno)), &words_of(told.refused)));
+    } else if told.absent || expect.update == UpdateEnding::Absent {
         let offered = |absent| if absent { "absent" } else { "offered" };
         checks.push(check("update interface", offered(expect.update == UpdateEnding::Absent), offered(told.absent)));
     } else if let Some(last) = told.updates.last() {
@@ -142,6 +144,7 @@ fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
         let seen = if log.contains(line.as_str()) { line.as_str() } else { "no such line" };
         checks.push(check("kernel log", line, seen));
     }
+    checks.extend(during_checks(scenario, told));
     checks.extend(told.switches.iter().map(|(switch, errno)| switch_check(switch, *errno)));
     if let Some(asked) = &scenario.tds {
         checks.extend(super::tds::checks(asked, &told.tds));
@@ -151,9 +154,20 @@ fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
 }
 
 fn switch_check(switch: &CpuSwitch, errno: Option<i32>) -> Check {
-    let words = |errno: Option<i32>| errno.map_or("done".to_owned(), |e| format!("refused with errno {e}"));
     let to = if switch.to == CpuState::Online { "online" } else { "offline" };
-    check(&format!("CPU {} {to}", switch.cpu), &words(switch.errno), &words(errno))
+    check(&format!("CPU {} {to}", switch.cpu), &words_of(switch.errno), &words_of(errno))
+}
+
+fn words_of(errno: Option<i32>) -> String {
+    errno.map_or("done".to_owned(), |e| format!("refused with errno {e}"))
+}
+
+/// What others tried during the first update; nothing is known of what came too late to be tried.
+fn during_checks(scenario: &Scenario, told: &Told) -> Vec<Check> {
+    let seen = |at: usize| told.during.get(at).map_or("not tried".into(), |errno| words_of(*errno));
+    let name = |act: Act| if act == Act::Upload { "another upload" } else { "unloading" };
+    let asked = scenario.during.iter().enumerate();
+    asked.map(|(at, during)| check(name(during.act), &words_of(Some(during.errno)), &seen(at))).collect()
 }
 
 fn check(name: &str, expected: &str, seen: &str) -> Check {

@@ -120,7 +120,8 @@ fn parameters(scenario: &Scenario) -> String {
     let ack = scenario.ack.map(|ack| format!("ack={}", ack.parameter()));
     let twin = scenario.twin.map(|twin| format!("twin={}", twin.parameter()));
     let engine = scenario.engine.map(|engine| format!("engine={}", engine.parameter()));
-    [ack, engine, twin].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let more = Some(&scenario.module_parameters).filter(|more| !more.is_empty()).cloned();
+    [ack, engine, twin, more].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn stem(file: &Path) -> String {

@@ -46,6 +46,9 @@ impl Scenario {
         if debian && self.subject != Subject::Kmod {
             return Err("Debian's kernels are built without TDX host support: set `subject` to \"kmod\"".into());
         }
+        if self.subject != Subject::Kmod && !self.module_parameters.is_empty() {
+            return Err("`module_parameters` go to the update kernel module: set `subject` to \"kmod\"".into());
+        }
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
         }
@@ -119,6 +122,7 @@ mod tests {
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
             (with(|s| s.engine = Some(Engine::Kick)), "`engine`"),
             (with(|s| s.twin = Some(Twin::LostAck)), "`twin`"),
+            (with(|s| s.module_parameters = "ack=lock".into()), "`module_parameters`"),
             (with(|s| s.expect.broken = vec!["lockstep".into()]), "`expect.broken`"),
         ] {
             assert!(broken.as_ref().is_err_and(|e| e.contains(key)), "{key}: {broken:?}");

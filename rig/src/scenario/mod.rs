@@ -62,6 +62,12 @@ pub struct Scenario {
     /// The deliberate error of the subject `kmod`; absent: none.
     #[serde(default)]
     pub twin: Option<Twin>,
+    /// More parameters of the module of the subject `kmod`, as for insmod: for what no other key says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub module_parameters: String,
+    /// What somebody else tries while the first update is under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub during: Vec<During>,
     /// How SEAMCALLs reach the emulated firmware.
     #[serde(default)]
     pub backend: Backend,
@@ -116,6 +122,26 @@ pub struct CpuSwitch {
     /// The errno with which the kernel must refuse; absent: it must do it.
     #[serde(default)]
     pub errno: Option<i32>,
+}
+
+/// What somebody tries while an update is under way, and which must be refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct During {
+    /// What is tried.
+    pub act: Act,
+    /// The errno with which it must be refused.
+    pub errno: i32,
+}
+
+/// What somebody tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Another upload to the same device.
+    Upload,
+    /// To remove the subject's module.
+    Unload,
 }
 
 /// What a CPU is switched to.
@@ -183,6 +209,8 @@ pub struct Expect {
     pub verdict: Ending,
     /// Invariants that must be found broken, and no others; meaningful with `verdict = "failed"`.
     pub broken: Vec<String>,
+    /// The errno with which the subject's module must refuse to load; then there is no update.
+    pub refused: Option<i32>,
     /// What the last update must come to.
     pub update: UpdateEnding,
     /// How many updates must succeed; absent: all of them when `update` is "updated", else not looked at.
@@ -244,6 +272,8 @@ impl Default for Scenario {
             updates: default_updates(),
             keep_going: false,
             switches: Vec::new(),
+            module_parameters: String::new(),
+            during: Vec::new(),
             memory_mib: None,
             kernel: None,
             kernel_arguments: String::new(),

@@ -1,0 +1,22 @@
+//! Which requirements on an update each engine meets.
+
+use rig_tests::{Rig, one_machine};
+use serde_json::{Value, json};
+
+/// Only machines under load show that the lock of one engine cannot direct a CPU, that the lock of the other keeps only
+/// guests out, and that stop_machine has neither fault.
+#[test]
+fn only_stop_machine_meets_all_requirements() {
+    let _machine = one_machine();
+    let told = Rig::default().go(&["engines", "--json"]).json(0);
+    let engines = told["engines"].as_array().unwrap();
+    let of = |name: &str| -> Vec<&str> {
+        let row = engines.iter().find(|row| row["scenario"] == name).unwrap_or_else(|| panic!("{name}: {told:#}"));
+        row["requirements"].as_array().unwrap().iter().filter_map(Value::as_str).collect()
+    };
+    assert_eq!(of("engine-stop-machine"), ["held"; 5], "{told:#}");
+    assert_eq!(of("engine-rwlock")[..4], ["held", "held", "held", "broken"], "{told:#}");
+    assert_eq!(of("engine-kick")[..3], ["held", "held", "broken"], "{told:#}");
+    assert_eq!(of("engine-kick-guests")[2..], ["held"; 3], "{told:#}");
+    assert_eq!(told["exit_code"], json!(0));
+}
