@@ -175,7 +175,7 @@ impl Cache {
     }
 
     /// Removes an entry; says whether it did, for one in use stays.
-    fn remove(&self, path: &Path) -> Result<bool, ImagesError> {
+    pub(crate) fn remove(&self, path: &Path) -> Result<bool, ImagesError> {
         let name = path.file_name().expect("an entry has a name");
         let file = lock::open(&self.root.join("locks").join(name))?;
         if file.try_lock().is_err() {

@@ -99,6 +99,9 @@ pub enum ImagesError {
         /// Version in the tool root.
         has: String,
     },
+    /// What makes the thing itself failed, and says why elsewhere.
+    #[error("{0} was not made")]
+    Unmade(String),
     /// Reading or writing failed.
     #[error("{}: {source}", .path.display())]
     Io {
@@ -139,6 +142,7 @@ impl ImagesError {
             Self::NoModuleTree { .. } => "use a kernel that this program built, or a complete build tree".into(),
             Self::NoWorkspace(_) => "run it from a checkout, or keep the built parts beside the program".into(),
             Self::HostTooNew { .. } => "build on a host with an older glibc, such as Debian trixie".into(),
+            Self::Unmade(_) => "read the line above".into(),
             Self::Io { .. } => "check that the path exists and may be read and written".into(),
         }
     }

@@ -6,6 +6,7 @@
 mod acks;
 pub mod cli;
 pub mod doctor;
+pub mod explore;
 pub mod guest;
 pub mod machine;
 pub mod run;

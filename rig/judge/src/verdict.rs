@@ -76,6 +76,8 @@ pub struct Facts {
     pub subject: String,
     /// `parallel` or `deterministic`.
     pub clock: String,
+    /// Whether the machine booted or was restored, and why.
+    pub start: Start,
     /// Durations, milliseconds of host time.
     pub timing_ms: Timing,
     /// Folder with the run's evidence.
@@ -88,6 +90,8 @@ pub struct Facts {
     pub artifacts: Vec<Artifact>,
     /// Where the vCPUs were when the run hung.
     pub diagnosis: Option<Diagnosis>,
+    /// What became of the holds that the scenario put on vCPUs.
+    pub holds: Vec<HoldReport>,
     /// Seed of the schedule, when one was drawn.
     pub seed: Option<u64>,
 }
@@ -101,10 +105,20 @@ pub struct Backend {
     pub reason: String,
 }
 
+/// How a machine came up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Start {
+    /// `boot` or `snapshot`.
+    pub from: String,
+    /// Why so.
+    pub reason: String,
+}
+
 /// Durations in milliseconds of host time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
-    /// From the machine's start to the agent's ready message.
+    /// From the machine's start to the agent's ready message, or to its first answer after a restore.
     pub boot: u64,
     /// All updates, from upload to outcome.
     pub update: u64,
@@ -123,6 +137,21 @@ pub struct Check {
     pub seen: String,
     /// Whether that is as expected.
     pub met: bool,
+}
+
+/// What became of one hold in one update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldReport {
+    /// The update, from 1.
+    pub update: u32,
+    /// The LP that was to be held.
+    pub lp: u16,
+    /// Where, and until when.
+    pub what: String,
+    /// `satisfied`, `expired`, `never reached` or `not ended`.
+    pub end: String,
+    /// How long it lasted, microseconds of the machine's time.
+    pub held_us: Option<u64>,
 }
 
 /// What one kind of load did.

@@ -5,12 +5,16 @@ mod compare_acks;
 mod diff;
 mod doctor;
 mod engines;
+mod explore;
 mod images;
 mod list;
+mod merge;
 mod output;
+mod replay;
 mod run;
 mod show;
 mod suite;
+mod target;
 
 use crate::trouble::{Exit, Trouble};
 use clap::{Parser, Subcommand};
@@ -31,6 +35,7 @@ Examples:
   cargo rig run scenario.toml --json         a scenario file; one JSON object on stdout
   cargo rig run shutdown-busy                a scenario that comes with the rig (cargo rig list)
   cargo rig suite --tag quick                all scenarios that take seconds
+  cargo rig explore --seeds 0..1000          a thousand schedules, to find a race
   cargo rig doctor                           what this machine has and what it lacks
 
 Exit codes: 0 passed, 1 an invariant broke or the outcome is not the expected one, 2 usage,
@@ -44,6 +49,21 @@ enum Command {
     List(list::Arguments),
     /// Run the scenarios of a suite, the cheapest first.
     Suite(suite::Arguments),
+    /// Try many schedules of a scenario: which CPU waits where, and for whom.
+    #[command(after_help = explore::EXPLORE_EXAMPLES)]
+    Explore(explore::Arguments),
+    /// Try new schedules for a given time.
+    #[command(after_help = explore::SOAK_EXAMPLES)]
+    Soak(explore::SoakArguments),
+    /// Run the schedule of a seed or of a failure again.
+    #[command(after_help = replay::REPLAY_EXAMPLES)]
+    Replay(replay::ReplayArguments),
+    /// Find the fewest holds and CPUs with which a schedule still fails.
+    #[command(after_help = replay::SHRINK_EXAMPLES)]
+    Shrink(replay::ShrinkArguments),
+    /// Join the results of several machines.
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::Arguments),
     /// Say what this machine has, what it lacks, and what mends it.
     Doctor(doctor::Arguments),
     /// Build, list or clean what runs are made of.
@@ -74,6 +94,11 @@ pub fn main() -> std::process::ExitCode {
         Command::Run(arguments) => (arguments.json, run::run(arguments)),
         Command::List(arguments) => (arguments.json, Ok(list::run(&arguments))),
         Command::Suite(arguments) => (arguments.json, suite::run(&arguments)),
+        Command::Explore(arguments) => (arguments.json(), explore::run(&arguments)),
+        Command::Soak(arguments) => (arguments.json(), explore::soak(&arguments)),
+        Command::Replay(arguments) => (arguments.json, replay::replay(&arguments)),
+        Command::Shrink(arguments) => (arguments.json, replay::shrink(&arguments)),
+        Command::Merge(arguments) => (arguments.json, merge::run(&arguments)),
         Command::Doctor(arguments) => (arguments.json, doctor::run(&arguments)),
         Command::Images(arguments) => (false, images::run(&arguments)),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),
@@ -118,7 +143,15 @@ mod tests {
 
     #[test]
     fn can_parse_what_the_help_shows() {
-        for line in EXAMPLES.lines().filter_map(|l| l.trim().strip_prefix("cargo ")) {
+        let commands = [
+            EXAMPLES,
+            explore::EXPLORE_EXAMPLES,
+            explore::SOAK_EXAMPLES,
+            replay::REPLAY_EXAMPLES,
+            replay::SHRINK_EXAMPLES,
+            merge::EXAMPLES,
+        ];
+        for line in commands.iter().flat_map(|text| text.lines()).filter_map(|l| l.trim().strip_prefix("cargo ")) {
             let words = line.split("  ").next().unwrap().split_ascii_whitespace();
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
         }

@@ -59,6 +59,9 @@ pub(super) struct Arguments {
     /// Keep the large files of a run that passed (events, module image)
     #[arg(long)]
     keep: bool,
+    /// Boot, instead of restoring a snapshot of a machine that booted in the same way
+    #[arg(long)]
+    cold: bool,
     /// Record no events, for measuring what recording costs; nothing is judged then
     #[arg(long, hide = true)]
     no_events: bool,
@@ -68,8 +71,13 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
     let total = Instant::now();
     let progress = Progress::stderr();
     let scenario = scenario(&arguments)?;
-    let options =
-        Options { out: arguments.out, qemu: arguments.qemu, keep: arguments.keep, no_events: arguments.no_events };
+    let options = Options {
+        out: arguments.out,
+        qemu: arguments.qemu,
+        keep: arguments.keep,
+        no_events: arguments.no_events,
+        cold: arguments.cold,
+    };
     let prepared = run::prepare(scenario, &options, &progress)?;
     let folder = prepared.folder().to_owned();
     let verdict = run::run(prepared, total, &progress).inspect_err(|_| {
@@ -89,11 +97,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
 
 /// The scenario of the file, or the default one, with the flags over it.
 fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
-    let mut scenario = match &arguments.scenario {
-        Some(path) if path.exists() || is_path(path) => scenario::from_file(path)?,
-        Some(name) => catalogue::named(&name.display().to_string())?,
-        None => Scenario::default(),
-    };
+    let mut scenario = scenario_of(arguments.scenario.as_deref())?;
     scenario.cpus = arguments.cpus.unwrap_or(scenario.cpus);
     scenario.updates = arguments.updates.unwrap_or(scenario.updates);
     if arguments.tds.is_some() || arguments.td_vcpus.is_some() {
@@ -111,6 +115,15 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     let help = "change the flag, or the scenario file";
     scenario.check().map_err(|cause| Trouble::usage(cause, help))?;
     Ok(scenario)
+}
+
+/// The scenario of a file, or of the catalogue, or the default one.
+pub(super) fn scenario_of(given: Option<&Path>) -> Result<Scenario, Trouble> {
+    match given {
+        Some(path) if path.exists() || is_path(path) => scenario::from_file(path),
+        Some(name) => catalogue::named(&name.display().to_string()),
+        None => Ok(Scenario::default()),
+    }
 }
 
 /// Whether it cannot be a scenario's name.

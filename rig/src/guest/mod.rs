@@ -7,7 +7,7 @@ pub use kmsg::KernelLine;
 use rig_wire::agent::{self, Answer, Command, Failure, FrameError, FromAgent, Ready, Request};
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -46,6 +46,7 @@ pub struct Guest {
     waiting: Waiting,
     ready: watch::Receiver<Option<Ready>>,
     answers: Arc<AtomicU64>,
+    within_frame: Arc<AtomicBool>,
 }
 
 impl Guest {
@@ -53,18 +54,39 @@ impl Guest {
     ///
     /// The connection exists before the guest runs; nothing is sent before the agent said that it is ready.
     pub fn new(stream: UnixStream, kmsg: mpsc::UnboundedSender<String>) -> Self {
+        Self::connected(stream, kmsg, None)
+    }
+
+    /// As [`Guest::new`], for a guest that was saved after it had said that it is ready, and does not say so again.
+    pub fn restored(stream: UnixStream, kmsg: mpsc::UnboundedSender<String>, said: Ready) -> Self {
+        Self::connected(stream, kmsg, Some(said))
+    }
+
+    fn connected(stream: UnixStream, kmsg: mpsc::UnboundedSender<String>, said: Option<Ready>) -> Self {
         let (read, write) = stream.into_split();
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
-        let (ready_in, ready) = watch::channel(None);
+        let (ready_in, ready) = watch::channel(said);
+        let within_frame = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(AtomicU64::new(0));
-        let mut receiver =
-            Receiver { read, waiting: Arc::clone(&waiting), ready: ready_in, kmsg, answers: Arc::clone(&answers) };
+        let mut receiver = Receiver {
+            read,
+            waiting: Arc::clone(&waiting),
+            ready: ready_in,
+            kmsg,
+            answers: Arc::clone(&answers),
+            within_frame: Arc::clone(&within_frame),
+        };
         tokio::spawn(async move {
             let end = receiver.receive().await;
             tracing::debug!("the agent's channel ended: {end:?}");
             lock(&receiver.waiting).take();
         });
-        Self { write: AsyncMutex::new((write, 0)), waiting, ready, answers }
+        Self { write: AsyncMutex::new((write, 0)), waiting, ready, answers, within_frame }
+    }
+
+    /// Whether only a part of a message has come. A machine that is saved now loses that part.
+    pub fn is_within_frame(&self) -> bool {
+        self.within_frame.load(Ordering::Relaxed)
     }
 
     /// Messages of the agent so far, without the kernel's log.
@@ -117,13 +139,14 @@ struct Receiver {
     ready: watch::Sender<Option<Ready>>,
     kmsg: mpsc::UnboundedSender<String>,
     answers: Arc<AtomicU64>,
+    within_frame: Arc<AtomicBool>,
 }
 
 impl Receiver {
     /// Hands each message to who waits for it, until the channel ends or says nonsense.
     async fn receive(&mut self) -> Result<(), FrameError> {
         loop {
-            match read_message(&mut self.read).await? {
+            match self.message().await? {
                 FromAgent::Kmsg { line } => drop(self.kmsg.send(line)),
                 FromAgent::Ready(said) => {
                     self.answers.fetch_add(1, Ordering::Relaxed);
@@ -140,16 +163,21 @@ impl Receiver {
     }
 }
 
-fn unasked(id: u64) -> FrameError {
-    io::Error::new(io::ErrorKind::InvalidData, format!("an answer to request {id}, which nobody made")).into()
+impl Receiver {
+    async fn message(&mut self) -> Result<FromAgent, FrameError> {
+        let mut prefix = [0; 4];
+        self.read.read_exact(&mut prefix[..1]).await?;
+        self.within_frame.store(true, Ordering::Relaxed);
+        self.read.read_exact(&mut prefix[1..]).await?;
+        let mut body = vec![0; agent::body_length(prefix)?];
+        self.read.read_exact(&mut body).await?;
+        self.within_frame.store(false, Ordering::Relaxed);
+        agent::decode(&body)
+    }
 }
 
-async fn read_message(read: &mut OwnedReadHalf) -> Result<FromAgent, FrameError> {
-    let mut prefix = [0; 4];
-    read.read_exact(&mut prefix).await?;
-    let mut body = vec![0; agent::body_length(prefix)?];
-    read.read_exact(&mut body).await?;
-    agent::decode(&body)
+fn unasked(id: u64) -> FrameError {
+    io::Error::new(io::ErrorKind::InvalidData, format!("an answer to request {id}, which nobody made")).into()
 }
 
 #[cfg(test)]

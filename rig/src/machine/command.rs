@@ -14,6 +14,7 @@ pub const CPUID_1_EAX: u32 = 0x0008_06f8;
 pub const PHYSICAL_ADDRESS_BITS: u8 = 40;
 /// A q35 without the devices that a headless guest does not need.
 const MACHINE: &str = "q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
+const ACCELERATOR: &str = "tcg,thread=multi";
 /// TDX host support refuses to start when the kernel could hibernate; addresses are those of System.map; a panic ends
 /// QEMU at once, together with `-no-reboot`. The rest shortens the boot, which emulated CPUs that outnumber the host's spend
 /// spinning (64 vCPUs on 2 cores: 100 s without, 12 s with): no parallel bring-up, no calibration loop (a delay loop of
@@ -46,12 +47,24 @@ pub struct MachineSpec {
     pub plugin: Option<(PathBuf, PathBuf)>,
     /// File for the serial console.
     pub console: PathBuf,
+    /// Wait for a saved state instead of booting.
+    pub waits_for_state: bool,
+}
+
+impl MachineSpec {
+    /// What of the command line decides how the guest boots, without the files and sockets that it names.
+    pub fn shape(&self) -> Vec<String> {
+        let [cpus, memory] = [self.cpus, self.memory_mib].map(|n| n.to_string());
+        [CPU, MACHINE, ACCELERATOR, KERNEL_ARGUMENTS, &self.kernel_arguments, &cpus, &memory]
+            .map(str::to_owned)
+            .to_vec()
+    }
 }
 
 /// QEMU's arguments for a machine whose sockets lie in `runtime`.
 pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     let mut line = Line::default();
-    line.words(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "tcg,thread=multi"]);
+    line.words(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", ACCELERATOR]);
     line.words(["-machine", MACHINE, "-cpu", CPU]);
     line.words(["-smp", &format!("{n},sockets=1,cores={n},threads=1", n = spec.cpus)]);
     line.words(["-m", &format!("{}M", spec.memory_mib)]);
@@ -64,6 +77,9 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     line.words(["-mon", "chardev=qmp,mode=control", "-mon", "chardev=raw,mode=control"]);
     line.words(["-device", "virtio-serial-pci,max_ports=2"]);
     line.words(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+    if spec.waits_for_state {
+        line.words(["-incoming", "defer"]);
+    }
     if let Some((library, plan)) = &spec.plugin {
         let plan = escape_path(plan);
         line.word("-plugin").option("file=", &[], library).append(",plan=").append(&plan);
@@ -134,6 +150,7 @@ mod tests {
             kernel_arguments: String::new(),
             plugin: Some(("/p/a,b.so".into(), "/r/plan.json".into())),
             console: "/r/console.log".into(),
+            waits_for_state: false,
         }
     }
 

@@ -8,6 +8,7 @@ pub mod memory;
 pub mod process;
 pub mod qmp;
 pub mod registers;
+pub mod snapshot;
 pub mod sockets;
 mod started;
 

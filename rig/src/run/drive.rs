@@ -1,6 +1,7 @@
 //! The scenario, step by step, as the guest lives it.
 
 use super::loads;
+use super::snapshot::Note;
 use super::subject::{self, GuestModule};
 use crate::guest::{Guest, GuestError};
 use crate::machine::control::{ControlError, Emulator};
@@ -121,6 +122,8 @@ pub(crate) struct Drive<'a> {
     pub(crate) placing: Option<&'a KmodPlan>,
     /// When QEMU was started.
     pub(crate) started: Instant,
+    /// What was told when the machine was saved from which it goes on; none: it boots.
+    pub(crate) saved: Option<&'a Note>,
     /// Says what is under way.
     pub(crate) say: &'a (dyn Fn(&str) + Sync),
 }
@@ -159,7 +162,11 @@ impl Drive<'_> {
         self.ask(told, "powering off", Command::PowerOff).await.map(drop)
     }
 
-    async fn boot(&self, told: &mut Told) -> Result<(), DriveError> {
+    /// Until the guest is ready for its first update.
+    pub(crate) async fn boot(&self, told: &mut Told) -> Result<(), DriveError> {
+        if let Some(note) = self.saved {
+            return self.wake(told, note).await;
+        }
         self.doing(told, "booting");
         let ready = self.guest.ready().await.map_err(|error| failed(told, error))?;
         told.ready = Some(ready);
@@ -180,6 +187,11 @@ impl Drive<'_> {
                 loaded => _ = loaded?,
             }
         }
+        self.place_last(told).await
+    }
+
+    /// The subject's module is the last.
+    async fn place_last(&self, told: &mut Told) -> Result<(), DriveError> {
         match (self.placing, self.modules.last()) {
             (Some(placing), Some(module)) if !told.absent => self.place(told, placing, &module.name).await,
             _ => Ok(()),
@@ -201,7 +213,16 @@ impl Drive<'_> {
         Ok(())
     }
 
-    async fn read_before(&self, told: &mut Told) -> Result<(), DriveError> {
+    /// The machine goes on behind [`Drive::boot`].
+    async fn wake(&self, told: &mut Told, note: &Note) -> Result<(), DriveError> {
+        self.ask(told, "restoring", Command::Ping).await?;
+        (told.ready, told.absent) = (Some(note.ready.clone()), note.absent);
+        told.boot = self.started.elapsed();
+        self.place_last(told).await
+    }
+
+    /// What runs before the first update.
+    pub(crate) async fn read_before(&self, told: &mut Told) -> Result<(), DriveError> {
         self.doing(told, "reading the module's version");
         told.before = match self.guest.read(&self.attribute("version")).await {
             Err(GuestError::Failed(f)) if f.errno == Some(ENOENT) => return Err(DriveError::NoSubject(f.what)),
@@ -236,7 +257,8 @@ impl Drive<'_> {
         Ok(())
     }
 
-    async fn update(&self, told: &mut Told, number: u32) -> Result<(), DriveError> {
+    /// One update, from its upload to what is read back.
+    pub(crate) async fn update(&self, told: &mut Told, number: u32) -> Result<(), DriveError> {
         let (image, wanted) = super::plan::update_image(self.scenario, number)?;
         let to = wanted.as_deref().unwrap_or("the given image");
         let doing = format!("update {number} of {} to {to}", self.scenario.updates);

@@ -29,6 +29,11 @@ impl RunFolder {
         Ok(Self { path })
     }
 
+    /// A folder that is there already and empty.
+    pub(crate) fn existing(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// The folder, absolute.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -1,6 +1,6 @@
 //! The symbols of a kernel that brings none: it is booted once and tells them.
 
-use super::live::clone_command;
+use super::prepare::clone_command;
 use crate::guest::{Guest, GuestError};
 use crate::machine::Machine;
 use crate::machine::command::MachineSpec;
@@ -33,6 +33,7 @@ pub(super) fn symbols(
         kernel_arguments: String::new(),
         plugin: None,
         console: runtime.path("console.log"),
+        waits_for_state: false,
     };
     let step = progress.step(&format!("ask Linux {} for its symbols", kernel.release), 0);
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();

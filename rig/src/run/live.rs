@@ -2,21 +2,27 @@
 
 use super::diagnose::{Autopsy, diagnosis, examine};
 use super::drive::{Drive, DriveError, Told};
+use super::folder::RunFolder;
 use super::interrupt::Interrupts;
-use super::observer::{Alarm, Lines, Observed, Observer, RING_CAPACITY};
+use super::observer::{Alarm, Lines, Observed, Observer, Past, RING_CAPACITY};
 use super::outcome::{Evidence, conclude};
-use super::prepare::Prepared;
+use super::prepare::{CONTROL, Prepared, RING, clone_command};
+use super::snapshot::{self, EVENTS, KERNEL_LOG, Note, ONLY_IN_UPDATES, Snapshot, Start, boot_config};
 use super::stall::StallBudget;
 use super::stop::{Stop, Watched};
 use crate::guest::{Guest, KernelLine};
 use crate::machine::control::Emulator;
+use crate::machine::snapshot::SavedMachine;
 use crate::machine::{Machine, ShutdownReason, command_text};
 use crate::trouble::Trouble;
 use rig_images::Progress;
-use rig_judge::timeline::Decoder;
+use rig_judge::timeline::{Decoder, EventsReader, Leaf};
 use rig_judge::{RunEnd, Verdict};
 use rig_wire::agent::Command;
+use rig_wire::event::Kind;
 use rig_wire::ring::Ring;
+use serde_json::Value;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -32,38 +38,56 @@ const ORDERLY: Duration = Duration::from_secs(5);
 pub(super) const INTERRUPTED: &str = "interrupted";
 
 /// Runs what was prepared. `total` is when the command began. The verdict is in the run folder, too.
-pub fn run(prepared: Prepared, total: Instant, progress: &Progress) -> Result<Verdict, Trouble> {
+pub fn run(mut prepared: Prepared, total: Instant, progress: &Progress) -> Result<Verdict, Trouble> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let help = "check the limits on threads and open files (ulimit -a)";
     let runtime = runtime.map_err(|e| Trouble::environment(format!("cannot start threads: {e}"), help))?;
+    prepared.start = snapshot::choose(&prepared, &runtime, progress)?;
     runtime.block_on(async { Live::start(prepared, total).await?.conduct(progress).await })
 }
 
 /// A run under way.
-struct Live {
-    prepared: Prepared,
+pub(super) struct Live {
+    pub(super) prepared: Prepared,
     total: Instant,
     started: Instant,
     machine: Machine,
     guest: Guest,
-    emulator: Emulator,
-    observer: Observer,
+    pub(super) emulator: Emulator,
+    pub(super) observer: Observer,
     kernel_lines: Arc<AtomicU64>,
     kernel_log: JoinHandle<()>,
     interrupts: Interrupts,
 }
 
 impl Live {
-    async fn start(prepared: Prepared, total: Instant) -> Result<Self, Trouble> {
+    /// Starts the machine: it boots, or goes on where a snapshot was taken.
+    pub(super) async fn start(mut prepared: Prepared, total: Instant) -> Result<Self, Trouble> {
+        let snapshot = match &prepared.start {
+            Start::Restore(snapshot) => Some(snapshot.clone()),
+            Start::Boot(_) => None,
+        };
+        prepared.plan.restore = snapshot.as_ref().map(|s| s.machine().firmware);
+        prepared.spec.waits_for_state = snapshot.is_some();
+        prepared.write_plan()?;
+        let check = snapshot.as_ref().map(Snapshot::check);
         let folder = &prepared.folder;
         let interrupts = Interrupts::listen().map_err(|e| {
             Trouble::environment(format!("cannot take over signals: {e}"), "start the rig from an ordinary shell")
         })?;
         folder.write("qemu.txt", command_text(&prepared.qemu, &prepared.spec, &prepared.runtime) + "\n")?;
-        let ring_path = prepared.runtime.path("ring");
+        let ring_path = prepared.runtime.path(RING);
         let ring = Ring::create(&ring_path, RING_CAPACITY).map_err(|e| Trouble::file("make", &ring_path, &e))?;
         let log = folder.create_file("kmsg.log")?;
-        let observer = Observer::start(ring, &folder.file("events.bin"), log, prepared.setup.clone());
+        let past = snapshot.as_ref().map(|s| Past { events: s.file(EVENTS), log: s.file(KERNEL_LOG) });
+        let observer = Observer::start(
+            ring,
+            &folder.file("events.bin"),
+            log,
+            prepared.setup.clone(),
+            past.as_ref(),
+            prepared.orders.clone(),
+        );
         let help = "check the space on that file system, or choose another place with --out";
         let observer = observer.map_err(|e| Trouble::environment(e.to_string(), help))?;
         let started = Instant::now();
@@ -73,23 +97,66 @@ impl Live {
         let (machine, agent) =
             Machine::start(clone_command(&prepared.qemu), &prepared.spec, &prepared.runtime, &folder.file("qemu.log"))
                 .await?;
-        let emulator = Emulator::connect(&prepared.runtime.path("control.sock"))
+        let emulator = Emulator::connect(&prepared.runtime.path(CONTROL))
             .await
             .map_err(|e| Trouble::environment(e.to_string(), "see qemu.log in the run folder"))?;
-        let guest = Guest::new(agent, kmsg);
+        let guest = match &snapshot {
+            Some(snapshot) => {
+                check.expect("every snapshot is checked").join().expect("the check does not panic")?;
+                let help = "boot with --cold; if that works, remove the snapshot with `cargo rig images clean`";
+                let loaded = snapshot.machine().load(&machine).await;
+                loaded.map_err(|e| Trouble::environment(e.to_string(), help))?;
+                Guest::restored(agent, kmsg, snapshot.note.ready.clone())
+            }
+            None => Guest::new(agent, kmsg),
+        };
         Ok(Self { prepared, total, started, machine, guest, emulator, observer, kernel_lines, kernel_log, interrupts })
+    }
+
+    /// Boots the machine of `prepared` and saves it in `folder`, with what was recorded meanwhile.
+    pub(super) async fn make_snapshot(prepared: &Prepared, folder: &Path, inputs: Value) -> Result<(), Trouble> {
+        let mut boot = prepared.again(RunFolder::existing(folder))?;
+        boot.plan.firmware = boot_config(&boot.plan.firmware);
+        boot.plan.schedules.clear();
+        let live = Self::start(boot, Instant::now()).await?;
+        let mut told = Told::default();
+        let say = |_: &str| {};
+        let drive = live.driver(&say);
+        live.until_ended(drive.boot(&mut told)).await.map_err(|stop| no_snapshot(&stop, &told))?;
+        let ready = told.ready.ok_or_else(|| cannot_save("the agent is not ready"))?;
+        SavedMachine::within(folder).save(&live.machine, &live.emulator).await.map_err(cannot_save)?;
+        if live.guest.is_within_frame() {
+            return Err(cannot_save("the agent was in the middle of a message"));
+        }
+        drop(live.machine);
+        let _ = tokio::time::timeout(GRACE, live.kernel_log).await;
+        let observed = live.observer.finish(RunEnd::Stopped);
+        if let Some(breach) = observed.findings.breaches().first() {
+            return Err(cannot_save(breach.summary()));
+        }
+        if let RunEnd::Lost { cause } = observed.end {
+            return Err(cannot_save(cause));
+        }
+        check_boot_leaves(&folder.join(EVENTS))?;
+        let note = Note::new(inputs, folder, ready, told.absent);
+        note.map_err(|e| Trouble::file("read", folder, &e))?.write(folder)
     }
 
     async fn conduct(self, progress: &Progress) -> Result<Verdict, Trouble> {
         let mut told = Told::default();
         let stop = self.drive(&mut told, progress).await;
+        if let Stop::Alarm(Alarm::Breach(breach)) = &stop {
+            progress.say(&breach.summary());
+        }
+        self.end(stop, told).await
+    }
+
+    /// Ends the machine and judges how it came to its end.
+    pub(super) async fn end(self, stop: Stop, told: Told) -> Result<Verdict, Trouble> {
         let mut autopsy = None;
         let end = match &stop {
             Stop::Finished => RunEnd::Finished,
-            Stop::Alarm(Alarm::Breach(breach)) => {
-                progress.say(&breach.summary());
-                RunEnd::Stopped
-            }
+            Stop::Alarm(Alarm::Breach(_)) => RunEnd::Stopped,
             Stop::Alarm(Alarm::Lost(cause)) => RunEnd::Lost { cause: cause.clone() },
             Stop::Stalled(what) => {
                 autopsy = Some(examine(&self.machine, &self.emulator, &self.prepared.symbols).await);
@@ -108,35 +175,48 @@ impl Live {
     /// Drives the scenario until something ends it.
     async fn drive(&self, told: &mut Told, progress: &Progress) -> Stop {
         let say = |doing: &str| progress.say(doing);
-        let drive = Drive {
+        let drive = self.driver(&say);
+        match self.until_ended(drive.run(told)).await {
+            Ok(()) => self.power_off(self.budget()).await,
+            Err(Stop::Drive(error)) if error.is_gone() => self.exit_or(error).await,
+            Err(stop) => stop,
+        }
+    }
+
+    pub(super) fn driver<'a>(&'a self, say: &'a (dyn Fn(&str) + Sync)) -> Drive<'a> {
+        Drive {
             guest: &self.guest,
             emulator: &self.emulator,
             scenario: &self.prepared.scenario,
             modules: &self.prepared.modules,
             placing: self.prepared.placing.as_ref(),
             started: self.started,
-            say: &say,
-        };
-        let budget = StallBudget::for_machine(self.prepared.scenario.cpus, self.prepared.scenario.budget.stall_cpu_s);
+            saved: match &self.prepared.start {
+                Start::Restore(snapshot) => Some(&snapshot.note),
+                Start::Boot(_) => None,
+            },
+            say,
+        }
+    }
+
+    fn budget(&self) -> StallBudget {
+        StallBudget::for_machine(self.prepared.scenario.cpus, self.prepared.scenario.budget.stall_cpu_s)
+    }
+
+    /// Waits for `work`, unless the observer, a person, a stall or the end of QEMU ends it.
+    pub(super) async fn until_ended(&self, work: impl Future<Output = Result<(), DriveError>>) -> Result<(), Stop> {
         let watched = self.watched();
-        let ended = {
-            let mut drive = std::pin::pin!(drive.run(told));
-            tokio::select! {
-                biased;
-                done = &mut drive => done.map_err(Stop::Drive),
-                alarm = self.observer.alarm() => Err(Stop::Alarm(alarm)),
-                () = self.interrupts.reached(1) => Err(Stop::Interrupted),
-                stall = watched.stalled(budget) => Err(Stop::Stalled(stall)),
-                status = self.machine.process.exited() => match tokio::time::timeout(GRACE, drive).await {
-                    Ok(Ok(())) => Ok(()),
-                    _ => Err(Stop::Exited(status)),
-                },
-            }
-        };
-        match ended {
-            Ok(()) => self.power_off(budget).await,
-            Err(Stop::Drive(error)) if error.is_gone() => self.exit_or(error).await,
-            Err(stop) => stop,
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => done.map_err(Stop::Drive),
+            alarm = self.observer.alarm() => Err(Stop::Alarm(alarm)),
+            () = self.interrupts.reached(1) => Err(Stop::Interrupted),
+            stall = watched.stalled(self.budget()) => Err(Stop::Stalled(stall)),
+            status = self.machine.process.exited() => match tokio::time::timeout(GRACE, work).await {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(Stop::Exited(status)),
+            },
         }
     }
 
@@ -237,14 +317,32 @@ async fn pass_kernel_log(mut records: mpsc::UnboundedReceiver<String>, judge: Li
     }
 }
 
-pub(super) fn clone_command(command: &std::process::Command) -> std::process::Command {
-    let mut clone = std::process::Command::new(command.get_program());
-    clone.args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => clone.env(name, value),
-            None => clone.env_remove(name),
-        };
+fn cannot_save(why: impl std::fmt::Display) -> Trouble {
+    Trouble::environment(format!("the booted machine cannot be saved: {why}"), "boot with --cold")
+}
+
+/// Why a machine that boots for a snapshot did not get there.
+fn no_snapshot(stop: &Stop, told: &Told) -> Trouble {
+    let why = match stop {
+        Stop::Interrupted => return Trouble::environment(INTERRUPTED, "run it again"),
+        Stop::Alarm(Alarm::Breach(breach)) => breach.summary(),
+        Stop::Alarm(Alarm::Lost(cause)) | Stop::Stalled(cause) => cause.clone(),
+        Stop::Drive(error) => error.to_string(),
+        Stop::Exited(status) => format!("QEMU ended ({status})"),
+        Stop::Finished => "it ended".into(),
+    };
+    cannot_save(format!("{why}, while {}", told.doing))
+}
+
+/// Snapshots are shared between runs whose faults strike in updates only; so the boot must be free of updates.
+fn check_boot_leaves(events: &Path) -> Result<(), Trouble> {
+    let records = EventsReader::open(events).map_err(cannot_save)?;
+    for record in records {
+        let record = record.map_err(cannot_save)?;
+        let leaf = Leaf::of(&record);
+        if record.kind == Kind::SeamcallEnter as u16 && ONLY_IN_UPDATES.iter().any(|(only, _)| *only == leaf) {
+            return Err(cannot_save(format!("the boot called {}", leaf.name())));
+        }
     }
-    clone
+    Ok(())
 }

@@ -3,16 +3,20 @@
 mod diagnose;
 mod drive;
 mod folder;
+mod holds;
 mod interrupt;
 mod learn;
 mod live;
 mod loads;
 mod observer;
+mod orders;
 mod outcome;
 mod plan;
 mod prepare;
 mod qemu;
 mod scripted;
+mod session;
+mod snapshot;
 mod stack;
 mod stall;
 mod stop;
@@ -21,3 +25,4 @@ mod tds;
 
 pub use live::run;
 pub use prepare::{Options, Prepared, prepare};
+pub use session::{Counts, Ended, Session, Sessions, Tried};

@@ -1,14 +1,15 @@
 //! The reader of the event ring: it writes every record to the events file and shows it to the judge, while the machine
 //! runs. It has a thread of its own, so that a slow disk or a busy rig cannot make the ring overflow unnoticed.
 
+use super::orders::{OrderWatch, Orders};
 use crate::guest::KernelLine;
-use rig_judge::timeline::{EventsError, EventsWriter};
+use rig_judge::timeline::{EventsError, EventsReader, EventsWriter};
 use rig_judge::{Breach, Findings, Judge, RunEnd, Setup};
-use rig_wire::event::{Kind, NO_LP, Record, flags};
+use rig_wire::event::{HoldEnd, Kind, Mark, NO_LP, Record, flags};
 use rig_wire::ring::Ring;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -63,6 +64,15 @@ impl Lines {
     }
 }
 
+/// What was recorded before the machine was saved from which this one goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Past {
+    /// Events file.
+    pub(crate) events: PathBuf,
+    /// Lines of the kernel's log, to which the events refer.
+    pub(crate) log: PathBuf,
+}
+
 /// The running observer.
 #[derive(Debug)]
 pub(crate) struct Observer {
@@ -70,16 +80,37 @@ pub(crate) struct Observer {
     progress: Arc<AtomicU64>,
     alarm: watch::Receiver<Option<Alarm>>,
     thread: JoinHandle<Observed>,
+    tally: Arc<HoldTally>,
+}
+
+/// Counts of what was judged so far.
+#[derive(Debug, Default)]
+pub(crate) struct HoldTally {
+    /// Updates whose end was judged.
+    pub(crate) updates: AtomicU64,
+    /// Holds that began.
+    pub(crate) begun: AtomicU64,
+    /// Holds that ended because their condition came true.
+    pub(crate) satisfied: AtomicU64,
 }
 
 impl Observer {
-    /// Starts reading the ring into the file `events` and the judge; lines of the kernel's log go to `log`.
-    pub(crate) fn start(ring: Ring, events: &Path, log: File, setup: Setup) -> Result<Self, EventsError> {
+    /// Starts reading the ring into the file `events` and the judge, after what is known from before; lines of the
+    /// kernel's log go to `log`.
+    pub(crate) fn start(
+        ring: Ring,
+        events: &Path,
+        log: File,
+        setup: Setup,
+        past: Option<&Past>,
+        orders: Option<Arc<Orders>>,
+    ) -> Result<Self, EventsError> {
         let (input, inputs) = mpsc::channel();
         let (alarm_in, alarm) = watch::channel(None);
         let progress = Arc::new(AtomicU64::new(0));
+        let tally = Arc::new(HoldTally::default());
         let lps = usize::from(setup.lps);
-        let reader = Reader {
+        let mut reader = Reader {
             ring,
             events: EventsWriter::create(events, &setup)?,
             log: BufWriter::new(log),
@@ -89,10 +120,20 @@ impl Observer {
             progress: Arc::clone(&progress),
             last: vec![None; lps],
             state: vec![None; lps],
+            tally: Arc::clone(&tally),
+            orders: orders.map(|orders| (OrderWatch::default(), orders)),
         };
+        if let Some(past) = past {
+            reader.take_over(past)?;
+        }
         let thread = thread::Builder::new().name("observer".into()).spawn(move || reader.run(&inputs));
         let thread = thread.map_err(|source| EventsError::Io { path: events.to_owned(), source })?;
-        Ok(Self { input, progress, alarm, thread })
+        Ok(Self { input, progress, alarm, thread, tally })
+    }
+
+    /// What was counted so far.
+    pub(crate) fn tally(&self) -> &HoldTally {
+        &self.tally
     }
 
     /// A way for the lines of the kernel's log.
@@ -139,9 +180,29 @@ struct Reader {
     progress: Arc<AtomicU64>,
     last: Vec<Option<Record>>,
     state: Vec<Option<u64>>,
+    tally: Arc<HoldTally>,
+    orders: Option<(OrderWatch, Arc<Orders>)>,
 }
 
 impl Reader {
+    /// Judges and keeps what was recorded before, as if it came now.
+    fn take_over(&mut self, past: &Past) -> Result<(), EventsError> {
+        let io = |source| EventsError::Io { path: past.log.clone(), source };
+        let text = std::fs::read(&past.log).map_err(io)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mut lines = text.lines();
+        for record in EventsReader::open(&past.events)? {
+            let record = record?;
+            let is = |kind: Kind| record.kind == kind as u16;
+            if is(Kind::Console) {
+                lines.next().into_iter().for_each(|line| self.line(&KernelLine::parse_console(line)));
+            } else if !(is(Kind::Mark) && record.a == Mark::RunEnd as u64) {
+                self.record(&record);
+            }
+        }
+        Ok(())
+    }
+
     fn run(mut self, inputs: &Receiver<Input>) -> Observed {
         loop {
             let full = self.drain();
@@ -188,6 +249,21 @@ impl Reader {
         if let Some(breach) = self.judge.observe(record) {
             self.raise(Alarm::Breach(Box::new(breach)));
         }
+        self.count(record);
+    }
+
+    /// Comes last: who sees an update counted knows that it was judged.
+    fn count(&mut self, record: &Record) {
+        if let Some((watch, orders)) = &mut self.orders {
+            watch.observe(record, orders);
+        }
+        let counter = match Kind::from_u16(record.kind) {
+            Some(Kind::Mark) if record.a == Mark::UpdateEnd as u64 => &self.tally.updates,
+            Some(Kind::HoldBegin) => &self.tally.begun,
+            Some(Kind::HoldEnd) if record.b == HoldEnd::Satisfied as u64 => &self.tally.satisfied,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Release);
     }
 
     fn remember(&mut self, record: &Record) {
@@ -266,7 +342,7 @@ mod tests {
         let events = dir.path().join("events");
         let theirs = Ring::open(&path).unwrap();
         let setup = Setup::new(4, SubjectNames::in_tree());
-        (dir, theirs, Observer::start(ours, &events, log, setup).unwrap())
+        (dir, theirs, Observer::start(ours, &events, log, setup, None, None).unwrap())
     }
 
     fn seamcall(lp: u16) -> Record {
@@ -286,6 +362,27 @@ mod tests {
         assert_eq!((checked.findings, checked.end), (end.findings, RunEnd::Finished));
         assert!(end.last[3].is_some());
         assert_eq!(std::fs::read_to_string(dir.path().join("log")).unwrap(), "[    0.000007] hello\n");
+    }
+
+    #[test]
+    fn what_was_recorded_before_is_judged_and_kept() {
+        let (dir, ring, observer) = observer(64);
+        ring.push(&seamcall(0));
+        observer.lines().line(KernelLine { time_us: 7, text: "WARNING: CPU: 0 PID: 1 at x".into() });
+        let first = observer.finish(RunEnd::Stopped);
+        let past = Past { events: dir.path().join("events"), log: dir.path().join("log") };
+        let (again, events) = (dir.path().join("ring2"), dir.path().join("events2"));
+        let log = File::create(dir.path().join("log2")).unwrap();
+        let setup = Setup::new(4, SubjectNames::in_tree());
+        let ring = Ring::create(&again, 64).unwrap();
+        let second = Observer::start(ring, &events, log, setup, Some(&past), None).unwrap();
+        Ring::open(&again).unwrap().push(&seamcall(1));
+        let second = second.finish(RunEnd::Stopped);
+        assert_eq!(second.findings.invariants, first.findings.invariants);
+        assert!(!second.findings.breaches().is_empty(), "the warning of the boot counts");
+        assert_eq!(second.findings.events, 2);
+        let logs = ["log", "log2"].map(|name| std::fs::read_to_string(dir.path().join(name)).unwrap());
+        assert_eq!(logs[0], logs[1]);
     }
 
     #[test]

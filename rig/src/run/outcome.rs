@@ -1,13 +1,15 @@
 //! From what was seen to the verdict, and the files that tell it.
 
 use super::drive::{Told, Tried};
+use super::holds;
 use super::loads;
 use super::prepare::Prepared;
+use super::snapshot::Start;
 use crate::scenario::{Act, CpuState, CpuSwitch, Ending, Scenario, UpdateEnding};
 use crate::trouble::Trouble;
 use rig_judge::report;
 use rig_judge::timeline::EventsReader;
-use rig_judge::verdict::{Artifact, Backend, Check, Diagnosis, LoadReport, Timing};
+use rig_judge::verdict::{Artifact, Backend, Check, Diagnosis, HoldReport, LoadReport, Timing};
 use rig_judge::{Facts, Findings, Outcome, RunEnd, Verdict};
 use std::time::Duration;
 
@@ -35,8 +37,14 @@ pub(crate) struct Evidence {
 pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdict, Trouble> {
     let finished = evidence.end == RunEnd::Finished;
     let mut facts = facts(prepared, evidence);
+    facts.holds = hold_reports(prepared);
     if finished {
         facts.checks = checks(&prepared.scenario, &evidence.told, &prepared.kernel_log());
+    }
+    if finished {
+        let unmet = facts.holds.iter().filter(|hold| hold.end != holds::SATISFIED);
+        let unmet: Vec<Check> = unmet.map(|hold| check(&hold.what, holds::SATISFIED, &hold.end)).collect();
+        facts.checks.extend(unmet);
     }
     let mut verdict = Verdict::new(facts, &evidence.findings, &evidence.end);
     verdict.remedy = remedy(&verdict, &evidence.end).map(Into::into);
@@ -49,6 +57,18 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdi
         }
     }
     Ok(verdict)
+}
+
+/// What became of the holds, from the recorded events.
+fn hold_reports(prepared: &Prepared) -> Vec<HoldReport> {
+    let schedules = &prepared.plan.schedules;
+    if schedules.iter().all(Vec::is_empty) {
+        return Vec::new();
+    }
+    match EventsReader::open(&prepared.folder.file("events.bin")) {
+        Ok(events) => holds::report(schedules, events.map_while(Result::ok)),
+        Err(_) => holds::report(schedules, []),
+    }
 }
 
 /// Every file that shows the verdict. Pictures are drawn from the recorded events, to the last one that was recorded.
@@ -91,6 +111,7 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         backend: Backend { name: "tcg".into(), reason: prepared.backend_reason().into() },
         subject: prepared.setup.subject.subject.clone(),
         clock: "parallel".into(),
+        start: start(&prepared.start),
         timing_ms: Timing { boot: ms(told.boot), update: ms(told.update), total: ms(evidence.total) },
         run_dir: Some(prepared.folder.path().to_owned()),
         load: told.loads.iter().map(load_report).collect(),
@@ -103,6 +124,14 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         diagnosis: evidence.diagnosis.clone(),
         ..Facts::default()
     }
+}
+
+fn start(start: &Start) -> rig_judge::verdict::Start {
+    let (from, reason) = match start {
+        Start::Boot(reason) => ("boot", reason.as_str()),
+        Start::Restore(_) => ("snapshot", "one of a machine that booted in the same way"),
+    };
+    rig_judge::verdict::Start { from: from.into(), reason: reason.into() }
 }
 
 fn ms(duration: Duration) -> u64 {

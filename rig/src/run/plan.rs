@@ -1,12 +1,13 @@
 //! From a scenario to what the emulator and the judge are told.
 
+use super::holds;
 use crate::machine::command::{CPUID_1_EAX, PHYSICAL_ADDRESS_BITS};
 use crate::machine::memory;
 use crate::scenario::{Ack, Scenario, Subject};
 use crate::symbols::Observation;
 use crate::trouble::Trouble;
 use rig_judge::{LoadDemands, Setup, SubjectNames};
-use rig_wire::plan::{PLAN_VERSION, Plan, hardirq_mask};
+use rig_wire::plan::{Hold, PLAN_VERSION, Plan, hardirq_mask};
 use seam_emu::Config;
 use seam_emu::image::ImageSpec;
 use std::path::PathBuf;
@@ -26,10 +27,12 @@ pub(crate) struct PlanFiles {
 pub(crate) fn plan(
     scenario: &Scenario,
     seen: &Observation,
-    release: &str,
+    (release, schedules): (&str, Vec<Vec<Hold>>),
     files: PlanFiles,
     host_cores: usize,
 ) -> Result<Plan<Config>, Trouble> {
+    let install_function = names(scenario).install_function;
+    let counts_instructions = holds::count_instructions(&schedules);
     Ok(Plan {
         version: PLAN_VERSION,
         firmware: firmware(scenario)?,
@@ -42,8 +45,9 @@ pub(crate) fn plan(
         watches: seen.watches.clone(),
         functions: seen.functions.clone(),
         seamret_keeps_vmcs: !scenario.platform.seamret_clears_vmcs,
-        schedules: Vec::new(),
-        update_begin: None,
+        schedules,
+        update_function: seen.functions.iter().position(|f| f.name == install_function),
+        counts_instructions,
         preempt_count_offset: seen.preempt_count_offset,
         hardirq_mask: hardirq_mask(release),
     })
@@ -131,7 +135,7 @@ mod tests {
     #[test]
     fn the_plan_follows_the_scenario() {
         let scenario = Scenario { cpus: 16, updates: 20, ..Scenario::default() };
-        let plan = plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap();
+        let plan = plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap();
         assert_eq!(plan.firmware.lps.len(), 16);
         assert_eq!(plan.firmware.remaining_updates, 20);
         assert_eq!(plan.firmware.memory[0].end(), u64::from(scenario.memory_mib()) << 20);
@@ -143,14 +147,14 @@ mod tests {
     #[test]
     fn vcpus_that_have_a_core_each_need_not_yield() {
         let scenario = Scenario { cpus: 2, ..Scenario::default() };
-        assert!(!plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap().yield_at_pause);
+        assert!(!plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap().yield_at_pause);
     }
 
     #[test]
     fn an_impossible_fault_is_the_callers_mistake() {
         let fault = toml::from_str("leaf = \"TDH.SYS.SHUTDOWN\"\nlp = 99\naction = \"never-returns\"").unwrap();
         let scenario = Scenario { faults: vec![fault], ..Scenario::default() };
-        let trouble = plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap_err();
+        let trouble = plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap_err();
         assert!(trouble.cause.contains("no LP 99"), "{}", trouble.cause);
     }
 
@@ -158,10 +162,10 @@ mod tests {
     fn calls_last_as_long_as_the_scenario_says() {
         let text = "name = \"slow\"\n[platform.durations.leaf_ns]\n\"SEAMLDR.INSTALL\" = 7000\n";
         let mut scenario = crate::scenario::from_text(text, "x.toml").unwrap();
-        let told = plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap().firmware.durations;
+        let told = plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap().firmware.durations;
         assert_eq!((told.leaf_ns["SEAMLDR.INSTALL"], told.default_ns), (7000, 0));
         scenario.platform.durations.leaf_ns.insert("SEAMLDR.INSTAL".into(), 1);
-        let trouble = plan(&scenario, &seen(), "7.3.4", files(), 2).unwrap_err();
+        let trouble = plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap_err();
         assert!(trouble.cause.contains("`SEAMLDR.INSTAL`"), "{}", trouble.cause);
     }
 

@@ -1,7 +1,10 @@
 //! Everything that a run needs, made or found before a machine is started.
 
 use super::folder::RunFolder;
+use super::holds;
+use super::orders::Orders;
 use super::plan::{self, PlanFiles};
+use super::snapshot::Start;
 use super::subject::{self, GuestModule, Observer};
 use crate::machine::command::MachineSpec;
 use crate::machine::sockets::RuntimeDir;
@@ -10,9 +13,12 @@ use crate::symbols::{KmodPlan, Observation, Symbols};
 use crate::trouble::{Exit, Trouble};
 use rig_images::{Artifact, Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::Setup;
+use rig_wire::plan::{Hold, Plan};
+use seam_emu::Config;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 
 /// What the command line adds to a scenario.
@@ -26,12 +32,15 @@ pub struct Options {
     pub keep: bool,
     /// Record no events, so that nothing is judged: for measuring what recording costs.
     pub no_events: bool,
+    /// Boot, even where a snapshot would do.
+    pub cold: bool,
 }
 
 /// How a kernel of Debian's is named, in place of a path.
 const DEBIAN: &str = "debian:";
 
 /// A run that is ready to start.
+#[derive(Debug)]
 pub struct Prepared {
     /// What to run.
     pub(super) scenario: Scenario,
@@ -46,7 +55,7 @@ pub struct Prepared {
     /// What the judge is told.
     pub(super) setup: Setup,
     /// The kernel's symbols.
-    pub(super) symbols: Symbols,
+    pub(super) symbols: Arc<Symbols>,
     /// The kernel's release, as its image says.
     pub(super) release: String,
     /// Modules that the agent loads, in order.
@@ -57,9 +66,65 @@ pub struct Prepared {
     pub(super) artifacts: Vec<Artifact>,
     /// Keep the large files of a run that passed.
     pub(super) keep: bool,
+    /// What the emulator is told; a file in the run folder says the same.
+    pub(super) plan: Plan<Config>,
+    /// A QEMU of one's own.
+    pub(super) own_qemu: Option<PathBuf>,
+    /// Boot, even where a snapshot would do.
+    pub(super) cold: bool,
+    /// How the machine comes up.
+    pub(super) start: Start,
+    /// What is watched.
+    pub(super) seen: Observation,
+    /// Orders of accesses that were seen, over all machines of an exploration.
+    pub(super) orders: Option<Arc<Orders>>,
 }
 
 impl Prepared {
+    /// Why this run must boot; none: a snapshot will do.
+    pub(super) fn cold_reason(&self) -> Option<&'static str> {
+        if self.cold {
+            return Some("asked for");
+        }
+        self.plan.ring.is_none().then_some("without recording, the events of the boot are not known")
+    }
+
+    /// The same run once more, with its evidence in another folder and with sockets of its own.
+    pub(super) fn again(&self, folder: RunFolder) -> Result<Self, Trouble> {
+        let runtime = RuntimeDir::create()?;
+        let mut plan = self.plan.clone();
+        plan.ring = plan.ring.map(|_| runtime.path(RING));
+        plan.control = plan.control.map(|_| runtime.path(CONTROL));
+        let mut spec = self.spec.clone();
+        spec.console = folder.file(CONSOLE);
+        spec.plugin = spec.plugin.map(|(library, _)| (library, folder.file(PLAN)));
+        Ok(Self {
+            scenario: self.scenario.clone(),
+            qemu: clone_command(&self.qemu),
+            setup: self.setup.clone(),
+            symbols: Arc::clone(&self.symbols),
+            release: self.release.clone(),
+            modules: self.modules.clone(),
+            placing: self.placing.clone(),
+            artifacts: self.artifacts.clone(),
+            keep: self.keep,
+            own_qemu: self.own_qemu.clone(),
+            cold: self.cold,
+            start: self.start.clone(),
+            seen: self.seen.clone(),
+            orders: self.orders.clone(),
+            folder,
+            runtime,
+            spec,
+            plan,
+        })
+    }
+
+    /// Writes the plan where the emulator looks for it.
+    pub(super) fn write_plan(&self) -> Result<(), Trouble> {
+        self.folder.write_json(PLAN, &self.plan)
+    }
+
     /// The run folder, absolute.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -82,6 +147,25 @@ impl Prepared {
             (Backend::Auto, Subject::Kmod) => "this rig has no other backend for it",
         }
     }
+}
+
+/// Names of files in a run folder or among the sockets.
+const PLAN: &str = "plan.json";
+const CONSOLE: &str = "console.log";
+pub(super) const RING: &str = "ring";
+pub(super) const CONTROL: &str = "control.sock";
+
+/// A command with the same program, arguments and environment.
+pub(super) fn clone_command(command: &Command) -> Command {
+    let mut clone = Command::new(command.get_program());
+    clone.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => clone.env(name, value),
+            None => clone.env_remove(name),
+        };
+    }
+    clone
 }
 
 /// `manifest.json`.
@@ -109,10 +193,12 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let images = Images::open(progress.clone())?;
     let made = make(&images, &scenario, options)?;
     let symbols = symbols(&images, &made, progress)?;
-    let (seen, placing) = made.observer.observe(&symbols)?;
+    let (mut seen, placing) = made.observer.observe(&symbols)?;
+    let schedules = holds::schedules(&scenario, &mut seen, &symbols)?;
     let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
     let runtime = RuntimeDir::create()?;
-    let plan_file = write_plan(&scenario, (&seen, &made.kernel.release), (&folder, &runtime), options.no_events)?;
+    let told = (made.kernel.release.as_str(), schedules);
+    let plan = make_plan(&scenario, (&seen, told), (&folder, &runtime), options.no_events)?;
     let manifest = ManifestFile {
         rig: env!("CARGO_PKG_VERSION"),
         scenario: &scenario,
@@ -127,13 +213,35 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         kernel: boot_file(&made.kernel),
         initramfs: made.initramfs,
         kernel_arguments: scenario.kernel_arguments.clone(),
-        plugin: Some((made.plugin, plan_file)),
-        console: folder.file("console.log"),
+        plugin: Some((made.plugin, folder.file(PLAN))),
+        console: folder.file(CONSOLE),
+        waits_for_state: false,
     };
     let setup = plan::setup(&scenario, &seen);
     let artifacts = images.manifest();
     let (qemu, modules, keep, release) = (made.qemu, made.modules, options.keep, made.kernel.release);
-    Ok(Prepared { scenario, folder, runtime, qemu, spec, setup, symbols, release, modules, placing, artifacts, keep })
+    let (symbols, own_qemu, cold) = (Arc::new(symbols), options.qemu.clone(), options.cold);
+    let start = Start::Boot("not decided yet".into());
+    Ok(Prepared {
+        scenario,
+        folder,
+        runtime,
+        qemu,
+        spec,
+        setup,
+        symbols,
+        release,
+        modules,
+        placing,
+        artifacts,
+        keep,
+        plan,
+        own_qemu,
+        cold,
+        start,
+        seen,
+        orders: None,
+    })
 }
 
 /// The kernel's symbols; one that brings none is booted to tell them, once.
@@ -156,24 +264,23 @@ fn boot_file(kernel: &Kernel) -> PathBuf {
     }
 }
 
-fn write_plan(
+fn make_plan(
     scenario: &Scenario,
-    (seen, release): (&Observation, &str),
+    (seen, told): (&Observation, (&str, Vec<Vec<Hold>>)),
     (folder, runtime): (&RunFolder, &RuntimeDir),
     no_events: bool,
-) -> Result<PathBuf, Trouble> {
+) -> Result<Plan<Config>, Trouble> {
     let module = folder.file("module.bin");
     folder.write("module.bin", seam_emu::image::build(&scenario.module))?;
-    let files = PlanFiles { module_image: module, ring: runtime.path("ring"), control: runtime.path("control.sock") };
+    let files = PlanFiles { module_image: module, ring: runtime.path(RING), control: runtime.path(CONTROL) };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut plan = plan::plan(scenario, seen, release, files, cores)?;
+    let mut plan = plan::plan(scenario, seen, told, files, cores)?;
     if no_events {
         (plan.ring, plan.watches, plan.functions) = (None, Vec::new(), Vec::new());
     }
-    folder.write_json("plan.json", &plan)?;
     let toml = toml::to_string_pretty(scenario).expect("a scenario is plain data");
     folder.write("scenario.toml", toml)?;
-    Ok(folder.file("plan.json"))
+    Ok(plan)
 }
 
 /// The builds know nothing of one another, so they go side by side.

@@ -66,6 +66,7 @@ impl Scenario {
                 self.cpus - 1
             ));
         }
+        self.holds.iter().try_for_each(|hold| hold.check(self.cpus, self.updates))?;
         if !self.expect.broken.is_empty() && self.expect.verdict != Ending::Failed {
             return Err("`expect.broken` names invariants, but `expect.verdict` is not \"failed\"".into());
         }

@@ -2,11 +2,13 @@
 
 pub mod catalogue;
 mod check;
+mod hold;
 mod parse;
 mod subject;
 mod tds;
 
 pub use check::MAX_CPUS;
+pub use hold::{HoldSpec, Location, Place, Since, UntilSpec};
 pub use parse::{from_file, from_text};
 pub use subject::{Ack, Engine, Subject, Twin};
 pub use tds::Tds;
@@ -89,6 +91,9 @@ pub struct Scenario {
     /// The emulated platform, where it differs from the default.
     #[serde(default)]
     pub platform: Platform,
+    /// vCPUs that are held at places, to force an order of events.
+    #[serde(default, rename = "hold", skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<HoldSpec>,
     /// What must come of it.
     #[serde(default)]
     pub expect: Expect,
@@ -288,6 +293,7 @@ impl Default for Scenario {
             image: UpdateImage::default(),
             faults: Vec::new(),
             platform: Platform::default(),
+            holds: Vec::new(),
             expect: Expect::default(),
             budget: Budget::default(),
         }

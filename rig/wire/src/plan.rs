@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Version of the plan's form; the emulator refuses any other.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// In deterministic mode one instruction takes `1 << DETERMINISTIC_SHIFT` nanoseconds of guest time (QEMU's
 /// `-icount shift=`).
@@ -38,13 +38,17 @@ pub struct Plan<F> {
     pub functions: Vec<Function>,
     /// `IA32_VMX_BASIC` bit 60: SEAMRET keeps the current VMCS. Clear it to show the erratum.
     pub seamret_keeps_vmcs: bool,
-    /// Holds of each update in turn: the n-th list is in force from the n-th time that `update_begin` executes. Updates
-    /// beyond the last list have no holds.
+    /// Holds of each update in turn: the n-th list is in force from the n-th update on. Updates beyond the last list have no
+    /// holds.
     #[serde(default)]
     pub schedules: Vec<Vec<Hold>>,
-    /// Guest virtual address of the code that begins an update; without it the first list is in force from the start.
+    /// Index in `functions` of the function that every CPU enters once in an update: an update begins when an LP enters it
+    /// that has entered it before. Without it the first list is in force from the start.
     #[serde(default)]
-    pub update_begin: Option<u64>,
+    pub update_function: Option<usize>,
+    /// Count the instructions of each vCPU, which [`Until::Instructions`] needs.
+    #[serde(default)]
+    pub counts_instructions: bool,
     /// Offsets of the kernel's per-CPU `__preempt_count`, to tell interrupt context; none: unknown.
     pub preempt_count_offset: Option<u64>,
     /// Bits of `__preempt_count` that count hard interrupts: [`hardirq_mask`] of the kernel's release.
@@ -129,6 +133,8 @@ pub enum Point {
         /// Index of the watch.
         watch: usize,
     },
+    /// Before an instrumented PAUSE.
+    Pause,
     /// Before the first instrumented instruction after the LP loaded this value from a watched word.
     Saw {
         /// Index of the watch.
@@ -142,7 +148,8 @@ pub enum Point {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Until {
-    /// Another LP has passed a point this many times in this update.
+    /// Another LP has passed a point this many times. It passed a load or a store when the access is done, any other point
+    /// when it is let go.
     Passed {
         /// Which LP.
         lp: u16,
@@ -150,9 +157,30 @@ pub enum Until {
         at: Point,
         /// How often, from 1.
         nth: u32,
+        /// Since when.
+        since: Since,
+    },
+    /// Another LP has executed this many instructions since the hold began. Not in deterministic mode, where QEMU's counters
+    /// do not tell vCPUs apart.
+    Instructions {
+        /// Which LP.
+        lp: u16,
+        /// How many.
+        count: u64,
     },
     /// This much time of the emulator's clock has gone by: host time in parallel mode, instructions in deterministic mode.
     ElapsedNs(u64),
+}
+
+/// From when on passes count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Since {
+    /// Since the update began.
+    #[default]
+    Update,
+    /// Since the hold began.
+    Hold,
 }
 
 /// One line of JSON from the rig to the emulator's control socket; each is answered by one [`ControlReply`] line.
@@ -171,7 +199,8 @@ pub enum Control {
         /// Its argument.
         argument: u64,
     },
-    /// Replace the schedules; the first one is in force from the next update on (or at once without `update_begin`).
+    /// Replace the schedules; the first one is in force from the next update on (or at once without `update_function`).
+    /// They must name no code address that the plan's own schedules do not name: only those are instrumented.
     Schedules {
         /// As in the plan.
         schedules: Vec<Vec<Hold>>,

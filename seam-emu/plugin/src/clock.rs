@@ -19,6 +19,8 @@ const CLOCK_VIRTUAL: libc::c_int = 1;
 pub(crate) struct Clock {
     base_ns: u64,
     source: Source,
+    /// Instructions, where somebody asks for them.
+    counter: Option<Counter>,
 }
 
 /// Where time comes from.
@@ -26,7 +28,7 @@ enum Source {
     /// Host and virtual clock; the latter is absent from a QEMU that does not export it.
     Parallel { start: Instant, guest: Option<ClockFn> },
     /// Executed instructions.
-    Deterministic(Counter),
+    Deterministic,
 }
 
 /// A count of instructions over all vCPUs.
@@ -38,14 +40,14 @@ unsafe impl Send for Counter {}
 unsafe impl Sync for Counter {}
 
 impl Clock {
-    /// The clock of the mode, starting at `base_ns`.
-    pub(crate) fn new(deterministic: bool, base_ns: u64) -> Self {
-        if !deterministic {
-            return Self { base_ns, source: Source::Parallel { start: Instant::now(), guest: virtual_clock() } };
+    /// The clock of the mode, starting at `base_ns`. Counts instructions where it must or is asked to.
+    pub(crate) fn new(deterministic: bool, counts: bool, base_ns: u64) -> Self {
+        let parallel = || Source::Parallel { start: Instant::now(), guest: virtual_clock() };
+        Self {
+            base_ns,
+            source: if deterministic { Source::Deterministic } else { parallel() },
+            counter: (deterministic || counts).then(Counter::new),
         }
-        // SAFETY: allocates an entry of one word per vCPU.
-        let scoreboard = unsafe { ffi::qemu_plugin_scoreboard_new(size_of::<u64>()) };
-        Self { base_ns, source: Source::Deterministic(Counter(PerVcpuWord { scoreboard, offset: 0 })) }
     }
 
     /// Nanoseconds by which the firmware measures the durations of its leaves.
@@ -53,26 +55,31 @@ impl Clock {
         self.base_ns
             + match &self.source {
                 Source::Parallel { start, .. } => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
-                Source::Deterministic(counter) => counter.ns(),
+                Source::Deterministic => self.counter.as_ref().map_or(0, Counter::ns),
             }
     }
 
     /// Host time of an event: 0 in deterministic mode.
     pub(crate) fn host_ns(&self) -> u64 {
-        if matches!(self.source, Source::Deterministic(_)) { 0 } else { self.now_ns() }
+        if matches!(self.source, Source::Deterministic) { 0 } else { self.now_ns() }
     }
 
     /// Guest time of an event; 0 when it cannot be read.
     pub(crate) fn guest_ns(&self) -> u64 {
         match &self.source {
             Source::Parallel { guest, .. } => guest.map_or(0, |f| u64::try_from(f(CLOCK_VIRTUAL)).unwrap_or(0)),
-            Source::Deterministic(_) => self.now_ns(),
+            Source::Deterministic => self.now_ns(),
         }
+    }
+
+    /// Instructions that a vCPU has executed; 0 where they are not counted.
+    pub(crate) fn instructions(&self, lp: usize) -> u64 {
+        self.counter.as_ref().map_or(0, |counter| counter.of(lp))
     }
 
     /// Lets a block count its instructions, where the mode needs it.
     pub(crate) fn instrument(&self, tb: *mut Tb, instructions: usize) {
-        if let Source::Deterministic(counter) = &self.source {
+        if let Some(counter) = &self.counter {
             // SAFETY: the block is valid during translation, the scoreboard for ever.
             unsafe {
                 ffi::qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
@@ -87,6 +94,17 @@ impl Clock {
 }
 
 impl Counter {
+    fn new() -> Self {
+        // SAFETY: allocates an entry of one word per vCPU.
+        let scoreboard = unsafe { ffi::qemu_plugin_scoreboard_new(size_of::<u64>()) };
+        Self(PerVcpuWord { scoreboard, offset: 0 })
+    }
+
+    fn of(&self, lp: usize) -> u64 {
+        // SAFETY: the scoreboard lives for ever and has an entry for each vCPU that runs.
+        unsafe { ffi::qemu_plugin_u64_get(self.0, lp as libc::c_uint) }
+    }
+
     fn ns(&self) -> u64 {
         // SAFETY: the scoreboard lives for ever.
         unsafe { ffi::qemu_plugin_u64_sum(self.0) << DETERMINISTIC_SHIFT }

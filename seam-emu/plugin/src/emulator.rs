@@ -102,7 +102,7 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
     };
     let identity = Identity::new(plan.deterministic, vcpus).map_err(LoadError::Qemu)?;
     let (firmware, saved) = start(&plan, vcpus)?;
-    let holds = Holds::new(plan.schedules.clone(), plan.update_begin.is_some());
+    let holds = Holds::new(plan.schedules.clone(), plan.update_function.is_some());
     let emulator = Emulator {
         sights: (0..vcpus).map(|_| Mutex::default()).collect(),
         watchlist: RwLock::new(Arc::new(Watchlist::new(&plan.watches, &plan.functions, &plan.schedules))),
@@ -110,7 +110,7 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
         holds: Mutex::new(holds),
         firmware: Mutex::new(firmware),
         facade: Facade::restore(&saved.facade),
-        recorder: Recorder::new(ring, Clock::new(plan.deterministic, saved.now_ns)),
+        recorder: Recorder::new(ring, Clock::new(plan.deterministic, plan.counts_instructions, saved.now_ns)),
         identity,
         in_flight: saved.in_flight.into_iter().map(Mutex::new).collect(),
         plan,
@@ -189,7 +189,7 @@ impl Emulator {
 
     /// Replaces the schedules from the next update on.
     pub(crate) fn set_schedules(&self, schedules: Vec<Vec<Hold>>) {
-        let holds = Holds::new(schedules, self.plan.update_begin.is_some());
+        let holds = Holds::new(schedules, self.plan.update_function.is_some());
         self.holding.store(!holds.is_empty(), Ordering::Relaxed);
         *self.holds() = holds;
     }

@@ -1,18 +1,33 @@
 //! The engine of holds: which LP must stay where it is, and until when. Pure; time and places are handed in.
 
 use rig_wire::event::HoldEnd;
-use rig_wire::plan::{Hold, Point, Until};
-use std::collections::HashMap;
+use rig_wire::plan::{Hold, Point, Since, Until};
+use std::collections::{HashMap, HashSet};
 
-/// May the LP go on?
+/// What came of an LP standing at a place.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// It must execute the instruction again.
+    pub(crate) stay: bool,
+    /// What happened to holds, in this order.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// What happens to a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// Yes; nothing held it.
-    Go,
-    /// No: execute the instruction again. `began` names the hold when it begins now.
-    Stay { began: Option<usize> },
-    /// Yes; this hold ended.
-    Released { hold: usize, end: HoldEnd },
+pub(crate) enum Change {
+    /// It begins.
+    Began(usize),
+    /// It ends.
+    Ended(usize, HoldEnd),
+}
+
+/// The moment of a decision.
+pub(crate) struct Now<'a> {
+    /// The emulator's clock.
+    pub(crate) ns: u64,
+    /// Instructions that an LP has executed.
+    pub(crate) instructions: &'a dyn Fn(u16) -> u64,
 }
 
 /// Holds of all updates, and how far each LP has come in the present one.
@@ -20,11 +35,21 @@ pub(crate) enum Decision {
 pub(crate) struct Holds {
     schedules: Vec<Vec<Hold>>,
     current: Option<usize>,
+    /// LPs that have entered the present update.
+    entered: HashSet<u16>,
     passes: HashMap<(u16, Point), u32>,
-    began_ns: HashMap<usize, u64>,
+    began: HashMap<usize, Began>,
     ended: Vec<bool>,
     /// Points that somebody waits at or waits for: only these are counted.
-    interesting: Vec<Point>,
+    interesting: HashSet<Point>,
+}
+
+/// How things stood when a hold began.
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    ns: u64,
+    passes: u32,
+    instructions: u64,
 }
 
 impl Holds {
@@ -42,15 +67,19 @@ impl Holds {
         self.schedules.iter().all(Vec::is_empty)
     }
 
-    /// The next update begins.
-    pub(crate) fn begin_update(&mut self) {
-        self.enter(self.current.map_or(0, |i| i + 1));
+    /// An LP enters the function that every LP enters once in an update: the next update begins when it has been there.
+    pub(crate) fn enters_update(&mut self, lp: u16) {
+        if self.current.is_none() || self.entered.contains(&lp) {
+            self.enter(self.current.map_or(0, |i| i + 1));
+        }
+        self.entered.insert(lp);
     }
 
     fn enter(&mut self, index: usize) {
         self.current = Some(index);
+        self.entered.clear();
         self.passes.clear();
-        self.began_ns.clear();
+        self.began.clear();
         self.ended = vec![false; self.holds().len()];
         self.interesting = self.holds().iter().flat_map(points).collect();
     }
@@ -59,55 +88,77 @@ impl Holds {
         self.current.and_then(|i| self.schedules.get(i)).map_or(&[], Vec::as_slice)
     }
 
-    /// Does any hold of the present update name this point?
-    fn cares(&self, point: &Point) -> bool {
-        self.interesting.contains(point)
-    }
-
-    /// The LP stands at one instruction, which is all these points. Unless it must stay, the passes count as made.
-    pub(crate) fn at(&mut self, lp: u16, points: &[Point], now_ns: u64) -> Decision {
-        let mut decision = Decision::Go;
-        for point in points.iter().filter(|p| self.cares(p)).cloned().collect::<Vec<_>>() {
-            let pass = self.passed(lp, &point) + 1;
-            let held = self.holds().iter().position(|h| h.lp == lp && h.at == point && h.nth == pass);
-            if let Some(hold) = held.filter(|hold| !self.ended[*hold]) {
-                decision = self.decide(hold, now_ns);
-            }
-            if matches!(decision, Decision::Stay { .. }) {
-                return decision;
+    /// The LP stands at one instruction, which is all these points. Unless it must stay, the passes count as made, but for
+    /// those of accesses: they are made when [`Holds::passed`] says so. Holds at one place are served one after another.
+    pub(crate) fn at(&mut self, lp: u16, points: &[Point], now: &Now<'_>) -> Decision {
+        let mut decision = Decision::default();
+        for point in points.iter().filter(|p| self.interesting.contains(p)).cloned().collect::<Vec<_>>() {
+            let pass = self.passes(lp, &point) + 1;
+            let is_here = |h: &Hold| h.lp == lp && h.nth == pass && h.at == point;
+            for hold in (0..self.holds().len()).filter(|i| is_here(&self.holds()[*i])).collect::<Vec<_>>() {
+                if !self.ended[hold] && self.stays(hold, now, &mut decision) {
+                    decision.stay = true;
+                    return decision;
+                }
             }
         }
-        for point in points {
-            if self.cares(point) {
-                *self.passes.entry((lp, point.clone())).or_insert(0) += 1;
-            }
+        for point in points.iter().filter(|p| !matches!(p, Point::Load { .. } | Point::Store { .. })) {
+            self.passed(lp, point);
         }
         decision
     }
 
-    fn passed(&self, lp: u16, point: &Point) -> u32 {
+    /// The LP has passed the point.
+    pub(crate) fn passed(&mut self, lp: u16, point: &Point) {
+        if self.interesting.contains(point) {
+            *self.passes.entry((lp, point.clone())).or_insert(0) += 1;
+        }
+    }
+
+    fn passes(&self, lp: u16, point: &Point) -> u32 {
         self.passes.get(&(lp, point.clone())).copied().unwrap_or(0)
     }
 
-    fn decide(&mut self, hold: usize, now_ns: u64) -> Decision {
-        let began_now = !self.began_ns.contains_key(&hold);
-        let began_ns = *self.began_ns.entry(hold).or_insert(now_ns);
-        let elapsed_ns = now_ns.saturating_sub(began_ns);
+    /// Must the LP of this hold stay?
+    fn stays(&mut self, hold: usize, now: &Now<'_>, decision: &mut Decision) -> bool {
+        let began = if let Some(began) = self.began.get(&hold) {
+            *began
+        } else {
+            let began = self.begin(hold, now);
+            self.began.insert(hold, began);
+            decision.changes.push(Change::Began(hold));
+            began
+        };
         let h = &self.holds()[hold];
-        let end = if self.satisfied(&h.until, elapsed_ns) {
+        let elapsed_ns = now.ns.saturating_sub(began.ns);
+        let end = if self.satisfied(&h.until, began, elapsed_ns, now) {
             HoldEnd::Satisfied
         } else if elapsed_ns >= h.limit_ns {
             HoldEnd::Expired
         } else {
-            return Decision::Stay { began: began_now.then_some(hold) };
+            return true;
         };
         self.ended[hold] = true;
-        Decision::Released { hold, end }
+        decision.changes.push(Change::Ended(hold, end));
+        false
     }
 
-    fn satisfied(&self, until: &Until, elapsed_ns: u64) -> bool {
+    fn begin(&self, hold: usize, now: &Now<'_>) -> Began {
+        let (passes, instructions) = match &self.holds()[hold].until {
+            Until::Passed { lp, at, .. } => (self.passes(*lp, at), 0),
+            Until::Instructions { lp, .. } => (0, (now.instructions)(*lp)),
+            Until::ElapsedNs(_) => (0, 0),
+        };
+        Began { ns: now.ns, passes, instructions }
+    }
+
+    fn satisfied(&self, until: &Until, began: Began, elapsed_ns: u64, now: &Now<'_>) -> bool {
         match until {
-            Until::Passed { lp, at, nth } => self.passed(*lp, at) >= *nth,
+            Until::Passed { lp, at, nth, since } => {
+                let before = if *since == Since::Hold { began.passes } else { 0 };
+                self.passes(*lp, at).saturating_sub(before) >= *nth
+            }
+            Until::Instructions { lp, count } => (now.instructions)(*lp).saturating_sub(began.instructions) >= *count,
             Until::ElapsedNs(ns) => elapsed_ns >= *ns,
         }
     }
@@ -116,7 +167,7 @@ impl Holds {
 fn points(hold: &Hold) -> Vec<Point> {
     match &hold.until {
         Until::Passed { at, .. } => vec![hold.at.clone(), at.clone()],
-        Until::ElapsedNs(_) => vec![hold.at.clone()],
+        Until::Instructions { .. } | Until::ElapsedNs(_) => vec![hold.at.clone()],
     }
 }
 
@@ -126,51 +177,122 @@ mod tests {
 
     const INSTALL: Point = Point::SeamcallEnter { leaf: 1 << 63 | 1 };
     const INIT: Point = Point::SeamcallEnter { leaf: 35 };
+    const STORE: Point = Point::Store { watch: 1 };
 
     fn hold(lp: u16, nth: u32, until: Until) -> Hold {
         Hold { lp, at: INSTALL, nth, until, limit_ns: 1000 }
     }
 
-    #[test]
-    fn a_hold_lasts_until_another_lp_has_passed() {
-        let until = Until::Passed { lp: 1, at: INIT, nth: 1 };
-        let mut holds = Holds::new(vec![vec![hold(0, 1, until)]], false);
-        assert_eq!(holds.at(0, &[INSTALL], 0), Decision::Stay { began: Some(0) });
-        assert_eq!(holds.at(0, &[INSTALL], 1), Decision::Stay { began: None });
-        assert_eq!(holds.at(1, &[INSTALL], 2), Decision::Go);
-        assert_eq!(holds.at(0, &[INSTALL], 3), Decision::Stay { began: None });
-        assert_eq!(holds.at(1, &[INIT], 4), Decision::Go);
-        assert_eq!(holds.at(0, &[INSTALL], 5), Decision::Released { hold: 0, end: HoldEnd::Satisfied });
-        assert_eq!(holds.at(0, &[INSTALL], 6), Decision::Go);
+    fn passed(lp: u16, at: Point, since: Since) -> Until {
+        Until::Passed { lp, at, nth: 1, since }
+    }
+
+    fn now(ns: u64) -> Now<'static> {
+        Now { ns, instructions: &|_| 0 }
+    }
+
+    fn began(hold: usize) -> Decision {
+        Decision { stay: true, changes: vec![Change::Began(hold)] }
+    }
+
+    fn stays() -> Decision {
+        Decision { stay: true, ..Decision::default() }
+    }
+
+    fn ended(hold: usize, end: HoldEnd) -> Decision {
+        Decision { stay: false, changes: vec![Change::Ended(hold, end)] }
     }
 
     #[test]
-    fn a_hold_that_cannot_be_satisfied_expires() {
-        let until = Until::Passed { lp: 1, at: INIT, nth: 1 };
-        let mut holds = Holds::new(vec![vec![hold(0, 1, until)]], false);
-        assert_eq!(holds.at(0, &[INSTALL], 10), Decision::Stay { began: Some(0) });
-        assert_eq!(holds.at(0, &[INSTALL], 1009), Decision::Stay { began: None });
-        assert_eq!(holds.at(0, &[INSTALL], 1010), Decision::Released { hold: 0, end: HoldEnd::Expired });
+    fn a_hold_lasts_until_another_lp_has_passed() {
+        let mut holds = Holds::new(vec![vec![hold(0, 1, passed(1, INIT, Since::Update))]], false);
+        assert_eq!(holds.at(0, &[INSTALL], &now(0)), began(0));
+        assert_eq!(holds.at(0, &[INSTALL], &now(1)), stays());
+        assert_eq!(holds.at(1, &[INSTALL], &now(2)), Decision::default());
+        assert_eq!(holds.at(0, &[INSTALL], &now(3)), stays());
+        assert_eq!(holds.at(1, &[INIT], &now(4)), Decision::default());
+        assert_eq!(holds.at(0, &[INSTALL], &now(5)), ended(0, HoldEnd::Satisfied));
+        assert_eq!(holds.at(0, &[INSTALL], &now(6)), Decision::default());
+    }
+
+    #[test]
+    fn a_hold_that_nobody_satisfies_expires() {
+        let mut holds = Holds::new(vec![vec![hold(0, 1, passed(1, INIT, Since::Update))]], false);
+        assert_eq!(holds.at(0, &[INSTALL], &now(0)), began(0));
+        assert_eq!(holds.at(0, &[INSTALL], &now(999)), stays());
+        assert_eq!(holds.at(0, &[INSTALL], &now(1000)), ended(0, HoldEnd::Expired));
+    }
+
+    #[test]
+    fn passes_can_count_from_the_hold_on() {
+        let list = vec![hold(0, 1, passed(1, INIT, Since::Hold))];
+        let mut holds = Holds::new(vec![list], false);
+        holds.at(1, &[INIT], &now(0));
+        assert_eq!(holds.at(0, &[INSTALL], &now(1)), began(0));
+        assert_eq!(holds.at(0, &[INSTALL], &now(2)), stays());
+        holds.at(1, &[INIT], &now(3));
+        assert_eq!(holds.at(0, &[INSTALL], &now(4)), ended(0, HoldEnd::Satisfied));
+    }
+
+    #[test]
+    fn an_access_is_passed_when_it_is_done() {
+        let mut holds = Holds::new(vec![vec![hold(0, 1, passed(1, STORE, Since::Update))]], false);
+        assert_eq!(holds.at(0, &[INSTALL], &now(0)), began(0));
+        assert_eq!(holds.at(1, &[STORE], &now(1)), Decision::default());
+        assert_eq!(holds.at(0, &[INSTALL], &now(2)), stays());
+        holds.passed(1, &STORE);
+        assert_eq!(holds.at(0, &[INSTALL], &now(3)), ended(0, HoldEnd::Satisfied));
+    }
+
+    #[test]
+    fn holds_at_one_place_are_served_one_after_another() {
+        let list = vec![hold(0, 1, passed(1, INIT, Since::Update)), hold(0, 1, passed(2, INIT, Since::Update))];
+        let mut holds = Holds::new(vec![list], false);
+        assert_eq!(holds.at(0, &[INSTALL], &now(0)), began(0));
+        holds.at(1, &[INIT], &now(1));
+        let next = holds.at(0, &[INSTALL], &now(2));
+        let changes = vec![Change::Ended(0, HoldEnd::Satisfied), Change::Began(1)];
+        assert_eq!(next, Decision { stay: true, changes });
+        holds.at(2, &[INIT], &now(3));
+        assert_eq!(holds.at(0, &[INSTALL], &now(4)), ended(1, HoldEnd::Satisfied));
+    }
+
+    #[test]
+    fn a_hold_that_is_satisfied_at_once_still_begins() {
+        let mut holds = Holds::new(vec![vec![hold(0, 1, passed(1, INIT, Since::Update))]], false);
+        holds.at(1, &[INIT], &now(0));
+        let changes = vec![Change::Began(0), Change::Ended(0, HoldEnd::Satisfied)];
+        assert_eq!(holds.at(0, &[INSTALL], &now(1)), Decision { stay: false, changes });
+    }
+
+    #[test]
+    fn instructions_of_another_lp_can_be_waited_for() {
+        let mut holds = Holds::new(vec![vec![hold(0, 1, Until::Instructions { lp: 3, count: 100 })]], false);
+        let at = |executed: &'static dyn Fn(u16) -> u64| Now { ns: 0, instructions: executed };
+        assert_eq!(holds.at(0, &[INSTALL], &at(&|lp| u64::from(lp) * 1000)), began(0));
+        assert!(holds.at(0, &[INSTALL], &at(&|lp| u64::from(lp) * 1000 + 99)).stay);
+        let end = holds.at(0, &[INSTALL], &at(&|lp| u64::from(lp) * 1000 + 100));
+        assert_eq!(end, ended(0, HoldEnd::Satisfied));
     }
 
     #[test]
     fn a_hold_at_one_of_several_points_counts_none_of_them() {
-        let until = Until::Passed { lp: 0, at: INIT, nth: 1 };
-        let mut holds = Holds::new(vec![vec![hold(0, 1, Until::ElapsedNs(5)), hold(1, 1, until)]], false);
-        assert_eq!(holds.at(0, &[INIT, INSTALL], 0), Decision::Stay { began: Some(0) });
-        assert_eq!(holds.at(1, &[INSTALL], 0), Decision::Stay { began: Some(1) });
-        assert_eq!(holds.at(0, &[INIT, INSTALL], 5), Decision::Released { hold: 0, end: HoldEnd::Satisfied });
-        assert_eq!(holds.at(1, &[INSTALL], 5), Decision::Released { hold: 1, end: HoldEnd::Satisfied });
+        let list = vec![hold(0, 1, Until::ElapsedNs(5)), hold(1, 1, passed(0, INIT, Since::Update))];
+        let mut holds = Holds::new(vec![list], false);
+        assert_eq!(holds.at(0, &[INIT, INSTALL], &now(0)), began(0));
+        assert_eq!(holds.at(1, &[INSTALL], &now(0)), began(1));
+        assert_eq!(holds.at(0, &[INIT, INSTALL], &now(5)), ended(0, HoldEnd::Satisfied));
+        assert_eq!(holds.at(1, &[INSTALL], &now(5)), ended(1, HoldEnd::Satisfied));
     }
 
     #[test]
     fn only_the_named_pass_of_the_named_lp_is_held() {
         let mut holds = Holds::new(vec![vec![hold(2, 2, Until::ElapsedNs(5))]], false);
-        assert_eq!(holds.at(1, &[INSTALL], 0), Decision::Go);
-        assert_eq!(holds.at(2, &[INSTALL], 0), Decision::Go);
-        assert_eq!(holds.at(2, &[INIT], 0), Decision::Go);
-        assert_eq!(holds.at(2, &[INSTALL], 0), Decision::Stay { began: Some(0) });
-        assert_eq!(holds.at(2, &[INSTALL], 5), Decision::Released { hold: 0, end: HoldEnd::Satisfied });
+        assert_eq!(holds.at(1, &[INSTALL], &now(0)), Decision::default());
+        assert_eq!(holds.at(2, &[INSTALL], &now(0)), Decision::default());
+        assert_eq!(holds.at(2, &[INIT], &now(0)), Decision::default());
+        assert_eq!(holds.at(2, &[INSTALL], &now(0)), began(0));
+        assert_eq!(holds.at(2, &[INSTALL], &now(5)), ended(0, HoldEnd::Satisfied));
     }
 
     #[test]
@@ -178,14 +300,12 @@ mod tests {
         let first = vec![hold(0, 1, Until::ElapsedNs(5))];
         let mut holds = Holds::new(vec![first.clone(), vec![], first], true);
         assert!(!holds.is_empty());
-        assert_eq!(holds.at(0, &[INSTALL], 0), Decision::Go);
-        holds.begin_update();
-        assert_eq!(holds.at(0, &[INSTALL], 0), Decision::Stay { began: Some(0) });
-        holds.begin_update();
-        assert_eq!(holds.at(0, &[INSTALL], 0), Decision::Go);
-        holds.begin_update();
-        assert_eq!(holds.at(0, &[INSTALL], 0), Decision::Stay { began: Some(0) });
-        holds.begin_update();
-        assert_eq!(holds.at(0, &[INSTALL], 0), Decision::Go);
+        assert_eq!(holds.at(0, &[INSTALL], &now(0)), Decision::default());
+        for held in [true, false, true, false] {
+            for lp in 0..3 {
+                holds.enters_update(lp);
+            }
+            assert_eq!(holds.at(0, &[INSTALL], &now(0)).stay, held);
+        }
     }
 }

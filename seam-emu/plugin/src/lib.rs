@@ -161,9 +161,6 @@ fn instrument(site: &Site, intercept: Intercept) {
 fn instrument_watched(site: &Site) {
     let emulator = emulator::get();
     let list = emulator.watchlist();
-    if emulator.plan.update_begin == Some(site.pc) {
-        site.on_execute(on_update_begin, CB_NO_REGS, 0);
-    }
     if let Some(index) = list.entered_at(site.pc) {
         site.on_execute(on_function_enter, CB_R_REGS, index as u64);
     }
@@ -248,10 +245,6 @@ extern "C" fn on_unhandled(vcpu: c_uint, userdata: *mut c_void) {
     seamcall::report_unknown(emulator::get(), running(vcpu) as u16, pc, &memory::read_code::<8>(pc));
 }
 
-extern "C" fn on_update_begin(_vcpu: c_uint, _userdata: *mut c_void) {
-    emulator::get().holds().begin_update();
-}
-
 extern "C" fn on_instruction(vcpu: c_uint, userdata: *mut c_void) {
     resume(points::before_instruction(emulator::get(), running(vcpu), userdata as u64));
 }
@@ -264,11 +257,15 @@ extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_vo
 }
 
 extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
-    emulator::get().sight(running(vcpu)).forget();
+    let lp = running(vcpu);
+    emulator::get().sight(lp).forget();
+    if emulator::get().plan.update_function == Some(userdata as usize) {
+        emulator::get().holds().enters_update(lp as u16);
+    }
     let caller = memory::read_virtual::<8>(registers::read(Reg::Rsp)).map_or(0, u64::from_le_bytes);
     let arguments = [registers::read(Reg::Rdi), registers::read(Reg::Rsi)];
     let fields = [userdata as u64, caller, arguments[0], arguments[1]];
-    emulator::get().recorder.record(running(vcpu) as u16, Kind::FunctionEnter, 0, fields);
+    emulator::get().recorder.record(lp as u16, Kind::FunctionEnter, 0, fields);
 }
 
 extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {

@@ -2,12 +2,15 @@
 
 use crate::decode;
 use crate::emulator::Emulator;
-use crate::holds::Decision;
+use crate::holds::{Change, Now};
 use crate::memory;
 use crate::registers::{self, GPR};
 use rig_wire::event::{Kind, flags};
 use rig_wire::plan::Point;
 use std::collections::HashMap;
+
+/// The PAUSE instruction.
+const PAUSE: [u8; 2] = [0xf3, 0x90];
 
 /// What one LP last saw.
 #[derive(Debug, Default)]
@@ -38,22 +41,19 @@ impl Sight {
 /// Must this LP stay at these points? Records when a hold begins and ends.
 pub(crate) fn held_at(emulator: &Emulator, lp: usize, points: &[Point]) -> bool {
     let record = |kind, hold: usize, end| emulator.recorder.record(lp as u16, kind, 0, [hold as u64, end, 0, 0]);
-    match emulator.holds().at(lp as u16, points, emulator.recorder.clock.now_ns()) {
-        Decision::Go => false,
-        Decision::Released { hold, end } => {
-            record(Kind::HoldEnd, hold, end as u64);
-            false
-        }
-        Decision::Stay { began } => {
-            if let Some(hold) = began {
-                record(Kind::HoldBegin, hold, 0);
-            }
-            if !emulator.plan.deterministic {
-                std::thread::yield_now();
-            }
-            true
+    let clock = &emulator.recorder.clock;
+    let now = Now { ns: clock.now_ns(), instructions: &|lp| clock.instructions(usize::from(lp)) };
+    let decision = emulator.holds().at(lp as u16, points, &now);
+    for change in decision.changes {
+        match change {
+            Change::Began(hold) => record(Kind::HoldBegin, hold, 0),
+            Change::Ended(hold, end) => record(Kind::HoldEnd, hold, end as u64),
         }
     }
+    if decision.stay && !emulator.plan.deterministic {
+        std::thread::yield_now();
+    }
+    decision.stay
 }
 
 /// An instrumented instruction is about to execute: the address to execute next, when that is itself again.
@@ -64,6 +64,9 @@ pub(crate) fn before_instruction(emulator: &Emulator, lp: usize, pc: u64) -> Opt
     let mut points = vec![Point::Pc { address: pc }];
     points.extend(emulator.sight(lp).fresh.iter().cloned());
     let code = memory::read_code::<15>(pc);
+    if code.starts_with(&PAUSE) {
+        points.push(Point::Pause);
+    }
     for access in decode::accesses(&code, pc, |number| registers::read(GPR[usize::from(number)])) {
         if let Some(watch) = emulator.watchlist().watch_at(access.address) {
             points.extend(access.loads.then_some(Point::Load { watch }));
@@ -80,6 +83,10 @@ pub(crate) fn before_instruction(emulator: &Emulator, lp: usize, pc: u64) -> Opt
 /// An instrumented instruction touched a watched word.
 pub(crate) fn after_access(emulator: &Emulator, lp: usize, pc: u64, address: u64, (store, value): (bool, u64)) {
     let Some(watch) = emulator.watchlist().watch_at(address) else { return };
+    if emulator.holding() {
+        let point = if store { Point::Store { watch } } else { Point::Load { watch } };
+        emulator.holds().passed(lp as u16, &point);
+    }
     if !store && !emulator.sight(lp).load(watch, value) {
         return;
     }

@@ -54,7 +54,7 @@ impl Watchlist {
 fn places(hold: &Hold) -> Vec<u64> {
     let until = match &hold.until {
         Until::Passed { at, .. } => Some(at),
-        Until::ElapsedNs(_) => None,
+        Until::Instructions { .. } | Until::ElapsedNs(_) => None,
     };
     let address = |point: &Point| match point {
         Point::Pc { address } => Some(*address),
@@ -66,11 +66,12 @@ fn places(hold: &Hold) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rig_wire::plan::Since;
 
     fn watchlist() -> Watchlist {
         let watch = Watch { name: "state".into(), address: 0x100, size: 4, within: vec![(0x1000, 0x1100)] };
         let function = Function { name: "f".into(), range: (0x1000, 0x1100) };
-        let until = Until::Passed { lp: 1, at: Point::Pc { address: 0x3000 }, nth: 1 };
+        let until = Until::Passed { lp: 1, at: Point::Pc { address: 0x3000 }, nth: 1, since: Since::Update };
         let hold = Hold { lp: 0, at: Point::Pc { address: 0x2000 }, nth: 1, until, limit_ns: 1 };
         Watchlist::new(&[watch], &[function], &[vec![hold]])
     }

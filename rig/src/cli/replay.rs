@@ -1,0 +1,204 @@
+//! `rig replay` and `rig shrink`
+
+use super::output;
+use super::target::Target;
+use crate::explore::evidence;
+use crate::explore::repeat::{self, Repeater, Repetition};
+use crate::explore::schedule::{Space, Strategy, schedule};
+use crate::scenario::{HoldSpec, Scenario};
+use crate::trouble::{Exit, Trouble};
+use rig_images::Progress;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+pub(super) const REPLAY_EXAMPLES: &str = "\
+Examples:
+  cargo rig replay runs/explore-plain/guests/7            a failure that `rig explore` kept
+  cargo rig replay runs/explore-plain/guests/7 --times 20
+  cargo rig replay 1234 --cpus 4                          the schedule of seed 1234
+  cargo rig replay shrunk.toml                            a scenario with holds";
+
+pub(super) const SHRINK_EXAMPLES: &str = "\
+Examples:
+  cargo rig shrink runs/explore-plain/guests/7            fewest holds and CPUs that still fail
+  cargo rig shrink runs/explore-plain/guests/7 --repeat 10 --out small.toml";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReplayArguments {
+    /// A seed, the folder of a guest that `rig explore` kept, or a scenario file with holds
+    what: String,
+    /// The scenario, when WHAT is a seed
+    scenario: Option<PathBuf>,
+    /// How the seed becomes a schedule
+    #[arg(long, value_enum, default_value_t)]
+    strategy: Strategy,
+    /// How often
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+    /// Folder of the evidence; must not exist or be empty [default: runs/replay-TIME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write one JSON object to stdout, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ShrinkArguments {
+    /// The folder of a guest that `rig explore` kept, or a scenario file with holds
+    run: PathBuf,
+    /// Repetitions of each candidate; one counts as failing when it fails at least as often as the original
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// The scenario file to write [default: shrunk.toml in the run's folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write one JSON object to stdout, and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn replay(arguments: &ReplayArguments) -> Result<u8, Trouble> {
+    let progress = Progress::stderr();
+    let seed: Option<u64> = arguments.what.parse().ok();
+    let given = match seed {
+        Some(_) => super::run::scenario_of(arguments.scenario.as_deref())?,
+        None => evidence::read(Path::new(&arguments.what))?,
+    };
+    let (scenario, mut holds) = arguments.target.apply(given)?;
+    let folder = fresh(arguments.out.as_deref(), "replay")?;
+    let cpus = scenario.cpus;
+    let sessions = arguments.target.sessions(scenario, &folder.join("base"), &progress)?;
+    if let Some(seed) = seed {
+        holds = schedule(seed, arguments.strategy, &Space::of_update(cpus, sessions.ack_word()));
+    }
+    let mut all: Vec<Repetition> = Vec::new();
+    for number in 1..=arguments.times {
+        let repetition = repeat::once(&sessions, &holds, &folder.join(number.to_string()))?;
+        if !arguments.json {
+            output::text_line(&line(number, &repetition));
+        }
+        all.push(repetition);
+    }
+    Ok(told(arguments, &holds, &all, &folder))
+}
+
+fn line(number: u32, repetition: &Repetition) -> String {
+    let Repetition { verdict, digest } = repetition;
+    let digest = digest.as_ref().map_or("none", |d| &d[..16]);
+    let reason = verdict.reason.as_deref().unwrap_or("");
+    format!("{number}: {} {reason} (timeline {digest})", verdict.verdict.name())
+}
+
+fn told(arguments: &ReplayArguments, holds: &[HoldSpec], all: &[Repetition], folder: &Path) -> u8 {
+    let failed = all.iter().filter(|r| r.has_failed()).count();
+    let digests: BTreeSet<&str> = all.iter().filter_map(|r| r.digest.as_deref()).collect();
+    let exit = if failed > 0 { Exit::Failed } else { Exit::Passed };
+    if arguments.json {
+        output::json(&serde_json::json!({
+            "exit_code": exit as u8, "failed": failed, "runs": all.len(), "holds": holds,
+            "digests": digests, "clock": "parallel", "repetitions": all, "folder": folder,
+        }));
+    } else {
+        output::text_line(&format!("{failed} of {} failed; evidence: {}", all.len(), folder.display()));
+        output::text_line("digests of timelines repeat only on a deterministic clock; this one is parallel");
+    }
+    exit as u8
+}
+
+pub(super) fn shrink(arguments: &ShrinkArguments) -> Result<u8, Trouble> {
+    let progress = Progress::stderr();
+    let (scenario, holds) = arguments.target.apply(evidence::read(&arguments.run)?)?;
+    let folder = fresh(None, "shrink")?;
+    let before = (scenario.cpus, holds.len());
+    let sessions = arguments.target.sessions(scenario.clone(), &folder.join("base"), &progress)?;
+    let mut repeater = Repeater { sessions: &sessions, folder: folder.join("tries"), times: arguments.repeat, made: 0 };
+    let enough = repeater.failures(&holds, arguments.repeat)?;
+    if enough == 0 {
+        let cause = format!("the schedule failed in none of {} repetitions", arguments.repeat);
+        return Err(Trouble::usage(cause, "raise --repeat; the failure may not depend on the holds"));
+    }
+    let holds = repeat::fewest(holds, |candidate| {
+        progress.say(&format!("trying {} holds", candidate.len()));
+        Ok(repeater.failures(candidate, enough)? >= enough)
+    })?;
+    let made = repeater.made;
+    let (scenario, holds, more) = fewer_cpus(arguments, scenario, holds, (enough, &folder), &progress)?;
+    let tally = Tally { before, after: (scenario.cpus, holds.len()), enough, repetitions: made + more };
+    finish(arguments, Scenario { holds, ..scenario }, &tally, &folder)
+}
+
+/// The schedule on the CPUs that it names, if it still fails there.
+fn fewer_cpus(
+    arguments: &ShrinkArguments,
+    scenario: Scenario,
+    holds: Vec<HoldSpec>,
+    (enough, folder): (u32, &Path),
+    progress: &Progress,
+) -> Result<(Scenario, Vec<HoldSpec>, u32), Trouble> {
+    let (cpus, compact) = repeat::compact(&holds);
+    let mut made = 0;
+    for cpus in cpus.max(2)..scenario.cpus {
+        progress.say(&format!("trying {cpus} CPUs"));
+        let smaller = Scenario { cpus, ..scenario.clone() };
+        let base = folder.join(format!("base-{cpus}"));
+        let sessions = arguments.target.sessions(smaller.clone(), &base, progress)?;
+        let tries = folder.join(format!("tries-{cpus}"));
+        let mut repeater = Repeater { sessions: &sessions, folder: tries, times: arguments.repeat, made: 0 };
+        let fails = repeater.failures(&compact, enough)? >= enough;
+        made += repeater.made;
+        if fails {
+            return Ok((smaller, compact, made));
+        }
+    }
+    Ok((scenario, holds, made))
+}
+
+struct Tally {
+    before: (u32, usize),
+    after: (u32, usize),
+    enough: u32,
+    repetitions: u32,
+}
+
+fn finish(arguments: &ShrinkArguments, scenario: Scenario, tally: &Tally, folder: &Path) -> Result<u8, Trouble> {
+    let beside = if arguments.run.is_dir() { arguments.run.clone() } else { folder.to_owned() };
+    let out = arguments.out.clone().unwrap_or_else(|| beside.join("shrunk.toml"));
+    evidence::write_scenario(&out, &scenario)?;
+    let Tally { before, after, enough, repetitions } = tally;
+    if arguments.json {
+        output::json(&serde_json::json!({
+            "exit_code": 1, "holds_before": before.1, "holds": after.1, "cpus_before": before.0, "cpus": after.0,
+            "failed": enough, "of": arguments.repeat, "repetitions": repetitions, "scenario": out,
+        }));
+    } else {
+        output::text_line(&format!(
+            "{} holds on {} CPUs, from {} on {}; fails {enough} times in {} ({repetitions} repetitions in all)",
+            after.1, after.0, before.1, before.0, arguments.repeat
+        ));
+        for hold in &scenario.holds {
+            output::text_line(&format!(
+                "  CPU {} waits at {} (pass {}) until {}",
+                hold.cpu, hold.at, hold.nth, hold.until
+            ));
+        }
+        output::text_line(&format!("run it: cargo rig run {}", out.display()));
+    }
+    Ok(Exit::Failed as u8)
+}
+
+/// A folder that is new.
+fn fresh(out: Option<&Path>, word: &str) -> Result<PathBuf, Trouble> {
+    let time = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string().replace(['-', ':', 'Z'], "");
+    let path = out.map_or_else(|| Path::new("runs").join(format!("{word}-{time}")), Path::to_owned);
+    std::fs::create_dir_all(&path).map_err(|e| Trouble::file("make", &path, &e))?;
+    if std::fs::read_dir(&path).map_err(|e| Trouble::file("read", &path, &e))?.next().is_some() {
+        let help = "name a folder that does not exist yet with --out, or remove this one";
+        return Err(Trouble::usage(format!("the folder {} is not empty", path.display()), help));
+    }
+    path.canonicalize().map_err(|e| Trouble::file("use", &path, &e))
+}

@@ -1,0 +1,57 @@
+//! What is run under many schedules: the flags that the commands for races share.
+
+use crate::run::{self, Options, Sessions};
+use crate::scenario::{Scenario, Subject};
+use crate::trouble::Trouble;
+use rig_images::Progress;
+use std::path::{Path, PathBuf};
+
+/// CPU time without progress after which a schedule counts as hung, seconds, unless the scenario says otherwise: an
+/// update takes a tenth of a second.
+const STALL_CPU_S: u32 = 3;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Target {
+    /// vCPUs of the machine (1 to 512)
+    #[arg(long, value_name = "N")]
+    pub(super) cpus: Option<u32>,
+    /// A kernel of your own: a build tree, or a bzImage with its System.map beside it
+    #[arg(long, value_name = "PATH")]
+    kernel: Option<PathBuf>,
+    /// The code under test
+    #[arg(long, value_enum)]
+    subject: Option<Subject>,
+    /// A QEMU of your own (11.1 or later, with plugins)
+    #[arg(long, value_name = "PATH")]
+    qemu: Option<PathBuf>,
+}
+
+impl Target {
+    /// The scenario with the flags over it, as a base for schedules: one update, no holds of its own. Returns the holds
+    /// that it had.
+    pub(super) fn apply(&self, mut scenario: Scenario) -> Result<(Scenario, Vec<crate::scenario::HoldSpec>), Trouble> {
+        scenario.cpus = self.cpus.unwrap_or(scenario.cpus);
+        scenario.kernel = self.kernel.clone().or(scenario.kernel);
+        scenario.subject = self.subject.unwrap_or(scenario.subject);
+        scenario.updates = 1;
+        let rooms = crate::explore::explorer::UPDATES_PER_GUEST;
+        scenario.platform.remaining_updates.get_or_insert(rooms);
+        scenario.budget.stall_cpu_s.get_or_insert(STALL_CPU_S);
+        scenario.check().map_err(|cause| Trouble::usage(cause, "change the flag, or the scenario file"))?;
+        let holds = std::mem::take(&mut scenario.holds);
+        for hold in &holds {
+            hold.check(scenario.cpus, 1).map_err(|cause| Trouble::usage(cause, "change the hold"))?;
+        }
+        Ok((scenario, holds))
+    }
+
+    /// Prepares machines for the scenario; what they share lies in `folder`, which is made anew.
+    pub(super) fn sessions(&self, scenario: Scenario, folder: &Path, progress: &Progress) -> Result<Sessions, Trouble> {
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).map_err(|e| Trouble::file("renew", folder, &e))?;
+        }
+        let options = Options { out: Some(folder.to_owned()), qemu: self.qemu.clone(), ..Options::default() };
+        let prepared = run::prepare(scenario, &options, progress)?;
+        Sessions::new(prepared, progress)
+    }
+}

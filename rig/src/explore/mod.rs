@@ -1,0 +1,12 @@
+//! Many schedules of one scenario: seeds, schedules, results, statistics, and how they are spread over machines.
+
+pub mod evidence;
+pub mod explorer;
+pub mod random;
+pub mod repeat;
+pub mod results;
+pub mod schedule;
+pub mod shard;
+pub mod statistics;
+pub mod summary;
+pub mod view;

@@ -1,0 +1,246 @@
+//! Boot once, restore ever after: which snapshot belongs to a run, and how one is made and checked.
+
+use super::live::Live;
+use super::prepare::Prepared;
+use crate::machine::snapshot::SavedMachine;
+use crate::trouble::Trouble;
+use rig_images::{Images, ImagesError, Progress};
+use rig_judge::timeline::Leaf;
+use rig_wire::agent::Ready;
+use seam_emu::{Config, Durations};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::runtime::Runtime;
+
+/// Form of what a snapshot's folder holds, and of how a guest is brought to the point where it is taken.
+const FORM: u32 = 1;
+const NOTE: &str = "snapshot.json";
+/// Events of the boot.
+pub(super) const EVENTS: &str = "events.bin";
+/// Lines of the kernel's log of the boot, in their order.
+pub(super) const KERNEL_LOG: &str = "kmsg.log";
+
+/// Leaves that no Linux calls before an update. Faults of these alone leave the boot as it is, so that one snapshot
+/// serves them all; that the boot did not call them is checked when it is made.
+pub(super) const ONLY_IN_UPDATES: [(Leaf, &str); 3] =
+    [(Leaf::INSTALL, "SEAMLDR.INSTALL"), (Leaf::SHUTDOWN, "TDH.SYS.SHUTDOWN"), (Leaf::UPDATE, "TDH.SYS.UPDATE")];
+
+/// How a run's machine comes up.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    /// It boots, for this reason.
+    Boot(String),
+    /// It goes on where a booted one was saved.
+    Restore(Snapshot),
+}
+
+/// A usable snapshot. While it lives the cache keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    folder: PathBuf,
+    /// What was told when it was made.
+    pub(crate) note: Arc<Note>,
+    _images: Arc<Images>,
+}
+
+/// What stands beside the states of a saved machine.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Note {
+    form: u32,
+    /// All that decided how it booted.
+    inputs: Value,
+    /// Hash of both states.
+    digest: String,
+    /// The agent's first message.
+    pub(crate) ready: Ready,
+    /// The kernel offers no update.
+    pub(crate) absent: bool,
+}
+
+impl Note {
+    /// Of a machine that booted from `inputs` and was saved in `folder`.
+    pub(super) fn new(inputs: Value, folder: &Path, ready: Ready, absent: bool) -> io::Result<Self> {
+        Ok(Self { form: FORM, inputs, digest: SavedMachine::within(folder).digest()?, ready, absent })
+    }
+
+    /// Writes it into its folder.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), Trouble> {
+        let path = folder.join(NOTE);
+        let text = serde_json::to_vec_pretty(self).expect("a note is plain data");
+        std::fs::write(&path, text).map_err(|e| Trouble::file("write", &path, &e))
+    }
+}
+
+impl Snapshot {
+    /// The saved machine.
+    pub(crate) fn machine(&self) -> SavedMachine {
+        SavedMachine::within(&self.folder)
+    }
+
+    /// A file beside the states.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Starts to compare the states with their hash, which takes as long as QEMU takes to start.
+    pub(crate) fn check(&self) -> JoinHandle<Result<(), Trouble>> {
+        let (machine, expected, folder) = (self.machine(), self.note.digest.clone(), self.folder.clone());
+        std::thread::spawn(move || match machine.digest() {
+            Ok(digest) if digest == expected => Ok(()),
+            Ok(_) => {
+                let help = "remove it with `cargo rig images clean`, or boot with --cold";
+                Err(Trouble::environment(format!("the snapshot {} is damaged", folder.display()), help))
+            }
+            Err(e) => Err(Trouble::file("read the snapshot", &folder, &e)),
+        })
+    }
+}
+
+/// The snapshot for this run, made when there is none; or the reason to boot.
+pub(super) fn choose(prepared: &Prepared, runtime: &Runtime, progress: &Progress) -> Result<Start, Trouble> {
+    if let Some(reason) = prepared.cold_reason() {
+        return Ok(Start::Boot(reason.to_owned()));
+    }
+    let images = Images::open(progress.clone())?;
+    let inputs = inputs(prepared)?;
+    let what = format!("snapshot ({} CPUs)", prepared.spec.cpus);
+    for _ in 0..2 {
+        let made = images.snapshot(&what, &inputs, |folder| {
+            progress.say("booting once, for a snapshot");
+            runtime.block_on(Live::make_snapshot(prepared, folder, inputs.clone()))
+        });
+        let folder = match made {
+            Ok(Ok(folder)) => folder,
+            Ok(Err(trouble)) if trouble.cause == super::live::INTERRUPTED => return Err(trouble),
+            Ok(Err(trouble)) => return Ok(Start::Boot(format!("no snapshot could be made: {}", trouble.cause))),
+            Err(error @ ImagesError::DiskFull(_)) => return Ok(Start::Boot(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        match read_note(&folder, &inputs) {
+            Ok(note) => {
+                return Ok(Start::Restore(Snapshot { folder, note: Arc::new(note), _images: Arc::new(images) }));
+            }
+            Err(why) => {
+                progress.say(&format!("the snapshot {} is not used: {why}", folder.display()));
+                if !images.drop_snapshot(&folder)? {
+                    return Ok(Start::Boot(format!("the snapshot is not usable ({why}) and another run uses it")));
+                }
+            }
+        }
+    }
+    Ok(Start::Boot("the snapshot is not usable, and neither was a new one".into()))
+}
+
+/// The note of a snapshot that was made from these inputs, else why it is of no use.
+fn read_note(folder: &Path, inputs: &Value) -> Result<Note, String> {
+    let text = std::fs::read(folder.join(NOTE)).map_err(|e| format!("it has no note: {e}"))?;
+    let note: Note = serde_json::from_slice(&text).map_err(|e| format!("its note is malformed: {e}"))?;
+    if note.form != FORM {
+        return Err(format!("it is of form {}, not {FORM}", note.form));
+    }
+    if note.inputs != *inputs {
+        return Err("it was made from something else".into());
+    }
+    for path in [SavedMachine::within(folder).qemu, SavedMachine::within(folder).firmware] {
+        if !path.is_file() {
+            return Err(format!("{} is missing", path.display()));
+        }
+    }
+    Ok(note)
+}
+
+/// All that decides how a guest boots, and so the snapshot's address.
+fn inputs(prepared: &Prepared) -> Result<Value, Trouble> {
+    let spec = &prepared.spec;
+    let plugin = spec.plugin.as_ref().map(|(library, _)| hash_file(library)).transpose()?;
+    let qemu: Vec<_> = prepared.artifacts.iter().filter(|a| a.path.is_none()).map(|a| &a.sha256).collect();
+    let own = prepared.own_qemu.as_deref().map(hash_file).transpose()?;
+    let plan = &prepared.plan;
+    Ok(json!({
+        "form": FORM,
+        "machine": spec.shape(),
+        "kernel": hash_file(&spec.kernel)?,
+        "initramfs": hash_file(&spec.initramfs)?,
+        "plugin": plugin,
+        "qemu": if own.is_some() { json!(own) } else { json!(qemu) },
+        "modules": prepared.modules.iter().map(|m| [&m.name, &m.parameters]).collect::<Vec<_>>(),
+        "firmware": boot_config(&plan.firmware),
+        "module_image": hash_file(&plan.module_image)?,
+        "vmx_basic": plan.seamret_keeps_vmcs,
+        "deterministic": plan.deterministic,
+        // They decide what the boot's events show.
+        "watches": plan.watches,
+        "functions": plan.functions,
+    }))
+}
+
+/// The firmware's configuration while the guest boots.
+pub(super) fn boot_config(config: &Config) -> Config {
+    let at_boot = |leaf: &str| ONLY_IN_UPDATES.iter().all(|(_, name)| *name != leaf);
+    let strikes_at_boot = config.faults.iter().any(|fault| at_boot(&fault.leaf));
+    let faults = if strikes_at_boot { config.faults.clone() } else { Vec::new() };
+    let lasting = config.durations.leaf_ns.iter().filter(|(leaf, _)| at_boot(leaf));
+    let durations = Durations { leaf_ns: lasting.map(|(k, v)| (k.clone(), *v)).collect(), ..config.durations.clone() };
+    Config { faults, durations, ..config.clone() }
+}
+
+fn hash_file(path: &Path) -> Result<String, Trouble> {
+    let failed = |e| Trouble::file("read", path, &e);
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path).map_err(failed)?, &mut hash).map_err(failed)?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(fault_leaf: &str) -> Config {
+        let fault = toml::from_str(&format!("leaf = \"{fault_leaf}\"\naction = \"vm-fail-invalid\"")).unwrap();
+        Config { faults: vec![fault], ..Config::for_lps(4) }
+    }
+
+    #[test]
+    fn faults_of_updates_share_the_snapshot_of_none() {
+        assert_eq!(boot_config(&config("SEAMLDR.INSTALL")), Config::for_lps(4));
+        assert_ne!(boot_config(&config("TDH.SYS.LP.INIT")), Config::for_lps(4));
+    }
+
+    #[test]
+    fn durations_of_updates_share_it_too() {
+        let mut slow = Config::for_lps(4);
+        slow.durations.leaf_ns.insert("SEAMLDR.INSTALL".into(), 7);
+        assert_eq!(boot_config(&slow), Config::for_lps(4));
+        slow.durations.leaf_ns.insert("TDH.SYS.LP.INIT".into(), 7);
+        assert_eq!(boot_config(&slow).durations.leaf_ns.len(), 1);
+    }
+
+    fn ready() -> Ready {
+        Ready { protocol: 2, kernel: "7.3".into(), cpus_online: "0".into(), cpus_present: "0".into() }
+    }
+
+    #[test]
+    fn a_foreign_or_damaged_snapshot_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let saved = SavedMachine::within(dir.path());
+        std::fs::write(&saved.qemu, "ram").unwrap();
+        std::fs::write(&saved.firmware, "firmware").unwrap();
+        let inputs = json!({ "kernel": "a" });
+        assert!(read_note(dir.path(), &inputs).unwrap_err().contains("no note"));
+        let note = Note::new(inputs.clone(), dir.path(), ready(), false).unwrap();
+        note.write(dir.path()).unwrap();
+        let note = read_note(dir.path(), &inputs).unwrap();
+        assert!(read_note(dir.path(), &json!({ "kernel": "b" })).unwrap_err().contains("something else"));
+        assert_eq!(note.digest, saved.digest().unwrap());
+        std::fs::write(&saved.firmware, "firmwarf").unwrap();
+        assert_ne!(note.digest, saved.digest().unwrap());
+        std::fs::remove_file(&saved.firmware).unwrap();
+        assert!(read_note(dir.path(), &inputs).unwrap_err().contains("missing"));
+    }
+}
