@@ -9,5 +9,6 @@ mod engines;
 mod hang;
 mod kmod;
 mod kmod_errors;
+mod kvm_td;
 mod trust_domains;
 mod update;

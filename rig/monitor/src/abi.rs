@@ -18,7 +18,7 @@ pub(crate) const TDX_VM: u64 = 5;
 pub(crate) const MAP_GPA_RANGE: u64 = 12;
 /// `KVM_MAP_GPA_RANGE_ENCRYPTED`: to private.
 pub(crate) const TO_PRIVATE: u64 = 1 << 4;
-/// Flag of a memory slot that has a guest_memfd.
+/// Flag of a memory slot that has a `guest_memfd`.
 pub(crate) const MEM_GUEST_MEMFD: u32 = 1 << 2;
 /// `KVM_MEMORY_ATTRIBUTE_PRIVATE`, and the flag of the same value of `KVM_EXIT_MEMORY_FAULT`.
 pub(crate) const ATTRIBUTE_PRIVATE: u64 = 1 << 3;

@@ -1,4 +1,4 @@
-//! A TD's memory: a guest_memfd for its private pages and an ordinary mapping for its shared ones.
+//! A TD's memory: a `guest_memfd` for its private pages and an ordinary mapping for its shared ones.
 
 #![allow(unsafe_code, reason = "memory that KVM and the TD write, too")]
 
@@ -6,7 +6,7 @@ use crate::MonitorError;
 use crate::abi::{ATTRIBUTE_PRIVATE, MEM_GUEST_MEMFD};
 use kvm_bindings::{kvm_create_guest_memfd, kvm_memory_attributes, kvm_userspace_memory_region2};
 use kvm_ioctls::VmFd;
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapRaw};
 use nix::fcntl::{FallocateFlags, fallocate};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Guest-physical memory from address 0 on.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    shared: MmapMut,
+    shared: MmapRaw,
     private: OwnedFd,
     bytes: u64,
 }
@@ -24,13 +24,13 @@ impl Memory {
     pub(crate) fn new(vm: &VmFd, pages: u64) -> Result<Self, MonitorError> {
         let bytes = pages.checked_mul(4096).filter(|bytes| *bytes > 0 && *bytes <= 1 << 30);
         let bytes = bytes.ok_or_else(|| MonitorError::plan(format_args!("{pages} pages of memory")))?;
-        let shared = MmapMut::map_anon(bytes as usize).map_err(MonitorError::io("map shared memory"))?;
+        let shared = MmapMut::map_anon(bytes as usize).map_err(MonitorError::io("map shared memory"))?.into();
         let memfd = kvm_create_guest_memfd { size: bytes, ..Default::default() };
         let memfd = vm.create_guest_memfd(memfd).map_err(MonitorError::refused("KVM_CREATE_GUEST_MEMFD"))?;
         // SAFETY: KVM just made this file descriptor, and nobody else has it.
         let private = unsafe { OwnedFd::from_raw_fd(memfd) };
         let memory = Self { shared, private, bytes };
-        memory.give(vm, memfd as u32)?;
+        memory.give(vm, memfd.cast_unsigned())?;
         memory.convert(vm, 0, bytes, true)?;
         Ok(memory)
     }
@@ -73,7 +73,8 @@ impl Memory {
         if !gpa.is_multiple_of(8) || gpa >= self.bytes {
             return Err(MonitorError::plan(format_args!("no shared word at {gpa:#x}")));
         }
-        let address = self.shared.as_ptr().wrapping_add(gpa as usize).cast_mut().cast::<u64>();
+        #[expect(clippy::cast_ptr_alignment, reason = "a mapping is page-aligned, and the offset was checked")]
+        let address = self.shared.as_mut_ptr().wrapping_add(gpa as usize).cast::<u64>();
         // SAFETY: aligned and inside the mapping; whoever else writes there is the TD, word by word.
         unsafe { AtomicU64::from_ptr(address) }.store(value, Ordering::SeqCst);
         Ok(())

@@ -114,7 +114,7 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         start: start(&prepared.start),
         timing_ms: Timing { boot: ms(told.boot), update: ms(told.update), total: ms(evidence.total) },
         run_dir: Some(prepared.folder.path().to_owned()),
-        load: told.loads.iter().map(load_report).collect(),
+        load: told.loads.iter().map(load_report).chain(told.tds.loads()).collect(),
         artifacts: prepared
             .artifacts
             .iter()

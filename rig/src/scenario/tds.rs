@@ -15,7 +15,7 @@ pub struct Tds {
     pub placement: Placement,
     /// Threads that build, run and destroy TDs in loops during the updates.
     pub churn: u32,
-    /// TDs that are built, run and destroyed one after another when all else is over.
+    /// TDs that are built, run and destroyed after the last update.
     pub cycles: u32,
     /// Some TDs of `churn` and `cycles` must be refused, for want of KeyIDs.
     pub refusals: bool,

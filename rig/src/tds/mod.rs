@@ -39,7 +39,7 @@ pub fn churn_says(tds: &Tds) -> Vec<Vec<u64>> {
 fn plan(tds: &Tds, seed: u64, rounds: Option<u64>) -> TdPlan {
     let layouts: Vec<_> = (0..tds.vcpus).map(Layout::of_vcpu).collect();
     let pages = |(layout, vcpu): (&Layout, u32)| {
-        let script = program::script(layout, rounds).to_pages();
+        let script = program::script(*layout, rounds).to_pages();
         assert_eq!(script.len(), 4096, "a script fills one page");
         let data = layout::data_page(seed, vcpu).to_vec();
         [TdPage { gpa: layout.script(), bytes: script }, TdPage { gpa: layout.data(), bytes: data }]

@@ -21,7 +21,7 @@ const STATUS: u16 = 3;
 const WORD: u16 = 7;
 
 /// The script: with a number, that many rounds; else until the stop word is 1.
-pub(super) fn script(at: &Layout, rounds: Option<u64>) -> Script {
+pub(super) fn script(at: Layout, rounds: Option<u64>) -> Script {
     let begun = prologue(at, rounds.unwrap_or(0));
     let top = begun.here();
     let body = round(begun, at);
@@ -34,7 +34,7 @@ pub(super) fn script(at: &Layout, rounds: Option<u64>) -> Script {
 }
 
 /// Switches the APIC on, accepts private pages and makes one page shared.
-fn prologue(at: &Layout, rounds: u64) -> Script {
+fn prologue(at: Layout, rounds: u64) -> Script {
     call(Script::new(), WRITE_MSR, [X2APIC_SPIV, APIC_ON, 0, 0])
         .then(Op::Set, LEFT, rounds)
         .then(Op::Set, MADE, 0)
@@ -46,8 +46,8 @@ fn prologue(at: &Layout, rounds: u64) -> Script {
 }
 
 /// One round; [`super::predict`] says what it does to the chain.
-fn round(script: Script, at: &Layout) -> Script {
-    let echoed = SHARED | at.shared() + 8;
+fn round(script: Script, at: Layout) -> Script {
+    let echoed = SHARED | (at.shared() + 8);
     let converted = at.converted();
     script
         .then(Op::Add, MADE, 1)
@@ -76,7 +76,7 @@ fn round(script: Script, at: &Layout) -> Script {
 }
 
 /// Says the number of rounds and the chain, and ends.
-fn epilogue(script: Script, at: &Layout) -> Script {
+fn epilogue(script: Script, at: Layout) -> Script {
     let stored = script.then(Op::StoreChain, 0, at.chain()).then(Op::Load, WORD, at.counter());
     let said = (0..6).fold(say(stored), |script, word| say(script.then(Op::Load, WORD, at.chain() + 8 * word)));
     call(said, MMIO, [8, 1, SHARED | END_ADDRESS, 0])

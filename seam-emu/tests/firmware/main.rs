@@ -20,6 +20,7 @@ mod states;
 mod sys;
 mod td_calls;
 mod td_life;
+mod td_vmm;
 mod tdmrs;
 mod timing;
 
