@@ -9,6 +9,9 @@ use thiserror::Error;
 /// Most LPs that P-SEAMLDR's per-LP bitmaps hold (`MAX_NUM_OF_LPS` of the public loader).
 pub const MAX_LPS: usize = 1024;
 
+/// Bits of a KeyID in the module's tables and operands.
+const MAX_KEYID_BITS: u8 = 16;
+
 /// The platform and its firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -139,8 +142,9 @@ impl Config {
             return Err(ConfigError::TooFewKeyIds(self.tdx_keyids));
         }
         let keyids = 1 + u64::from(self.mktme_keyids) + u64::from(self.tdx_keyids);
-        if !(32..=52).contains(&self.physical_address_bits) || keyids > 1 << (52 - self.physical_address_bits) {
-            return Err(ConfigError::KeyIdsDoNotFit { keyids, bits: self.physical_address_bits });
+        let bits = self.physical_address_bits;
+        if !(32..=52).contains(&bits) || keyids > 1 << (52 - bits).min(MAX_KEYID_BITS) {
+            return Err(ConfigError::KeyIdsDoNotFit { keyids, bits });
         }
         if let Some(name) = self.durations.leaf_ns.keys().find(|name| Leaf::from_name(name).is_none()) {
             return Err(ConfigError::UnknownLeaf(name.clone()));
@@ -224,7 +228,7 @@ pub enum ConfigError {
     EmptyPackage(u32),
     #[error("{0} TDX KeyIDs: at least 2 are needed, one of them for the module itself")]
     TooFewKeyIds(u32),
-    #[error("{keyids} KeyIDs do not fit above {bits} physical address bits (at most 52 in all)")]
+    #[error("{keyids} KeyIDs do not fit above {bits} physical address bits (at most 52 in all, 16 of a KeyID)")]
     KeyIdsDoNotFit { keyids: u64, bits: u8 },
     #[error("memory range {0:x?} is empty, unaligned to 4096, out of order or beyond the physical address bits")]
     Memory(MemoryRange),

@@ -83,6 +83,22 @@ fn keyids_fit_above_the_address() {
             },
             Err(E::KeyIdsDoNotFit { keyids: 64, bits: 31 }),
         ),
+        (
+            "KeyIDs of 16 bits",
+            |c| {
+                low(c);
+                (c.physical_address_bits, c.mktme_keyids, c.tdx_keyids) = (32, 32767, 32768);
+            },
+            Ok(()),
+        ),
+        (
+            "of 17 bits",
+            |c| {
+                low(c);
+                (c.physical_address_bits, c.mktme_keyids, c.tdx_keyids) = (32, 32768, 32768);
+            },
+            Err(E::KeyIdsDoNotFit { keyids: 65537, bits: 32 }),
+        ),
         ("no step", |c| c.script_steps = 0, Err(E::NoSteps)),
         ("one step", |c| c.script_steps = 1, Ok(())),
     ]);
