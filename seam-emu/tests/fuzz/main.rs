@@ -4,8 +4,8 @@
 //! one likes, with the stable compiler and a C++ compiler for libFuzzer (`cargo install cargo-bolero`):
 //!
 //! ```text
-//! cargo bolero test -p seam-emu calls::target --sanitizer NONE --rustc-bootstrap -T 10m
-//! cargo bolero test -p seam-emu images::target --sanitizer NONE --rustc-bootstrap -T 10m
+//! cargo bolero test -p seam-emu calls::target --sanitizer NONE -T 10m
+//! cargo bolero test -p seam-emu images::target --sanitizer NONE -T 10m
 //! ```
 
 mod bytes;
