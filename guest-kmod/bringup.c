@@ -21,6 +21,7 @@
 #include <asm/smp.h>
 
 #include "bringup.h"
+#include "compat.h"
 #include "seamcall.h"
 #include "update.h"
 

@@ -2,8 +2,9 @@
 /*
  * Making a TDX module ready on kernels without TDX host support.
  *
- * Kernels since 7.0 keep CR4 to themselves and KVM, so that no other module
- * can enter VMX operation; there only CONFIG_INTEL_TDX_HOST helps.
+ * Kernels since 6.19 keep CR4 to themselves and KVM, so that no other module can
+ * enter VMX operation. There kvm_intel has to be loaded first, which does so on
+ * every CPU (enable_virt_at_load), and has to stay.
  */
 #ifndef RIG_BRINGUP_H
 #define RIG_BRINGUP_H
@@ -13,8 +14,11 @@
 #include <linux/types.h>
 #include <linux/version.h>
 
-#if !IS_ENABLED(CONFIG_INTEL_TDX_HOST) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#if !IS_ENABLED(CONFIG_INTEL_TDX_HOST)
 #define RIG_OWN_BRING_UP
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#define RIG_OWN_VMX
+#endif
 #endif
 
 #ifdef RIG_OWN_BRING_UP
@@ -43,7 +47,7 @@ void tdmr_set_destroy(struct tdmr_set *set, bool with_pamts);
 
 static inline int bringup_start(void)
 {
-	pr_err("this kernel does not enter VMX operation for TDX, and lets no module do it\n");
+	pr_err("the kernel's own TDX support has not made the module ready\n");
 	return -EOPNOTSUPP;
 }
 

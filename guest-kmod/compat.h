@@ -16,4 +16,8 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 }
 #endif
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define rdmsrl_safe(msr, value)	rdmsrq_safe(msr, value)
+#endif
+
 #endif /* RIG_COMPAT_H */

@@ -7,14 +7,13 @@
  * event.
  *
  * Where the kernel supports TDX hosts it has initialised the TDX module; where it
- * does not, and is older than 6.19, this module does (bringup.c). Beside the
- * in-tree driver (tdx-host) it does not load.
+ * does not, this module does (bringup.c). Beside the in-tree driver (tdx-host) it
+ * does not load.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/device.h>
 #include <linux/err.h>
-#include <linux/firmware.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -27,6 +26,7 @@
 #include "bringup.h"
 #include "ring.h"
 #include "update.h"
+#include "upload.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -263,8 +263,7 @@ static int __init update_register(void)
 		goto unregister_device;
 
 	/* No owner: what needs the module holds it for itself, see prepare. */
-	update_upload = firmware_upload_register(NULL, update_device,
-						 "tdx_module", &update_ops, NULL);
+	update_upload = upload_register(update_device, "tdx_module", &update_ops);
 	ret = PTR_ERR_OR_ZERO(update_upload);
 	if (ret)
 		goto remove_groups;
@@ -303,7 +302,7 @@ module_init(update_init);
 
 static void __exit update_exit(void)
 {
-	firmware_upload_unregister(update_upload);
+	upload_unregister(update_upload);
 	device_remove_groups(update_device, update_groups);
 	root_device_unregister(update_device);
 	bringup_stop();

@@ -2,7 +2,8 @@
 /*
  * VMX operation, which SEAMCALL needs, on kernels that do not enter it for TDX.
  *
- * It excludes KVM: whoever comes second finds CR4.VMXE set and gives up.
+ * Before Linux 6.19 this module enters it and excludes KVM: whoever comes second
+ * finds CR4.VMXE set and gives up. Since then only KVM can, and must have.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -15,11 +16,13 @@
 
 #include <asm/asm.h>
 #include <asm/msr.h>
+#include <asm/special_insns.h>
 #include <asm/tlbflush.h>
 
 #include "bringup.h"
+#include "compat.h"
 
-#ifdef RIG_OWN_BRING_UP
+#ifdef RIG_OWN_VMX
 
 #define VMX_REVISION_MASK	GENMASK(30, 0)
 
@@ -104,4 +107,25 @@ void vmx_cpu_leave(void)
 	__free_page(page);
 }
 
-#endif /* RIG_OWN_BRING_UP */
+#elif defined(RIG_OWN_BRING_UP)
+
+/**
+ * vmx_cpu_enter - see that this CPU is in VMX operation
+ *
+ * Return: 0; -EOPNOTSUPP when KVM has not entered it.
+ */
+int vmx_cpu_enter(void)
+{
+	if (native_read_cr4() & X86_CR4_VMXE)
+		return 0;
+	pr_err("CPU %d is not in VMX operation: load kvm_intel first, with enable_virt_at_load\n",
+	       raw_smp_processor_id());
+	return -EOPNOTSUPP;
+}
+
+void vmx_cpu_leave(void)
+{
+	/* It is KVM's. */
+}
+
+#endif /* RIG_OWN_VMX */

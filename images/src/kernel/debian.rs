@@ -113,7 +113,11 @@ fn numbers(release: &str) -> Vec<u32> {
 fn arrange(cache: &Cache, progress: &Progress, temp: &TempDir, release: &str) -> Result<(), ImagesError> {
     let root = temp.path();
     let full = format!("{release}-amd64");
-    let modules = root.join("usr/lib/modules").join(&full);
+    // Packages from before the merged /usr have their modules in /lib.
+    let libraries = ["usr/lib/modules", "lib/modules"].map(|folder| root.join(folder));
+    let all = libraries.iter().find(|folder| folder.join(&full).join("kernel").is_dir());
+    let all = all.ok_or_else(|| ImagesError::NoPackage(format!("with the modules of {full}")))?;
+    let modules = all.join(&full);
     for (name, old) in [("vmlinuz", "vmlinuz"), ("config", "config")] {
         let places = [root.join("boot").join(format!("{old}-{full}")), modules.join(old)];
         let from = places.iter().find(|path| path.is_file());
@@ -121,7 +125,7 @@ fn arrange(cache: &Cache, progress: &Progress, temp: &TempDir, release: &str) ->
         fs::rename(from, root.join(name)).map_err(ImagesError::io(from))?;
     }
     take_modules(cache, progress, temp, &modules.join("kernel"))?;
-    fs::remove_dir_all(root.join("usr/lib/modules")).map_err(ImagesError::io(root))?;
+    fs::remove_dir_all(all).map_err(ImagesError::io(all))?;
     let headers = root.join("usr/src").join(format!("linux-headers-{full}"));
     // The folder is seen as /src in the build root, where its relative links hold.
     rewrite(&headers.join("Makefile"), "/usr/src/", "/src/src/")

@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where upload devices are.
-const CLASS: &str = "/sys/class/firmware";
+/// Where upload devices are: the kernel's class, and that of the update module where the kernel has none.
+const CLASSES: [&str; 2] = ["/sys/class/firmware", "/sys/class/tdx_firmware"];
 /// `status` is read every millisecond at first, so that short updates are measured well ...
 const FINE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 /// ... and then less often, so that reading does not slow what it waits for.
@@ -36,7 +36,9 @@ pub(crate) fn update(device: &str, image: &[u8]) -> Result<UpdateOutcome, Failur
         return Err(failure::refused(libc::EINVAL, why));
     }
     let _no_load_is_in_the_way = keep_away();
-    Upload { folder: Path::new(CLASS).join(device) }.run(image)
+    let mut folders = CLASSES.iter().map(|class| Path::new(class).join(device));
+    let folder = folders.clone().find(|folder| folder.exists()).or_else(|| folders.next());
+    Upload { folder: folder.expect("there are classes") }.run(image)
 }
 
 /// One upload device.

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 /// The upload device of every subject.
 const DEVICE: &str = "tdx_module";
-/// It is there when the driver offers updates.
-const UPLOAD: &str = "/sys/class/firmware/tdx_module/status";
+/// One is there when the driver offers updates: the kernel's class, or the update module's where the kernel has none.
+const UPLOADS: [&str; 2] = ["/sys/class/firmware/tdx_module/status", "/sys/class/tdx_firmware/tdx_module/status"];
 /// `version` answers with it when no module runs any more.
 const ENXIO: i32 = 6;
 /// How long an upload may take to begin, where somebody waits to disturb it.
@@ -230,11 +230,14 @@ impl Drive<'_> {
         };
         told.after.clone_from(&told.before);
         told.remaining.0 = self.remaining().await;
-        told.absent = match self.guest.read(UPLOAD).await {
-            Ok(_) => false,
-            Err(GuestError::Failed(f)) if f.errno == Some(ENOENT) => true,
-            Err(error) => return Err(failed(told, error)),
-        };
+        told.absent = true;
+        for upload in UPLOADS {
+            match self.guest.read(upload).await {
+                Ok(_) => told.absent = false,
+                Err(GuestError::Failed(f)) if f.errno == Some(ENOENT) => {}
+                Err(error) => return Err(failed(told, error)),
+            }
+        }
         Ok(())
     }
 

@@ -84,8 +84,22 @@ fn in_tree(kernel: &Kernel) -> Result<Provided, ImagesError> {
 fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
     let name = if scenario.twin.is_some() { "tdx_update_twins" } else { "tdx_update" };
     let file = own_module(images, kernel, name)?;
-    let module = GuestModule { name: name.into(), parameters: parameters(scenario) };
-    Ok(Provided { files: vec![file.clone()], modules: vec![module], observer: Observer::Kmod(file) })
+    let mut files = if needs_kvm(kernel) { kernel.load_order("kvm_intel")? } else { Vec::new() };
+    let mut modules: Vec<_> =
+        files.iter().map(|file| GuestModule { name: stem(file), parameters: String::new() }).collect();
+    files.push(file.clone());
+    modules.push(GuestModule { name: name.into(), parameters: parameters(scenario) });
+    Ok(Provided { files, modules, observer: Observer::Kmod(file) })
+}
+
+/// Since Linux 6.19 only KVM can enter VMX operation, where the kernel has no TDX host support of its own
+/// (`guest-kmod/bringup.h`).
+fn needs_kvm(kernel: &Kernel) -> bool {
+    let config = kernel.config.as_deref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let enters = config.lines().any(|line| line == "CONFIG_INTEL_TDX_HOST=y");
+    let mut numbers = kernel.release.split(['.', '-', '+']).map_while(|part| part.parse::<u32>().ok());
+    let release = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    !enters && release >= (6, 19) && kernel.module("kvm_intel").is_some()
 }
 
 /// Modules without which the agent of this kernel reaches nobody, in the order of loading; none if they are built in.
