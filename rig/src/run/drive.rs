@@ -313,8 +313,10 @@ impl Drive<'_> {
     async fn begins(&self) -> bool {
         let until = Instant::now() + BEGINS_WITHIN;
         while Instant::now() < until {
-            if self.guest.read(UPLOAD).await.is_ok_and(|status| status != "idle") {
-                return true;
+            for upload in UPLOADS {
+                if self.guest.read(upload).await.is_ok_and(|status| status != "idle") {
+                    return true;
+                }
             }
         }
         false
