@@ -1,8 +1,10 @@
-//! The catalogue: its quick scenarios end as they say, and notice when they do not.
+//! The catalogue: its scenarios end as they say, and notice when they do not.
 
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Ended, Rig, one_machine};
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// What an update comes to when it does not come to this.
 fn inverted(update: &str) -> &'static str {
@@ -36,11 +38,11 @@ fn the_quick_suite_is_green() {
 /// Only runs with another expectation show that a scenario's expectation is looked at: each must fail, by a check and not
 /// by an accident.
 #[test]
-fn every_quick_scenario_fails_when_it_expects_something_else() {
+fn every_scenario_fails_when_it_expects_something_else() {
     let _machine = one_machine();
     let rig = Rig::default();
-    let quick = rig.go(&["list", "--tag", "quick", "--json"]).json(0);
-    for scenario in quick.as_array().unwrap() {
+    let all = rig.go(&["list", "--tag", "night", "--json"]).json(0);
+    for scenario in all.as_array().unwrap() {
         let name = scenario["name"].as_str().unwrap();
         let update = scenario["expect"]["update"].as_str().unwrap();
         let file = with_expectation(&rig, name, inverted(update));
@@ -65,6 +67,27 @@ fn with_expectation(rig: &Rig, name: &str, update: &str) -> std::path::PathBuf {
     });
     lines.insert(at + 1, format!("update = {update:?}"));
     rig.file(&format!("{name}.toml"), lines.join("\n"))
+}
+
+/// Only a suite that is interrupted shows that it stops before its next scenario, tells what was not run, and keeps what was.
+#[test]
+fn ctrl_c_ends_a_suite_with_its_reports() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let mut command = rig.command(&["suite", "--tag", "quick", "--out", "suite"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    lines.read_line(&mut first).unwrap();
+    // Somewhere between the first scenario's end and the second one's.
+    assert!(Command::new("kill").arg("-2").arg(child.id().to_string()).status().unwrap().success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    ended.expect(5).says(&["interrupted", "were not run"]);
+    assert!(rest.lines().count() < 8, "it went on: {rest}");
+    let ktap = std::fs::read_to_string(rig.path("suite/ktap.txt")).unwrap();
+    assert!(ktap.lines().any(|line| line.starts_with("ok 1 ")), "{ktap}");
 }
 
 /// A name that is none is a mistake of usage, and the nearest is named.

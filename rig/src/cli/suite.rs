@@ -1,11 +1,11 @@
 //! `rig suite`
 
 use super::output;
+use crate::run::Interrupts;
 use crate::scenario::{Tag, catalogue};
 use crate::suite::{self, Ran};
-use crate::trouble::Trouble;
+use crate::trouble::{Exit, Trouble};
 use rig_images::Progress;
-use rig_judge::Outcome;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -27,20 +27,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let scenarios = catalogue::suite(arguments.tag);
     let width = scenarios.iter().map(|s| s.name.len()).max().unwrap_or(0);
     let progress = Progress::stderr();
-    let mut results: Vec<Ran> = Vec::new();
+    let interrupts = Interrupts::listen().map_err(|e| {
+        Trouble::environment(format!("cannot listen to signals: {e}"), "report this with the message above")
+    })?;
+    let (mut results, number): (Vec<Ran>, _) = (Vec::new(), scenarios.len());
     for scenario in scenarios {
+        if interrupts.happened() {
+            break;
+        }
         let ran = suite::run_one(scenario, &folder, &progress);
         if !arguments.json {
             output::text_line(&suite::line(&ran, width));
         }
-        let interrupted =
-            ran.verdict == Outcome::RigError && ran.reason.as_ref().is_some_and(|r| r.starts_with("interrupted"));
         results.push(ran);
-        if interrupted {
-            break;
-        }
     }
-    let exit = suite::exit(&results);
+    let exit = if results.len() == number { suite::exit(&results) } else { cut_short(&results, number) };
     write(&folder, "junit.xml", &suite::junit(&format!("{:?}", arguments.tag).to_lowercase(), &results))?;
     write(&folder, "ktap.txt", &suite::ktap(&results))?;
     if arguments.json {
@@ -49,6 +50,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
         output::text_line(&format!("\n{}\nreports and evidence: {}", suite::summary(&results), folder.display()));
     }
     Ok(exit as u8)
+}
+
+/// A suite that did not get to all of its scenarios says so, and never passes.
+fn cut_short(results: &[Ran], number: usize) -> Exit {
+    eprintln!("error: interrupted: {} of {number} scenarios were not run", number - results.len());
+    eprintln!("help: run the suite again");
+    if results.iter().any(Ran::has_failed) { Exit::Failed } else { Exit::Environment }
 }
 
 fn folder(out: Option<&Path>) -> Result<PathBuf, Trouble> {

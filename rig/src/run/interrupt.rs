@@ -1,7 +1,10 @@
 //! Ctrl-C: once is a wish, twice is an order.
 
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Time for the last evidence after the second Ctrl-C.
@@ -12,24 +15,22 @@ const LAST_BREATH: Duration = Duration::from_secs(2);
 pub(crate) struct Interrupts(watch::Receiver<u32>);
 
 impl Interrupts {
-    /// Takes over SIGINT, SIGTERM and SIGHUP of this process. After the second one, whatever the rig is doing, the
-    /// process ends within two seconds; QEMU dies with it.
-    pub(crate) fn listen() -> std::io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let signals = kinds.into_iter().map(signal).collect::<Result<Vec<_>, _>>()?;
-        let (count, counted) = watch::channel(0);
-        for mut signal in signals {
-            let count = count.clone();
-            tokio::spawn(async move {
-                while signal.recv().await.is_some() {
-                    count.send_modify(|n| *n += 1);
-                    if *count.borrow() == 2 {
-                        std::thread::spawn(end_soon);
-                    }
-                }
-            });
+    /// Takes over SIGINT, SIGTERM and SIGHUP of this process, once and for good: what is heard between two runs counts for
+    /// the next. After the second one, whatever the rig is doing, the process ends within two seconds; QEMU dies with it.
+    pub(crate) fn listen() -> io::Result<Self> {
+        static COUNTED: Mutex<Option<watch::Receiver<u32>>> = Mutex::new(None);
+        let mut counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counted) = &*counted {
+            return Ok(Self(counted.clone()));
         }
-        Ok(Self(counted))
+        let listening = start()?;
+        *counted = Some(listening.clone());
+        Ok(Self(listening))
+    }
+
+    /// Whether there was one.
+    pub(crate) fn happened(&self) -> bool {
+        *self.0.borrow() > 0
     }
 
     /// Waits for the `n`th.
@@ -41,8 +42,48 @@ impl Interrupts {
     }
 }
 
+/// A thread of its own counts, because runs come and go with their runtimes.
+fn start() -> io::Result<watch::Receiver<u32>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (count, counted) = watch::channel(0);
+    {
+        let _entered = runtime.enter();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            runtime.spawn(listen_to(signal(kind)?, count.clone()));
+        }
+    }
+    thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(counted)
+}
+
+async fn listen_to(mut signal: Signal, count: watch::Sender<u32>) {
+    while signal.recv().await.is_some() {
+        count.send_modify(|n| *n += 1);
+        if *count.borrow() == 2 {
+            thread::spawn(end_soon);
+        }
+    }
+}
+
 fn end_soon() {
-    std::thread::sleep(LAST_BREATH);
+    thread::sleep(LAST_BREATH);
     eprintln!("error: interrupted twice\nhelp: the run folder holds what was written until now");
     std::process::exit(i32::from(crate::trouble::Exit::Environment as u8));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_between_two_runs_counts_for_the_next() {
+        drop(Interrupts::listen().unwrap());
+        // Nobody waits for it now; by default it would end the process.
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
+        let next = Interrupts::listen().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let reached = async { tokio::time::timeout(Duration::from_secs(10), next.reached(1)).await };
+        runtime.block_on(reached).unwrap();
+        assert!(next.happened());
+    }
 }

@@ -23,6 +23,7 @@ mod stop;
 mod subject;
 mod tds;
 
+pub(crate) use interrupt::Interrupts;
 pub use live::run;
 pub use prepare::{Options, Prepared, prepare};
 pub use session::{Counts, Ended, Session, Sessions, Tried};
