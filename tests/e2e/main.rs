@@ -10,5 +10,6 @@ mod hang;
 mod kmod;
 mod kmod_errors;
 mod kvm_td;
+mod races;
 mod trust_domains;
 mod update;

@@ -1,0 +1,183 @@
+//! Snapshots, forced interleavings, and the exploration of schedules.
+
+use rig_images::{Images, KernelRequest, Progress, SourceEdit};
+use rig_judge::timeline::EventsReader;
+use rig_tests::{Rig, one_machine};
+use rig_wire::event::{Kind, Record, flags};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Only two real runs show that a restored machine is judged as one that booted.
+#[test]
+fn a_restored_machine_gets_the_verdict_of_one_that_booted() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let cold = rig.go(&["run", "--cold", "--json"]).json(0);
+    let warm = rig.go(&["run", "--json"]).json(0);
+    assert_eq!((&cold["start"]["from"], &cold["start"]["reason"]), (&"boot".into(), &"asked for".into()));
+    assert_eq!(warm["start"]["from"], "snapshot", "{warm:#}");
+    for key in ["verdict", "invariants", "module_before", "module_after", "kernel", "updates", "checks"] {
+        assert_eq!(cold[key], warm[key], "{key}");
+    }
+}
+
+/// The state of a snapshot of its own: another kernel argument makes another snapshot.
+fn snapshot_state(rig: &Rig, argument: &str) -> (PathBuf, PathBuf) {
+    let cache = Images::open(Progress::silent()).expect("the cache opens").cache_folder();
+    let scenario = rig.file("own.toml", format!("name = \"own\"\nkernel_arguments = \"{argument}\"\n"));
+    rig.go(&["run", scenario.to_str().unwrap(), "--json"]).json(0);
+    let entries = std::fs::read_dir(cache.join("entries")).unwrap().flatten().map(|entry| entry.path());
+    let is_ours = |path: &PathBuf| {
+        std::fs::read_to_string(path.join("snapshot.json")).is_ok_and(|note| note.contains(argument))
+    };
+    (scenario, entries.into_iter().find(is_ours).expect("the run left its snapshot"))
+}
+
+/// Only real states show that the check happens before the machine goes on.
+#[test]
+fn a_damaged_snapshot_is_never_used() {
+    use std::os::unix::fs::FileExt;
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let (scenario, folder) = snapshot_state(&rig, "rig.test=damaged");
+    let scenario = scenario.to_str().unwrap();
+    let state = std::fs::File::options().read(true).write(true).open(folder.join("firmware.state")).unwrap();
+    let mut byte = [0];
+    state.read_exact_at(&mut byte, 100).unwrap();
+    state.write_all_at(&[byte[0] ^ 1], 100).unwrap();
+    rig.go(&["run", scenario, "--json", "--out", "damaged"]).expect(5).says(&["snapshot", "damaged"]);
+    assert!(!std::fs::read_to_string(rig.path("damaged/console.log")).unwrap_or_default().contains("Linux"));
+    // One whose note is about something else is made again.
+    let note = std::fs::read_to_string(folder.join("snapshot.json")).unwrap();
+    std::fs::write(folder.join("snapshot.json"), note.replace("rig.test=damaged", "rig.test=another")).unwrap();
+    let verdict = rig.go(&["run", scenario, "--json", "--out", "again"]).json(0);
+    assert_eq!(verdict["start"]["from"], "snapshot", "{verdict:#}");
+}
+
+/// Watched words of the in-tree update, by their place in the plan.
+const STATE: u64 = 0;
+const NUM_ACK: u64 = 1;
+
+fn records(run: &Path) -> Vec<Record> {
+    EventsReader::open(&run.join("events.bin")).unwrap().map(|record| record.unwrap()).collect()
+}
+
+/// The interleaving that somebody has in mind happens, and the timeline shows it.
+#[test]
+fn a_scenario_forces_one_interleaving() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let verdict = rig.go(&["run", "read-before-advance", "--json", "--out", "run"]).json(0);
+    let holds = verdict["holds"].as_array().unwrap();
+    assert!(holds.len() == 4 && holds.iter().all(|hold| hold["end"] == "satisfied"), "{verdict:#}");
+    let records = records(&rig.path("run"));
+    let access = |lp, watch, store| {
+        move |r: &Record| {
+            r.kind == Kind::Watch as u16 && r.lp == lp && r.a == watch && (r.flags & flags::STORE != 0) == store
+        }
+    };
+    let entered = records.iter().position(|r| r.kind == Kind::HoldBegin as u16).expect("a hold began");
+    let last_ack = entered + records[entered..].iter().position(access(0, NUM_ACK, true)).expect("CPU 0 acknowledges");
+    let advance = last_ack + records[last_ack..].iter().position(access(0, STATE, true)).expect("CPU 0 advances");
+    assert_eq!(records[last_ack].b, 4, "CPU 0 is the last to acknowledge");
+    let hold = records[last_ack..advance].iter().filter(|r| r.kind == Kind::HoldEnd as u16).count();
+    assert_eq!(hold, 1, "CPU 3 read the state while CPU 0 waited to advance it");
+}
+
+/// A hold whose partner never comes is let go, named, and fails the run that asked for it.
+#[test]
+fn a_hold_that_cannot_come_true_is_told() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let text = "name = \"vain\"\n[[hold]]\ncpu = 1\nat = \"state:2\"\nlimit_ms = 20\n\
+                until = { cpu = 0, passes = \"seamcall:TDH.MNG.CREATE:enter\" }\n\
+                [[hold]]\ncpu = 2\nat = \"seamcall:TDH.MNG.CREATE:enter\"\nuntil = { time_us = 1 }\n";
+    let path = rig.file("vain.toml", text);
+    let verdict = rig.go(&["run", path.to_str().unwrap(), "--json"]).json(1);
+    let ends: Vec<&str> = verdict["holds"].as_array().unwrap().iter().filter_map(|h| h["end"].as_str()).collect();
+    assert_eq!(ends, ["expired", "never reached"], "{verdict:#}");
+    assert_eq!(verdict["invariants"]["lockstep"], "held");
+}
+
+/// The kernel without the lock around its acknowledgement.
+fn unlocked() -> PathBuf {
+    let literal = |from: &str| SourceEdit::literal("arch/x86/virt/vmx/tdx/seamldr.c", from, "");
+    let edits = vec![literal("raw_spin_lock(&ctrl->lock);"), literal("raw_spin_unlock(&ctrl->lock);")];
+    let images = Images::open(Progress::silent()).expect("the cache opens");
+    images.kernel(&KernelRequest::edited(edits)).expect("the edited kernel builds").tree.expect("it has its tree")
+}
+
+/// From a suspicion to a schedule of at most three holds.
+#[test]
+fn a_lost_acknowledgement_is_found_and_shrunk() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let kernel = unlocked();
+    let kernel = kernel.to_str().unwrap();
+    let found = rig.go(&[
+        "explore", "--seeds", "0..200", "--stop-on-first", "--kernel", kernel, "--out", "found", "--json",
+    ]);
+    let found = found.json(1);
+    let failed = &found["failed"][0];
+    assert!(failed["broken"].as_array().is_some_and(|b| b.contains(&"lockstep".into())), "{found:#}");
+    let run = rig.path("found").join(failed["run"].as_str().unwrap());
+    let run = run.to_str().unwrap();
+    let shrunk = rig.go(&["shrink", run, "--repeat", "3", "--json"]).json(1);
+    assert!(shrunk["holds"].as_u64().is_some_and(|holds| holds <= 3), "{shrunk:#}");
+    let again = rig.go(&["replay", shrunk["scenario"].as_str().unwrap(), "--times", "3", "--json"]).json(1);
+    assert!(again["failed"].as_u64().is_some_and(|failed| failed >= 1), "{again:#}");
+}
+
+/// The same seeds find nothing in the kernel as it is; and a killed exploration goes on where it was.
+#[test]
+fn the_kernel_as_it_is_passes_and_results_survive_a_kill() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let arguments = ["explore", "--seeds", "0..30", "--out", "all", "--json"];
+    let results = rig.path("all/results.jsonl");
+    let lines = || std::fs::read_to_string(&results).unwrap_or_default().lines().count();
+    let mut child = rig.command(&arguments).stdout(std::process::Stdio::null()).spawn().expect("the rig starts");
+    let start = std::time::Instant::now();
+    while lines() < 6 && start.elapsed().as_secs() < 120 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().expect("the rig is killed");
+    child.wait().expect("the rig is gone");
+    assert!(lines() >= 6, "the rig made no schedules");
+    let summary = rig.go(&arguments).json(0);
+    assert_eq!(summary["summary"]["rate"]["runs"], 30, "{summary:#}");
+    let text = std::fs::read_to_string(&results).unwrap();
+    let mut seeds: Vec<u64> = text.lines().skip(1).map(seed).collect();
+    seeds.sort_unstable();
+    assert_eq!(seeds, (0..30).collect::<Vec<_>>(), "none is lost and none repeated");
+}
+
+fn seed(line: &str) -> u64 {
+    serde_json::from_str::<Value>(line).unwrap()["seed"].as_u64().unwrap()
+}
+
+/// Shards are what the whole is.
+#[test]
+fn shards_merge_to_the_whole() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let explore = |out: &str, more: &[&str]| {
+        let arguments: Vec<&str> = ["explore", "--seeds", "0..12", "--out", out, "--json"].iter().chain(more).copied().collect();
+        rig.go(&arguments).json(0);
+    };
+    explore("whole", &[]);
+    explore("a", &["--shard", "0/2"]);
+    explore("b", &["--shard", "1/2"]);
+    rig.go(&["merge", "a/results.jsonl", "b/results.jsonl", "--out", "merged.jsonl", "--json"]).json(0);
+    let verdicts = |name: &str| {
+        let text = std::fs::read_to_string(rig.path(name)).unwrap();
+        let mut all: Vec<(u64, String)> = text
+            .lines()
+            .skip(1)
+            .map(|line| (seed(line), serde_json::from_str::<Value>(line).unwrap()["verdict"].to_string()))
+            .collect();
+        all.sort();
+        all
+    };
+    assert_eq!(verdicts("merged.jsonl"), verdicts("whole/results.jsonl"));
+}
