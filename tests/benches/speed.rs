@@ -8,25 +8,35 @@ use std::time::Instant;
 fn main() {
     let runs = std::env::args().find_map(|a| a.parse().ok()).unwrap_or(7);
     measure(4, &[]);
-    println!("| vCPUs | start to verdict, median (min .. max) | of it boot, median | boot without recording | runs |");
-    println!("| --- | --- | --- | --- | --- |");
+    println!(
+        "| vCPUs | restored: start to verdict, median (min .. max) | of it restore | booted: start to verdict | of it boot \
+         | boot without recording | runs |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     for cpus in [4, 16, 64] {
+        let (mut warm, mut restore) = (Vec::new(), Vec::new());
         let (mut total, mut boot, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+        measure(cpus, &[]);
         for _ in 0..runs {
-            let (ms, boot_ms) = measure(cpus, &[]);
+            let (ms, restore_ms) = measure(cpus, &[]);
+            warm.push(ms);
+            restore.push(restore_ms);
+            let (ms, boot_ms) = measure(cpus, &["--cold"]);
             total.push(ms);
             boot.push(boot_ms);
             bare.push(measure(cpus, &["--no-events"]).1);
         }
-        for figures in [&mut total, &mut boot, &mut bare] {
+        for figures in [&mut warm, &mut restore, &mut total, &mut boot, &mut bare] {
             figures.sort_unstable();
         }
         let median = |v: &[u64]| v[v.len() / 2];
         println!(
-            "| {cpus} | {} ms ({} .. {}) | {} ms | {} ms | {runs} |",
+            "| {cpus} | {} ms ({} .. {}) | {} ms | {} ms | {} ms | {} ms | {runs} |",
+            median(&warm),
+            warm[0],
+            warm[runs - 1],
+            median(&restore),
             median(&total),
-            total[0],
-            total[runs - 1],
             median(&boot),
             median(&bare)
         );
