@@ -33,6 +33,10 @@ static char *twin = "";
 module_param(twin, charp, 0444);
 MODULE_PARM_DESC(twin, "Which deliberate error to make; none: behave properly");
 
+static uint window_ms = 200;
+module_param(window_ms, uint, 0444);
+MODULE_PARM_DESC(window_ms, "How long no-hotplug-lock leaves a window between choosing and stopping CPUs (200)");
+
 static const struct {
 	const char *name;
 	const char *breaks;
@@ -79,8 +83,6 @@ static const struct {
 #define TWIN_DAWDLE_US		500
 /* How long a CPU waits for others to call P-SEAMLDR at the same time, in spins. */
 #define TWIN_MEET_SPINS		20000
-/* How long a CPU set stays chosen while hotplug may change it. */
-#define TWIN_HOTPLUG_WINDOW_MS	200
 
 static struct cpumask twin_cpus;
 
@@ -359,7 +361,7 @@ int twin_stop_machine(int (*run)(void *data), struct lockstep *ctrl)
 		return stop_machine(run, ctrl, cpumask_of(0));
 	case TWIN_NO_HOTPLUG_LOCK:
 		cpumask_copy(&twin_cpus, cpu_online_mask);
-		msleep(TWIN_HOTPLUG_WINDOW_MS);
+		msleep(window_ms);
 		return stop_machine(run, ctrl, &twin_cpus);
 	default:
 		return stop_machine(run, ctrl, cpu_online_mask);

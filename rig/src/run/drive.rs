@@ -267,10 +267,9 @@ impl Drive<'_> {
         let doing = format!("update {number} of {} to {to}", self.scenario.updates);
         self.mark(Mark::UpdateBegin, u64::from(number)).await?;
         self.doing(told, &doing);
-        let rival = image.clone();
         let upload = self.guest.request(Command::Update { device: DEVICE.into(), image });
         let (answer, during) = match number {
-            1 => tokio::join!(upload, self.disturb(&rival)),
+            1 => tokio::join!(upload, self.disturb()),
             _ => (upload.await, Vec::new()),
         };
         told.during.extend(during);
@@ -289,24 +288,40 @@ impl Drive<'_> {
     }
 
     /// Tries what the scenario says while the update is under way; the errno of each attempt that was refused.
-    async fn disturb(&self, image: &[u8]) -> Vec<Option<i32>> {
+    async fn disturb(&self) -> Vec<Option<i32>> {
         let mut errnos = Vec::new();
         if self.scenario.during.is_empty() || !self.begins().await {
             return errnos;
         }
         let module = self.modules.last().map(|module| module.name.clone()).unwrap_or_default();
         for during in &self.scenario.during {
-            let command = match during.act {
-                Act::Upload => Command::Update { device: DEVICE.into(), image: image.to_vec() },
-                Act::Unload => Command::UnloadModule { name: module.clone() },
-            };
-            errnos.push(match self.guest.request(command).await {
-                Ok(Answer::Update(outcome)) => outcome.errno,
-                Err(GuestError::Failed(failure)) => failure.errno,
-                _ => None,
+            errnos.push(match during.act {
+                Act::Upload => self.upload_beside().await,
+                Act::Unload => self.refusal(Command::UnloadModule { name: module.clone() }).await,
             });
         }
         errnos
+    }
+
+    /// An upload write by write: the agent itself makes one after the other. The kernel takes no data while another is under way.
+    async fn upload_beside(&self) -> Option<i32> {
+        let writes: [(&str, &[u8]); 3] = [("loading", b"1"), ("data", &[0; 4096]), ("loading", b"0")];
+        for (file, bytes) in writes {
+            let path = format!("/sys/class/firmware/{DEVICE}/{file}");
+            let errno = self.refusal(Command::Write { path, data: bytes.to_vec() }).await;
+            if errno.is_some() {
+                return errno;
+            }
+        }
+        None
+    }
+
+    /// The errno with which the guest refuses; none: it does it.
+    async fn refusal(&self, command: Command) -> Option<i32> {
+        match self.guest.request(command).await {
+            Err(GuestError::Failed(failure)) => failure.errno,
+            _ => None,
+        }
     }
 
     /// Waits for the upload to be under way, for some seconds at most.
