@@ -236,7 +236,9 @@ impl Painter {
 
     fn call_ended(&mut self, lp: u16, leaf: Leaf, status: Status) {
         let now_ns = self.now_ns;
-        let status = (!status.is_success()).then(|| status.name());
+        // A TD's exits are statuses of their own; only an error class (bit 63) says that it did not run.
+        let td_exit = leaf == Leaf::VP_ENTER && matches!(status, Status::Returned(value) if value >> 63 == 0);
+        let status = (!status.is_success() && !td_exit).then(|| status.name());
         if let Some(call) =
             self.lane(lp).calls.last_mut().filter(|call| call.end_ns.is_none() && call.leaf == leaf.name())
         {
