@@ -129,7 +129,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> Result<u8, Trouble> {
     let made = repeater.made;
     let (scenario, holds, more) = fewer_cpus(arguments, scenario, holds, (enough, &folder), &progress)?;
     let tally = Tally { before, after: (scenario.cpus, holds.len()), enough, repetitions: made + more };
-    finish(arguments, Scenario { holds, ..scenario }, &tally, &folder)
+    finish(arguments, &Scenario { holds, ..scenario }, &tally, &folder)
 }
 
 /// The schedule on the CPUs that it names, if it still fails there.
@@ -165,10 +165,10 @@ struct Tally {
     repetitions: u32,
 }
 
-fn finish(arguments: &ShrinkArguments, scenario: Scenario, tally: &Tally, folder: &Path) -> Result<u8, Trouble> {
+fn finish(arguments: &ShrinkArguments, scenario: &Scenario, tally: &Tally, folder: &Path) -> Result<u8, Trouble> {
     let beside = if arguments.run.is_dir() { arguments.run.clone() } else { folder.to_owned() };
     let out = arguments.out.clone().unwrap_or_else(|| beside.join("shrunk.toml"));
-    evidence::write_scenario(&out, &scenario)?;
+    evidence::write_scenario(&out, scenario)?;
     let Tally { before, after, enough, repetitions } = tally;
     if arguments.json {
         output::json(&serde_json::json!({

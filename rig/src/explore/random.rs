@@ -1,4 +1,4 @@
-//! A stream of numbers from a seed. What a seed yields must never change, so it is spelled out here: SplitMix64
+//! A stream of numbers from a seed. What a seed yields must never change, so it is spelled out here: `SplitMix64`
 //! (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 
 /// The stream.

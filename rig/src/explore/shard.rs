@@ -68,12 +68,12 @@ impl fmt::Display for Shard {
 /// Reads `A..B`: the seeds from A up to, not including, B. A single number is that seed alone.
 pub fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
     let bad = || format!("\"{text}\" is no range of seeds: give A..B, such as 0..1000");
-    let (first, end) = match text.split_once("..") {
-        Some((first, end)) => (first.parse().map_err(|_| bad())?, end.parse().map_err(|_| bad())?),
-        None => {
-            let seed: u64 = text.parse().map_err(|_| bad())?;
-            (seed, seed.checked_add(1).ok_or_else(bad)?)
-        }
+    let number = |text: &str| text.parse::<u64>().map_err(|_| bad());
+    let (first, end) = if let Some((first, end)) = text.split_once("..") {
+        (number(first)?, number(end)?)
+    } else {
+        let seed = number(text)?;
+        (seed, seed.checked_add(1).ok_or_else(bad)?)
     };
     if first < end { Ok(first..end) } else { Err(format!("the range {text} is empty")) }
 }

@@ -109,8 +109,17 @@ impl SavedMachine {
         for path in [&self.qemu, &self.firmware] {
             add_file(&mut hash, path)?;
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hash.finalize()))
     }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string succeeds");
+        text
+    })
 }
 
 fn failed(doing: &'static str, why: Option<&str>) -> SnapshotError {

@@ -105,7 +105,9 @@ fn watch(word: &Location, seen: &mut Observation, symbols: &Symbols) -> Result<u
 
 /// What became of the holds of these updates, in the order of the plan.
 pub(super) fn report(schedules: &[Vec<Hold>], records: impl IntoIterator<Item = Record>) -> Vec<HoldReport> {
-    let mut seen: BTreeMap<(usize, u64), (u64, Option<(u64, u64)>)> = BTreeMap::new();
+    // By update and hold: when it began, and when and how it ended.
+    type Span = (u64, Option<(u64, u64)>);
+    let mut seen: BTreeMap<(usize, u64), Span> = BTreeMap::new();
     let mut update = 0;
     for record in records {
         match Kind::from_u16(record.kind) {

@@ -43,7 +43,7 @@ pub fn run(mut prepared: Prepared, total: Instant, progress: &Progress) -> Resul
     let help = "check the limits on threads and open files (ulimit -a)";
     let runtime = runtime.map_err(|e| Trouble::environment(format!("cannot start threads: {e}"), help))?;
     prepared.start = snapshot::choose(&prepared, &runtime, progress)?;
-    runtime.block_on(async { Live::start(prepared, total).await?.conduct(progress).await })
+    runtime.block_on(async { Box::pin(Live::start(prepared, total).await?.conduct(progress)).await })
 }
 
 /// A run under way.

@@ -61,11 +61,15 @@ mod tests {
             record(0, 1, flags::STORE),
             record(1, 1, 0),
         ];
-        timeline.iter().for_each(|r| watch.observe(r, &orders));
+        for record in &timeline {
+            watch.observe(record, &orders);
+        }
         // 0 stores then 1 loads (twice), 1 loads then 0 stores; word 2 has one access only.
         assert_eq!(orders.len(), 2);
         let mut again = OrderWatch::default();
-        timeline.iter().for_each(|r| again.observe(r, &orders));
+        for record in &timeline {
+            again.observe(record, &orders);
+        }
         assert_eq!(orders.len(), 2);
     }
 }

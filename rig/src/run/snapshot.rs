@@ -2,7 +2,7 @@
 
 use super::live::Live;
 use super::prepare::Prepared;
-use crate::machine::snapshot::SavedMachine;
+use crate::machine::snapshot::{SavedMachine, hex};
 use crate::trouble::Trouble;
 use rig_images::{Images, ImagesError, Progress};
 use rig_judge::timeline::Leaf;
@@ -194,7 +194,7 @@ fn hash_file(path: &Path) -> Result<String, Trouble> {
     let failed = |e| Trouble::file("read", path, &e);
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path).map_err(failed)?, &mut hash).map_err(failed)?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 #[cfg(test)]

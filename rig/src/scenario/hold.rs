@@ -218,9 +218,9 @@ impl From<Place> for String {
 impl HoldSpec {
     /// Says what cannot be, in a machine with this many CPUs that makes this many updates.
     pub(crate) fn check(&self, cpus: u32, updates: u32) -> Result<(), String> {
-        let exists = |cpu: u32, key: &str| match cpu < cpus {
-            true => Ok(()),
-            false => Err(format!("`hold.{key}` is {cpu}; with {cpus} CPUs it must be 0 to {}", cpus - 1)),
+        let exists = |cpu: u32, key: &str| {
+            let what = || format!("`hold.{key}` is {cpu}; with {cpus} CPUs it must be 0 to {}", cpus - 1);
+            (cpu < cpus).then_some(()).ok_or_else(what)
         };
         exists(self.cpu, "cpu")?;
         let (partner, nth) = match &self.until {

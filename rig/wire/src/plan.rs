@@ -14,6 +14,7 @@ pub const DETERMINISTIC_SHIFT: u32 = 1;
 /// does not need to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Plan<F> {
     /// [`PLAN_VERSION`].
     pub version: u32,
