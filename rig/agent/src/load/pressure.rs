@@ -1,7 +1,9 @@
 //! Memory that runs short: the kernel has to look for free pages while it updates.
 
 use super::profile::Step;
+use crate::failure;
 use memmap2::MmapMut;
+use rig_wire::agent::Failure;
 use std::collections::VecDeque;
 use std::fs;
 
@@ -9,18 +11,28 @@ use std::fs;
 const CHUNK: usize = 4 << 20;
 const PAGE: usize = 4096;
 
-/// One thread that leaves so much and no more.
-pub(super) fn steps(leave_mib: u32) -> Vec<Step> {
+/// One thread that leaves so much and no more. Memory is short already when this returns.
+pub(super) fn steps(leave_mib: u32) -> Result<Vec<Step>, Failure> {
     let mut taken = VecDeque::new();
     let leave = u64::from(leave_mib) << 20;
-    vec![Box::new(move || take(&mut taken, leave))]
+    fill(&mut taken, leave).map_err(|why| failure::refused(libc::ENOMEM, why))?;
+    Ok(vec![Box::new(move || take(&mut taken, leave))])
+}
+
+/// Takes chunks until the first would have to be given back.
+fn fill(taken: &mut VecDeque<MmapMut>, leave: u64) -> Result<(), String> {
+    loop {
+        let before = taken.len();
+        take(taken, leave)?;
+        if taken.len() == before || before == 0 && left()? < leave {
+            return Ok(());
+        }
+    }
 }
 
 /// Takes a chunk, after giving the oldest back where memory is short. One operation.
 fn take(taken: &mut VecDeque<MmapMut>, leave: u64) -> Result<u64, String> {
-    let text = fs::read_to_string("/proc/meminfo").map_err(|e| format!("read /proc/meminfo: {e}"))?;
-    let free = available(&text).ok_or("/proc/meminfo tells no MemAvailable")?;
-    if free < leave + CHUNK as u64 {
+    if left()? < leave + CHUNK as u64 {
         drop(taken.pop_front());
     }
     let mut chunk = MmapMut::map_anon(CHUNK).map_err(|e| format!("map {CHUNK} bytes: {e}"))?;
@@ -29,6 +41,12 @@ fn take(taken: &mut VecDeque<MmapMut>, leave: u64) -> Result<u64, String> {
     }
     taken.push_back(chunk);
     Ok(1)
+}
+
+/// What the kernel has left, bytes.
+fn left() -> Result<u64, String> {
+    let text = fs::read_to_string("/proc/meminfo").map_err(|e| format!("read /proc/meminfo: {e}"))?;
+    available(&text).ok_or_else(|| "/proc/meminfo tells no MemAvailable".to_owned())
 }
 
 /// `MemAvailable`, bytes.

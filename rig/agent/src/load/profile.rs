@@ -65,7 +65,7 @@ fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
         Load::Hotplug { pause_ms, between_updates } => hotplug::steps(*pause_ms, *between_updates),
         Load::Clocksource { pause_ms } => clocksource::steps(*pause_ms),
         Load::ModuleLoop { pause_ms } => Ok(module_loop::steps(*pause_ms)),
-        Load::MemoryPressure { leave_mib } => Ok(pressure::steps(*leave_mib)),
+        Load::MemoryPressure { leave_mib } => pressure::steps(*leave_mib),
         Load::PageFault { threads, kib: 0 } => {
             Err(failure::refused(libc::EINVAL, format_args!("{threads} page-fault threads with mappings of 0 KiB")))
         }
