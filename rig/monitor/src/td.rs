@@ -1,6 +1,7 @@
 //! Building a TD.
 
 use crate::abi::{self, Capabilities, Command, Cpuid, InitMemRegion, InitVm, MAP_GPA_RANGE, MAX_CPUID, TDX_VM};
+use crate::cpus;
 use crate::error::MonitorError;
 use crate::memory::Memory;
 use kvm_bindings::{CpuId, kvm_cpuid_entry2, kvm_enable_cap};
@@ -129,7 +130,8 @@ impl Host {
         let entries: Vec<_> = self.supported.iter().map(|entry| for_vcpu(*entry, id)).collect();
         let cpuid = CpuId::from_entries(&entries).map_err(|_| MonitorError::plan("too many CPUID entries"))?;
         vcpu.set_cpuid2(&cpuid).map_err(MonitorError::refused("KVM_SET_CPUID2"))?;
-        abi::init_vcpu(&vcpu, entry)?;
+        // Linux 7.3 loses a vCPU whose thread moves to another CPU within this call (docs/findings.md).
+        cpus::on_first(|| abi::init_vcpu(&vcpu, entry))?;
         Ok(vcpu)
     }
 
