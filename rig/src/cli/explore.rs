@@ -19,6 +19,7 @@ Examples:
   cargo rig explore --seeds 0..1000                       a thousand schedules of the plain update on 4 CPUs
   cargo rig explore --seeds 0..1000 --stop-on-first --kernel ~/linux
   cargo rig explore --seeds 0..200 --strategy delays --time 10m --json
+  cargo rig explore --seeds 0..200 --subject kmod --twin lost-ack
   cargo rig explore --seeds 0..100000 --shard 2/8         the third of eight machines
 
 The same command again goes on where it was. In a Kubernetes indexed Job (with RIG_SHARD_COUNT set) and in a Slurm array

@@ -1,7 +1,7 @@
 //! What is run under many schedules: the flags that the commands for races share.
 
 use crate::run::{self, Options, Sessions};
-use crate::scenario::{Scenario, Subject};
+use crate::scenario::{Ack, Scenario, Subject, Twin};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,12 @@ pub(super) struct Target {
     /// The code under test
     #[arg(long, value_enum)]
     subject: Option<Subject>,
+    /// How the subject `kmod` acknowledges a step
+    #[arg(long, value_enum)]
+    ack: Option<Ack>,
+    /// A deliberate error of the subject `kmod`, which the judge must find
+    #[arg(long, value_enum)]
+    twin: Option<Twin>,
     /// A QEMU of your own (11.1 or later, with plugins)
     #[arg(long, value_name = "PATH")]
     qemu: Option<PathBuf>,
@@ -33,6 +39,8 @@ impl Target {
         scenario.cpus = self.cpus.unwrap_or(scenario.cpus);
         scenario.kernel = self.kernel.clone().or(scenario.kernel);
         scenario.subject = self.subject.unwrap_or(scenario.subject);
+        scenario.ack = self.ack.or(scenario.ack);
+        scenario.twin = self.twin.or(scenario.twin);
         scenario.updates = 1;
         let rooms = crate::explore::explorer::UPDATES_PER_GUEST;
         scenario.platform.remaining_updates.get_or_insert(rooms);
