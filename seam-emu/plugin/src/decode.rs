@@ -1,7 +1,8 @@
 //! Which instructions the emulation intercepts, and where control goes after a SEAMCALL. Pure.
 
 use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess, Register, UsedMemory,
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register,
+    UsedMemory,
 };
 
 /// An instruction that the emulation handles instead of, or beside, TCG.
@@ -123,6 +124,19 @@ pub(crate) struct Access {
     pub(crate) stores: bool,
 }
 
+/// What a locked instruction stored, from what TCG reports when vCPUs run in parallel (`accel/tcg/atomic_template.h` and
+/// `target/i386/tcg/emit.c.inc` of QEMU 11.1): of XADD the value before and the addend, of other arithmetic the value after and the
+/// operand, of the rest the value that is stored.
+pub(crate) fn stored(code: &[u8], address: u64, loaded: Option<u64>, reported: u64) -> u64 {
+    let locked = decode(code, address).filter(Instruction::has_lock_prefix);
+    let (Some(instruction), Some(loaded)) = (locked, loaded) else { return reported };
+    match instruction.mnemonic() {
+        Mnemonic::Xadd => loaded.wrapping_add(reported),
+        Mnemonic::Xchg | Mnemonic::Cmpxchg => reported,
+        _ => loaded,
+    }
+}
+
 /// The explicit memory operands of the instruction at the start of `code`, before it executes. `read` yields the value of
 /// a 64-bit general register by its number in an encoding.
 pub(crate) fn accesses(code: &[u8], address: u64, read: impl Fn(u8) -> u64) -> Vec<Access> {
@@ -164,6 +178,18 @@ pub(crate) fn leaves(code: &[u8], address: u64, range: (u64, u64)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_locked_instruction_stores_what_it_computes() {
+        let lock_xadd = [0xf0, 0x0f, 0xc1, 0x07];
+        assert_eq!(stored(&lock_xadd, 0x1000, Some(3), 1), 4);
+        let lock_inc = [0xf0, 0xff, 0x07];
+        assert_eq!(stored(&lock_inc, 0x1000, Some(4), 1), 4);
+        let lock_cmpxchg = [0xf0, 0x0f, 0xb1, 0x0f];
+        assert_eq!(stored(&lock_cmpxchg, 0x1000, Some(3), 9), 9);
+        let plain_store = [0x89, 0x07];
+        assert_eq!(stored(&plain_store, 0x1000, Some(3), 7), 7);
+    }
 
     #[test]
     fn intercepts_are_told_by_their_bytes() {

@@ -177,6 +177,11 @@ impl Emulator {
         same
     }
 
+    /// Whether several vCPUs run at the same time.
+    pub(crate) fn is_parallel(&self) -> bool {
+        !self.plan.deterministic && self.sights.len() > 1
+    }
+
     /// The engine of holds.
     pub(crate) fn holds(&self) -> MutexGuard<'_, Holds> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)

@@ -90,8 +90,17 @@ pub(crate) fn after_access(emulator: &Emulator, lp: usize, pc: u64, address: u64
     if !store && !emulator.sight(lp).load(watch, value) {
         return;
     }
-    let flag = if store { flags::STORE } else { 0 };
+    let (flag, value) = if store { (flags::STORE, stored(emulator, lp, pc, watch, value)) } else { (0, value) };
     emulator.recorder.record(lp as u16, Kind::Watch, flag, [watch as u64, value, address, pc]);
+}
+
+/// The value that a store left in a word; a locked instruction loaded the word just before.
+fn stored(emulator: &Emulator, lp: usize, pc: u64, watch: usize, reported: u64) -> u64 {
+    if !emulator.is_parallel() {
+        return reported;
+    }
+    let loaded = emulator.sight(lp).loaded.get(&watch).copied();
+    decode::stored(&memory::read_code::<15>(pc), pc, loaded, reported)
 }
 
 #[cfg(test)]
