@@ -4,7 +4,7 @@ use rig_tests::{Rig, one_machine};
 use serde_json::{Value, json};
 
 /// Only machines under load show that the lock of one engine cannot direct a CPU, that the lock of the other keeps only
-/// guests out, and that stop_machine has neither fault.
+/// guests out, and that `stop_machine` has neither fault.
 #[test]
 fn only_stop_machine_meets_all_requirements() {
     let _machine = one_machine();

@@ -1,6 +1,6 @@
 //! Debian's own kernels: the image, a few modules, and the headers to build modules against, unpacked from the archive.
 //!
-//! They have no CONFIG_INTEL_TDX_HOST, so the subject there is a module. Their `System.map` is a placeholder: the symbols are
+//! They have no `CONFIG_INTEL_TDX_HOST`, so the subject there is a module. Their `System.map` is a placeholder: the symbols are
 //! read in the guest, see [`crate::Images::keep_system_map`].
 
 use super::{Kernel, header};

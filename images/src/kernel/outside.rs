@@ -36,20 +36,17 @@ pub(crate) fn build_modules(
         }
         let build = buildroot::entry(cache, progress)?;
         let mut sandbox = Sandbox::new(&build.path)?;
-        let folders = match super::debian::headers_of(tree) {
-            Some((usr, headers)) => {
-                sandbox.bind(usr, "/src");
-                // Debian's headers name the compiler of their own suite.
-                vec![format!("/src/src/{headers}"), "CC=gcc".into()]
+        let folders = if let Some((usr, headers)) = super::debian::headers_of(tree) {
+            sandbox.bind(usr, "/src");
+            // Debian's headers name the compiler of their own suite.
+            vec![format!("/src/src/{headers}"), "CC=gcc".into()]
+        } else {
+            let source = buildroot::source(cache, progress, &build)?;
+            sandbox.bind(source.path.join("tree"), "/src").bind(tree, "/out");
+            for file in super::build::edited_files(tree)? {
+                sandbox.bind(tree.with_file_name("edits").join(&file), &format!("/src/{file}"));
             }
-            None => {
-                let source = buildroot::source(cache, progress, &build)?;
-                sandbox.bind(source.path.join("tree"), "/src").bind(tree, "/out");
-                for file in super::build::edited_files(tree)? {
-                    sandbox.bind(tree.with_file_name("edits").join(&file), &format!("/src/{file}"));
-                }
-                vec!["/src".into(), "O=/out".into()]
-            }
+            vec!["/src".into(), "O=/out".into()]
         };
         sandbox.bind(temp.path(), "/mod");
         let step = progress.step(&format!("build modules of {name}"), 0);

@@ -1,6 +1,6 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::{Budget, Ending, Scenario, Subject};
+use super::{Budget, Ending, Engine, Scenario, Subject};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
@@ -29,6 +29,9 @@ impl Scenario {
         }
         if self.image.file.is_some() && (self.image.mutation.is_some() || self.image.spec.is_some()) {
             return Err("`image.file` is uploaded as it is; leave out `image.mutation` and `image.spec`".into());
+        }
+        if self.engine.is_some_and(|engine| engine != Engine::StopMachine) && self.twin.is_some() {
+            return Err("`twin` is an error of the engine `stop-machine`: leave out one of `engine` and `twin`".into());
         }
         if self.subject != Subject::Kmod && (self.ack.is_some() || self.engine.is_some() || self.twin.is_some()) {
             return Err(
@@ -123,6 +126,7 @@ mod tests {
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
             (with(|s| s.engine = Some(Engine::Kick)), "`engine`"),
             (with(|s| s.twin = Some(Twin::LostAck)), "`twin`"),
+            (with(|s| (s.engine, s.twin) = (Some(Engine::Kick), Some(Twin::LostAck))), "`twin`"),
             (with(|s| s.module_parameters = "ack=lock".into()), "`module_parameters`"),
             (with(|s| s.expect.broken = vec!["lockstep".into()]), "`expect.broken`"),
         ] {
