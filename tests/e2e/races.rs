@@ -48,6 +48,8 @@ fn a_damaged_snapshot_is_never_used() {
     state.write_all_at(&[byte[0] ^ 1], 100).unwrap();
     rig.go(&["run", scenario, "--json", "--out", "damaged"]).expect(5).says(&["snapshot", "damaged"]);
     assert!(!std::fs::read_to_string(rig.path("damaged/console.log")).unwrap_or_default().contains("Linux"));
+    // The next run makes another.
+    rig.go(&["run", scenario, "--json", "--out", "healed"]).json(0);
     // One whose note is about something else is made again.
     let note = std::fs::read_to_string(folder.join("snapshot.json")).unwrap();
     std::fs::write(folder.join("snapshot.json"), note.replace("rig.test=damaged", "rig.test=another")).unwrap();

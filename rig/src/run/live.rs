@@ -94,15 +94,19 @@ impl Live {
         let (kmsg, lines) = mpsc::unbounded_channel();
         let kernel_lines = Arc::new(AtomicU64::new(0));
         let kernel_log = tokio::spawn(pass_kernel_log(lines, observer.lines(), Arc::clone(&kernel_lines)));
-        let (machine, agent) =
+        let started_machine =
             Machine::start(clone_command(&prepared.qemu), &prepared.spec, &prepared.runtime, &folder.file("qemu.log"))
-                .await?;
+                .await;
+        // What a damaged snapshot makes of QEMU says less than that it is damaged.
+        if let Some(check) = check {
+            check.join().expect("the check does not panic")?;
+        }
+        let (machine, agent) = started_machine?;
         let emulator = Emulator::connect(&prepared.runtime.path(CONTROL))
             .await
             .map_err(|e| Trouble::environment(e.to_string(), "see qemu.log in the run folder"))?;
         let guest = match &snapshot {
             Some(snapshot) => {
-                check.expect("every snapshot is checked").join().expect("the check does not panic")?;
                 let help = "boot with --cold; if that works, remove the snapshot with `cargo rig images clean`";
                 let loaded = snapshot.machine().load(&machine).await;
                 loaded.map_err(|e| Trouble::environment(e.to_string(), help))?;

@@ -94,7 +94,10 @@ impl Snapshot {
         std::thread::spawn(move || match machine.digest() {
             Ok(digest) if digest == expected => Ok(()),
             Ok(_) => {
-                let help = "remove it with `cargo rig images clean`, or boot with --cold";
+                // Without its note nobody takes it any more, and the next run makes another. When it cannot be removed the
+                // next run comes to the same end as this one.
+                let _ = std::fs::remove_file(folder.join(NOTE));
+                let help = "run it again: another snapshot is made then";
                 Err(Trouble::environment(format!("the snapshot {} is damaged", folder.display()), help))
             }
             Err(e) => Err(Trouble::file("read the snapshot", &folder, &e)),
