@@ -111,7 +111,8 @@ fn tracks(scene: &Scene, verdict: &Verdict) -> Vec<Packet> {
     let title = format!("TDX module update: {}", verdict.verdict.name());
     let mut tracks = vec![describe(RUN, title, None, 0)];
     tracks.push(describe(BREACHES, "broken invariants".into(), Some(RUN), 0));
-    tracks.push(describe(CONSOLE, "console".into(), Some(RUN), 1));
+    // Lines that came at once are drawn one below the other, so nothing may stand below the console.
+    tracks.push(describe(CONSOLE, "console".into(), Some(RUN), i32::MAX));
     for lane in &scene.lanes {
         tracks.push(describe(track(lane.lp), format!("CPU {}", lane.lp), Some(RUN), 2 + i32::from(lane.lp)));
     }
