@@ -216,7 +216,7 @@ impl Drive<'_> {
     /// The machine goes on behind [`Drive::boot`].
     async fn wake(&self, told: &mut Told, note: &Note) -> Result<(), DriveError> {
         self.ask(told, "restoring", Command::Ping).await?;
-        (told.ready, told.absent) = (Some(note.ready.clone()), note.absent);
+        (told.ready, told.absent, told.refused) = (Some(note.ready.clone()), note.absent, note.refused);
         told.boot = self.started.elapsed();
         self.place_last(told).await
     }

@@ -142,7 +142,7 @@ impl Live {
             return Err(cannot_save(cause));
         }
         check_boot_leaves(&folder.join(EVENTS))?;
-        let note = Note::new(inputs, folder, ready, told.absent);
+        let note = Note::new(inputs, folder, ready, (told.absent, told.refused));
         note.map_err(|e| Trouble::file("read", folder, &e))?.write(folder)
     }
 

@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 /// Form of what a snapshot's folder holds, and of how a guest is brought to the point where it is taken.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 const NOTE: &str = "snapshot.json";
 /// Events of the boot.
 pub(super) const EVENTS: &str = "events.bin";
@@ -61,12 +61,19 @@ pub(crate) struct Note {
     pub(crate) ready: Ready,
     /// The kernel offers no update.
     pub(crate) absent: bool,
+    /// The errno with which the subject refused to be loaded.
+    pub(crate) refused: Option<i32>,
 }
 
 impl Note {
     /// Of a machine that booted from `inputs` and was saved in `folder`.
-    pub(super) fn new(inputs: Value, folder: &Path, ready: Ready, absent: bool) -> io::Result<Self> {
-        Ok(Self { form: FORM, inputs, digest: SavedMachine::within(folder).digest()?, ready, absent })
+    pub(super) fn new(
+        inputs: Value,
+        folder: &Path,
+        ready: Ready,
+        (absent, refused): (bool, Option<i32>),
+    ) -> io::Result<Self> {
+        Ok(Self { form: FORM, inputs, digest: SavedMachine::within(folder).digest()?, ready, absent, refused })
     }
 
     /// Writes it into its folder.
@@ -236,7 +243,7 @@ mod tests {
         std::fs::write(&saved.firmware, "firmware").unwrap();
         let inputs = json!({ "kernel": "a" });
         assert!(read_note(dir.path(), &inputs).unwrap_err().contains("no note"));
-        let note = Note::new(inputs.clone(), dir.path(), ready(), false).unwrap();
+        let note = Note::new(inputs.clone(), dir.path(), ready(), (false, None)).unwrap();
         note.write(dir.path()).unwrap();
         let note = read_note(dir.path(), &inputs).unwrap();
         assert!(read_note(dir.path(), &json!({ "kernel": "b" })).unwrap_err().contains("something else"));
