@@ -118,8 +118,8 @@ fn arrange(cache: &Cache, progress: &Progress, temp: &TempDir, release: &str) ->
     let all = libraries.iter().find(|folder| folder.join(&full).join("kernel").is_dir());
     let all = all.ok_or_else(|| ImagesError::NoPackage(format!("with the modules of {full}")))?;
     let modules = all.join(&full);
-    for (name, old) in [("vmlinuz", "vmlinuz"), ("config", "config")] {
-        let places = [root.join("boot").join(format!("{old}-{full}")), modules.join(old)];
+    for name in ["vmlinuz", "config"] {
+        let places = [root.join("boot").join(format!("{name}-{full}")), modules.join(name)];
         let from = places.iter().find(|path| path.is_file());
         let from = from.ok_or_else(|| ImagesError::NoKernelImage(places[0].clone()))?;
         fs::rename(from, root.join(name)).map_err(ImagesError::io(from))?;

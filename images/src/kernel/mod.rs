@@ -61,3 +61,11 @@ pub struct Kernel {
     /// The build tree, if the kernel was given or built as one.
     pub tree: Option<PathBuf>,
 }
+
+impl Kernel {
+    /// Whether its configuration has this line, such as `CONFIG_PVH=y`; false without a configuration.
+    pub fn is_configured(&self, line: &str) -> bool {
+        let config = self.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        config.is_some_and(|text| text.lines().any(|own| own == line))
+    }
+}

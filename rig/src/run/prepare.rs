@@ -257,9 +257,8 @@ fn symbols(images: &Images, made: &Made, progress: &Progress) -> Result<Symbols,
 
 /// QEMU starts a kernel with a PVH entry from its ELF file, which saves unpacking it on an emulated CPU.
 fn boot_file(kernel: &Kernel) -> PathBuf {
-    let config = kernel.config.as_deref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     match &kernel.vmlinux {
-        Some(vmlinux) if config.lines().any(|line| line == "CONFIG_PVH=y") => vmlinux.clone(),
+        Some(vmlinux) if kernel.is_configured("CONFIG_PVH=y") => vmlinux.clone(),
         _ => kernel.bzimage.clone(),
     }
 }

@@ -19,6 +19,12 @@ pub(crate) struct GuestModule {
     pub(crate) parameters: String,
 }
 
+impl GuestModule {
+    fn of(file: &Path, parameters: &str) -> Self {
+        Self { name: stem(file), parameters: parameters.into() }
+    }
+}
+
 /// How the subject is observed.
 #[derive(Clone, Debug)]
 pub(super) enum Observer {
@@ -56,18 +62,15 @@ pub(super) fn provide(images: &Images, scenario: &Scenario, kernel: &Kernel) -> 
     if scenario.tds.is_some() {
         add_kvm(kernel, &mut provided)?;
     }
-    for name in loads::modules(&scenario.load) {
-        provided.files.push(own_module(images, kernel, name)?);
-    }
+    provided.files.extend(own_modules(images, kernel, &loads::modules(&scenario.load))?);
     Ok(provided)
 }
 
 /// KVM with its support of trust domains, for scenarios that have some.
 fn add_kvm(kernel: &Kernel, provided: &mut Provided) -> Result<(), ImagesError> {
     for file in kernel.load_order("kvm-intel")? {
-        let name = stem(&file);
-        let parameters = if name == "kvm-intel" { "tdx=1".into() } else { String::new() };
-        provided.modules.push(GuestModule { name, parameters });
+        let parameters = if stem(&file) == "kvm-intel" { "tdx=1" } else { "" };
+        provided.modules.push(GuestModule::of(&file, parameters));
         provided.files.push(file);
     }
     Ok(())
@@ -76,30 +79,27 @@ fn add_kvm(kernel: &Kernel, provided: &mut Provided) -> Result<(), ImagesError> 
 /// A kernel may have the driver built in; then there is nothing to load.
 fn in_tree(kernel: &Kernel) -> Result<Provided, ImagesError> {
     let files = if kernel.modules.is_empty() { Vec::new() } else { kernel.load_order("tdx-host")? };
-    let modules = files.iter().map(|file| GuestModule { name: stem(file), parameters: String::new() }).collect();
+    let modules = files.iter().map(|file| GuestModule::of(file, "")).collect();
     Ok(Provided { files, modules, observer: Observer::InTree })
 }
 
-/// The update module and what it stands on: the kernel's part of the firmware upload class may be a module itself.
+/// The update module, and KVM before it where only that enters VMX operation.
 fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
     let name = if scenario.twin.is_some() { "tdx_update_twins" } else { "tdx_update" };
-    let file = own_module(images, kernel, name)?;
+    let file = own_modules(images, kernel, &[name])?.remove(0);
     let mut files = if needs_kvm(kernel) { kernel.load_order("kvm_intel")? } else { Vec::new() };
-    let mut modules: Vec<_> =
-        files.iter().map(|file| GuestModule { name: stem(file), parameters: String::new() }).collect();
+    let mut modules: Vec<_> = files.iter().map(|file| GuestModule::of(file, "")).collect();
     files.push(file.clone());
-    modules.push(GuestModule { name: name.into(), parameters: parameters(scenario) });
+    modules.push(GuestModule::of(&file, &parameters(scenario)));
     Ok(Provided { files, modules, observer: Observer::Kmod(file) })
 }
 
 /// Since Linux 6.19 only KVM can enter VMX operation, where the kernel has no TDX host support of its own
 /// (`guest-kmod/bringup.h`).
 fn needs_kvm(kernel: &Kernel) -> bool {
-    let config = kernel.config.as_deref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let enters = config.lines().any(|line| line == "CONFIG_INTEL_TDX_HOST=y");
     let mut numbers = kernel.release.split(['.', '-', '+']).map_while(|part| part.parse::<u32>().ok());
     let release = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    !enters && release >= (6, 19) && kernel.module("kvm_intel").is_some()
+    release >= (6, 19) && !kernel.is_configured("CONFIG_INTEL_TDX_HOST=y") && kernel.module("kvm_intel").is_some()
 }
 
 /// Modules without which the agent of this kernel reaches nobody, in the order of loading; none if they are built in.
@@ -121,13 +121,19 @@ pub(super) fn initramfs(images: &Images, kernel: &Kernel, modules: &[PathBuf]) -
     images.initramfs(&images.agent()?, &[&boot, modules].concat(), &extra)
 }
 
-/// A module of guest-kmod, built for this kernel.
-fn own_module(images: &Images, kernel: &Kernel, name: &str) -> Result<PathBuf, Trouble> {
-    let sources =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace").join("guest-kmod");
-    let help = "remove the entry from the cache (`cargo rig images --clean`) and let the rig build it again";
-    let missing = || Trouble::environment(format!("the build of guest-kmod has no {name}.ko"), help);
-    images.build_modules(kernel, &sources)?.into_iter().find(|file| stem(file) == name).ok_or_else(missing)
+/// These modules of guest-kmod, built for this kernel, in this order. To find the build is to hash the kernel, so all are asked for at once.
+fn own_modules(images: &Images, kernel: &Kernel, names: &[&str]) -> Result<Vec<PathBuf>, Trouble> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace");
+    let built = images.build_modules(kernel, &workspace.join("guest-kmod"))?;
+    let find = |name: &&str| {
+        let help = "remove the entry from the cache (`cargo rig images clean`) and let the rig build it again";
+        let missing = || Trouble::environment(format!("the build of guest-kmod has no {name}.ko"), help);
+        built.iter().find(|file| stem(file) == *name).cloned().ok_or_else(missing)
+    };
+    names.iter().map(find).collect()
 }
 
 fn parameters(scenario: &Scenario) -> String {

@@ -25,7 +25,7 @@ impl ModuleSymbols {
     /// Reads a `.ko` file.
     pub fn load(path: &Path) -> Result<Self, Trouble> {
         let bytes = std::fs::read(path).map_err(|e| Trouble::file("read", path, &e))?;
-        let help = "remove it from the cache (`cargo rig images --clean`) and let the rig build it again";
+        let help = "remove it from the cache (`cargo rig images clean`) and let the rig build it again";
         Self::parse(&bytes).map_err(|e| Trouble::environment(format!("{} is no ELF file: {e}", path.display()), help))
     }
 

@@ -1,7 +1,7 @@
 //! What must hold whatever a VMM calls.
 
 use crate::common::random::Random;
-use crate::common::td::{SCRIPT_GPA, Td, params};
+use crate::common::td::{SCRIPT_GPA, Td};
 use crate::common::{Answer, Machine, call, image};
 use proptest::prelude::*;
 use seam_emu::abi::{Leaf, Status};
@@ -14,13 +14,7 @@ fn populated() -> Machine {
     let mut m = Machine::new(3);
     m.boot_linux();
     let script = Script::new().then(Op::Add, 0, 1).then(Op::Hash, 0, SCRIPT_GPA).then(Op::Jump, 0, 0);
-    m.td(0, &[0, 1], &script);
-    let mut building = m.td_create(1);
-    m.td_keys(&mut building);
-    let init = m.td_init_call(&building, &params());
-    m.ok(0, init);
-    m.td_tables(&mut building);
-    m.td_create(2);
+    m.tds_in_every_stage(&script);
     m
 }
 

@@ -1,7 +1,7 @@
 //! Raw calls from three LPs, on a machine in one of several states, time going on between them.
 
 use crate::bytes::{Bytes, random_inputs};
-use crate::common::td::{POOL, SCRIPT_GPA, SOURCE, TD_PARAMS, params};
+use crate::common::td::{POOL, SCRIPT_GPA, SOURCE, TD_PARAMS};
 use crate::common::{BUFFER, GLOBAL_KEYID, Machine, PARAMS, TDMR_ARRAY, TDMR_INFO, call, image};
 use seam_emu::abi::Leaf;
 use seam_emu::image::ImageSpec;
@@ -41,13 +41,7 @@ fn populated(fresh: &Machine) -> Machine {
     let mut m = fresh.clone();
     m.boot_linux();
     let script = Script::new().then(Op::Accept, 0, 0x8000).then(Op::Hash, 0, SCRIPT_GPA).then(Op::Jump, 0, 0);
-    m.td(0, &[0, 1], &script);
-    let mut building = m.td_create(1);
-    m.td_keys(&mut building);
-    let init = m.td_init_call(&building, &params());
-    m.ok(0, init);
-    m.td_tables(&mut building);
-    m.td_create(2);
+    m.tds_in_every_stage(&script);
     m
 }
 

@@ -50,6 +50,18 @@ pub(crate) fn params() -> TdParams {
 }
 
 impl Machine {
+    /// A TD that runs this on two virtual CPUs, one that is being built and one without keys, so that random calls find
+    /// something to work on.
+    pub(crate) fn tds_in_every_stage(&mut self, script: &Script) {
+        self.td(0, &[0, 1], script);
+        let mut building = self.td_create(1);
+        self.td_keys(&mut building);
+        let init = self.td_init_call(&building, &params());
+        self.ok(0, init);
+        self.td_tables(&mut building);
+        self.td_create(2);
+    }
+
     /// MNG.CREATE with the `n`th TD KeyID.
     pub(crate) fn td_create(&mut self, n: u64) -> Td {
         let first_page = POOL + n * 0x10_0000;
