@@ -169,7 +169,9 @@ fn read_note(folder: &Path, inputs: &Value) -> Result<Note, String> {
 fn inputs(prepared: &Prepared) -> Result<Value, Trouble> {
     let spec = &prepared.spec;
     let plugin = spec.plugin.as_ref().map(|(library, _)| hash_file(library)).transpose()?;
-    let qemu: Vec<_> = prepared.artifacts.iter().filter(|a| a.path.is_none()).map(|a| &a.sha256).collect();
+    let mut qemu: Vec<_> = prepared.artifacts.iter().filter(|a| a.path.is_none()).map(|a| &a.sha256).collect();
+    // They are found by threads side by side, in any order.
+    qemu.sort_unstable();
     let own = prepared.own_qemu.as_deref().map(hash_file).transpose()?;
     let plan = &prepared.plan;
     Ok(json!({
