@@ -2,15 +2,16 @@
 
 use crate::clock::Clock;
 use crate::facade::Facade;
-use crate::holds::Holds;
 use crate::identity::Identity;
 use crate::points::Sight;
 use crate::recorder::Recorder;
-use crate::seamcall::{self, InFlight};
+use crate::seamcall::InFlight;
 use crate::watch::Watchlist;
 use rig_wire::event::{Kind, NO_LP};
 use rig_wire::plan::{Function, Hold, PLAN_VERSION, Plan, Watch};
 use rig_wire::ring::Ring;
+use seam_backend::events;
+use seam_backend::holds::Holds;
 use seam_emu::{Config, Firmware, Note};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -209,21 +210,8 @@ impl Emulator {
 
     /// Records what the firmware noted while it served the call with this RAX.
     pub(crate) fn record_notes(&self, lp: u16, rax: u64, notes: Vec<Note>) {
-        let when = match seamcall::leaf(rax) {
-            52 => 1,
-            53 => 2,
-            _ => 3,
-        };
-        for note in notes {
-            match note {
-                Note::ModuleState { old, new } => self.recorder.record(lp, Kind::ModuleState, 0, [old, new, 0, 0]),
-                Note::TdDigest { tdr, digest } => {
-                    let head = u64::from_be_bytes(digest[..8].try_into().expect("a digest of 48 bytes"));
-                    self.recorder.record(lp, Kind::TdDigest, 0, [tdr, head, when, 0]);
-                }
-                // The exit record of the call carries the flag.
-                Note::UnmodelledLeaf { .. } => {}
-            }
+        for (kind, fields) in events::of_notes(rax, notes) {
+            self.recorder.record(lp, kind, 0, fields);
         }
     }
 

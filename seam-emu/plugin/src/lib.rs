@@ -12,7 +12,6 @@ mod decode;
 mod emulator;
 mod facade;
 mod ffi;
-mod holds;
 mod identity;
 mod memory;
 mod points;

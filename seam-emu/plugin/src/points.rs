@@ -2,11 +2,11 @@
 
 use crate::decode;
 use crate::emulator::Emulator;
-use crate::holds::{Change, Now};
 use crate::memory;
 use crate::registers::{self, GPR};
 use rig_wire::event::{Kind, flags};
 use rig_wire::plan::Point;
+use seam_backend::holds::{Change, Now};
 use std::collections::HashMap;
 
 /// The PAUSE instruction.

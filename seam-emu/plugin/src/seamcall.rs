@@ -7,6 +7,7 @@ use crate::points;
 use crate::registers::{self, Reg};
 use rig_wire::event::{Kind, flags};
 use rig_wire::plan::Point;
+use seam_backend::events::{exit_flags, leaf};
 use seam_emu::{Caller, Completion, Outcome, Regs, Reply};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -79,11 +80,6 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
     }
 }
 
-/// A leaf number without its version.
-pub(crate) fn leaf(rax: u64) -> u64 {
-    rax & (1 << 63 | 0xffff)
-}
-
 /// The firmware is done: holds the LP if a schedule says so, else lets it go on.
 fn leave(
     emulator: &Emulator,
@@ -137,18 +133,7 @@ fn finish(
     (before, after): (&Regs, &Regs),
     context: u32,
 ) -> Option<u64> {
-    let outcome = match completion.outcome {
-        Outcome::Return => 0,
-        Outcome::VmFailInvalid => flags::VMFAIL_INVALID,
-        Outcome::Ud => flags::UD,
-        Outcome::Gp => flags::GP,
-    };
-    let bit = |on: bool, flag: u32| if on { flag } else { 0 };
-    let all = context
-        | outcome
-        | bit(completion.by_fault, flags::FAULT)
-        | bit(completion.unmodelled, flags::UNMODELLED)
-        | bit(completion.contended, flags::CONTENDED);
+    let all = exit_flags(context, &completion);
     registers::write_operands(before, after);
     emulator.recorder.record(lp, Kind::SeamcallExit, all, [before.rax, after.rax, after.rcx, after.rdx]);
     // #GP(0) cannot be raised through the plugin interface; TCG raises #UD for both (see FIDELITY.md).

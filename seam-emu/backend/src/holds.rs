@@ -6,16 +6,16 @@ use std::collections::{HashMap, HashSet};
 
 /// What came of an LP standing at a place.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Decision {
+pub struct Decision {
     /// It must execute the instruction again.
-    pub(crate) stay: bool,
+    pub stay: bool,
     /// What happened to holds, in this order.
-    pub(crate) changes: Vec<Change>,
+    pub changes: Vec<Change>,
 }
 
 /// What happens to a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// It begins.
     Began(usize),
     /// It ends.
@@ -23,16 +23,16 @@ pub(crate) enum Change {
 }
 
 /// The moment of a decision.
-pub(crate) struct Now<'a> {
+pub struct Now<'a> {
     /// The emulator's clock.
-    pub(crate) ns: u64,
+    pub ns: u64,
     /// Instructions that an LP has executed.
-    pub(crate) instructions: &'a dyn Fn(u16) -> u64,
+    pub instructions: &'a dyn Fn(u16) -> u64,
 }
 
 /// Holds of all updates, and how far each LP has come in the present one.
 #[derive(Debug, Default)]
-pub(crate) struct Holds {
+pub struct Holds {
     schedules: Vec<Vec<Hold>>,
     current: Option<usize>,
     /// LPs that have entered the present update.
@@ -54,7 +54,7 @@ struct Began {
 
 impl Holds {
     /// Holds for the updates to come; `waits_for_update` is false when the first list is in force at once.
-    pub(crate) fn new(schedules: Vec<Vec<Hold>>, waits_for_update: bool) -> Self {
+    pub fn new(schedules: Vec<Vec<Hold>>, waits_for_update: bool) -> Self {
         let mut holds = Self { schedules, ..Self::default() };
         if !waits_for_update {
             holds.enter(0);
@@ -63,12 +63,12 @@ impl Holds {
     }
 
     /// Nothing is held in any update.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.schedules.iter().all(Vec::is_empty)
     }
 
     /// An LP enters the function that every LP enters once in an update: the next update begins when it has been there.
-    pub(crate) fn enters_update(&mut self, lp: u16) {
+    pub fn enters_update(&mut self, lp: u16) {
         if self.current.is_none() || self.entered.contains(&lp) {
             self.enter(self.current.map_or(0, |i| i + 1));
         }
@@ -90,7 +90,7 @@ impl Holds {
 
     /// The LP stands at one instruction, which is all these points. Unless it must stay, the passes count as made, but for
     /// those of accesses: they are made when [`Holds::passed`] says so. Holds at one place are served one after another.
-    pub(crate) fn at(&mut self, lp: u16, points: &[Point], now: &Now<'_>) -> Decision {
+    pub fn at(&mut self, lp: u16, points: &[Point], now: &Now<'_>) -> Decision {
         let mut decision = Decision::default();
         for point in points.iter().filter(|p| self.interesting.contains(p)).cloned().collect::<Vec<_>>() {
             let pass = self.passes(lp, &point) + 1;
@@ -109,7 +109,7 @@ impl Holds {
     }
 
     /// The LP has passed the point.
-    pub(crate) fn passed(&mut self, lp: u16, point: &Point) {
+    pub fn passed(&mut self, lp: u16, point: &Point) {
         if self.interesting.contains(point) {
             *self.passes.entry((lp, point.clone())).or_insert(0) += 1;
         }
