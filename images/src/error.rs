@@ -53,6 +53,9 @@ pub enum ImagesError {
     /// No fragment has this name.
     #[error("there is no kernel fragment named {0:?}")]
     NoFragment(String),
+    /// No kernel profile has this name.
+    #[error("there is no kernel profile \"{0}\"")]
+    NoProfile(String),
     /// A source edit cannot be applied.
     #[error("the edit of {file} cannot be applied: {detail}")]
     Edit {
@@ -135,6 +138,7 @@ impl ImagesError {
             Self::ConfigLine { .. } => "give the fragment what this option depends on, or drop the line".into(),
             Self::NoFragment(_) => format!("use one of: {}", crate::kernel::Fragment::NAMES.join(", ")),
             Self::Edit { .. } => "compare the edit with the file of this kernel version".into(),
+            Self::NoProfile(_) => format!("use one of: {}", crate::kernel::KernelRequest::PROFILES.join(", ")),
             Self::NoDebianKernel(_) => "name a series, such as debian:6.12".into(),
             Self::NoKernelImage(_) => "give a kernel build tree after `make bzImage modules`, or a bzImage file".into(),
             Self::NoSymbols(_) => "put System.map (or System.map-RELEASE, or vmlinux) beside the bzImage".into(),

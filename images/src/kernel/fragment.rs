@@ -15,13 +15,16 @@ pub struct Fragment {
 
 impl Fragment {
     /// Fragments that come with this crate.
-    pub const NAMES: &[&str] = &["base", "tdx-host"];
+    pub const NAMES: &[&str] = &["base", "tdx-host", "debug", "kcsan", "rt"];
 
     /// One of [`Fragment::NAMES`].
     pub fn named(name: &str) -> Result<Self, ImagesError> {
         let text = match name {
             "base" => include_str!("../../kernels/base.config"),
             "tdx-host" => include_str!("../../kernels/tdx-host.config"),
+            "debug" => include_str!("../../kernels/debug.config"),
+            "kcsan" => include_str!("../../kernels/kcsan.config"),
+            "rt" => include_str!("../../kernels/rt.config"),
             _ => return Err(ImagesError::NoFragment(name.into())),
         };
         Ok(Self { name: name.into(), text: text.into() })

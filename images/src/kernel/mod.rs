@@ -9,6 +9,7 @@ mod modules;
 mod outside;
 mod tree;
 
+use crate::ImagesError;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -37,6 +38,21 @@ impl Default for KernelRequest {
 }
 
 impl KernelRequest {
+    /// Names of the kernels that [`KernelRequest::profile`] makes.
+    pub const PROFILES: &[&str] = &["usual", "debug", "kcsan", "rt"];
+
+    /// The usual subject under one of [`KernelRequest::PROFILES`]: with lock, context and memory checks, with the detector of
+    /// data races, or fully preemptible.
+    pub fn profile(name: &str) -> Result<Self, ImagesError> {
+        let mut request = Self::default();
+        match name {
+            "usual" => {}
+            name if Self::PROFILES.contains(&name) => request.profile.push(Fragment::named(name)?),
+            _ => return Err(ImagesError::NoProfile(name.into())),
+        }
+        Ok(request)
+    }
+
     /// The usual subject with `edits`: only what they touch is compiled again.
     pub fn edited(edits: Vec<SourceEdit>) -> Self {
         Self { edits, ..Self::default() }

@@ -14,7 +14,11 @@ pub(super) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Build everything that a run needs and that is not there yet
-    Build,
+    Build {
+        /// The kernel: the usual one, with the kernel's own checks, with the detector of data races, or fully preemptible
+        #[arg(long, value_name = "NAME", default_value = "usual", value_parser = clap::builder::PossibleValuesParser::new(KernelRequest::PROFILES))]
+        profile: String,
+    },
     /// List what is in the cache
     List,
     /// Remove what is in the cache and not in use
@@ -23,8 +27,8 @@ enum Action {
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let images = Images::open(Progress::stderr())?;
-    match arguments.action {
-        Action::Build => build(&images)?,
+    match &arguments.action {
+        Action::Build { profile } => build(&images, profile)?,
         Action::List => list(&images.list()?),
         Action::Clean => {
             let removed = images.clean(|_| false)?;
@@ -36,9 +40,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     Ok(0)
 }
 
-fn build(images: &Images) -> Result<(), Trouble> {
+fn build(images: &Images, profile: &str) -> Result<(), Trouble> {
     let root = images.tool_root()?;
-    let kernel = images.kernel(&KernelRequest::default())?;
+    let kernel = images.kernel(&KernelRequest::profile(profile)?)?;
     images.initramfs(&images.agent()?, &kernel.load_order("tdx-host")?, &[])?;
     images.plugin()?;
     output::text_line(&format!("QEMU {} and Linux {} are ready", root.qemu_version()?, kernel.release));

@@ -26,8 +26,8 @@ pub(super) struct Arguments {
     /// vCPUs of each trust domain
     #[arg(long, value_name = "N")]
     td_vcpus: Option<u32>,
-    /// A kernel of your own: a build tree, or a bzImage with its System.map beside it; with the subject `kmod` also Debian's own, as
-    /// `debian:6.12`
+    /// A kernel of your own: a build tree, or a bzImage with its System.map beside it; or the rig's as `profile:debug`,
+    /// `profile:kcsan` or `profile:rt`; with the subject `kmod` also Debian's own, as `debian:6.12`
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
     /// Upload this module image as it is

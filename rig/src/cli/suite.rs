@@ -14,6 +14,9 @@ pub(super) struct Arguments {
     /// Which scenarios; `full` has all of `quick`, and `night` has all
     #[arg(long, value_enum, default_value = "quick")]
     tag: Tag,
+    /// The kernel of all scenarios that name none: a path as for `rig run`, or `profile:debug`, `profile:kcsan`, `profile:rt`
+    #[arg(long, value_name = "PATH")]
+    kernel: Option<PathBuf>,
     /// Folder of the suite; must not exist or be empty [default: runs/TIME-suite]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -24,7 +27,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let folder = folder(arguments.out.as_deref())?;
-    let scenarios = catalogue::suite(arguments.tag);
+    let mut scenarios = catalogue::suite(arguments.tag);
+    for scenario in &mut scenarios {
+        scenario.kernel = scenario.kernel.take().or(arguments.kernel.clone());
+    }
     let width = scenarios.iter().map(|s| s.name.len()).max().unwrap_or(0);
     let progress = Progress::stderr();
     let interrupts = Interrupts::listen().map_err(|e| {

@@ -15,7 +15,8 @@ pub(super) struct Target {
     /// vCPUs of the machine (1 to 512)
     #[arg(long, value_name = "N")]
     pub(super) cpus: Option<u32>,
-    /// A kernel of your own: a build tree, or a bzImage with its System.map beside it
+    /// A kernel of your own: a build tree, or a bzImage with its System.map beside it; or the rig's as `profile:debug`,
+    /// `profile:kcsan` or `profile:rt`
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
     /// The code under test

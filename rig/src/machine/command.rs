@@ -23,6 +23,10 @@ const ACCELERATOR: &str = "tcg,thread=multi";
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 nohibernate nokaslr oops=panic panic=-1 cpuhp.parallel=0 lpj=10000000 \
     no_timer_check pty.legacy_count=0 loglevel=5";
 
+/// Linux uses x2APIC without interrupt remapping only up to APIC ID 255, of which one means "all"
+/// (`try_to_enable_x2apic()` in arch/x86/kernel/apic/apic.c).
+const MOST_WITHOUT_REMAPPING: u32 = 255;
+
 /// The sockets' names in the runtime folder; QEMU connects to all of them.
 pub const QMP_SOCKET: &str = "qmp.sock";
 /// A second monitor, for raw JSON and events.
@@ -75,6 +79,9 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
         line.word("-chardev").option("socket,server=off,id=", &[id, ",path="], &runtime.path(name));
     }
     line.words(["-mon", "chardev=qmp,mode=control", "-mon", "chardev=raw,mode=control"]);
+    if spec.cpus > MOST_WITHOUT_REMAPPING {
+        line.words(["-device", "intel-iommu,intremap=on,eim=on"]);
+    }
     line.words(["-device", "virtio-serial-pci,max_ports=2"]);
     line.words(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
     if spec.waits_for_state {
@@ -175,6 +182,13 @@ mod tests {
         ] {
             assert!(line.contains(part), "{part} is not in {line}");
         }
+    }
+
+    #[test]
+    fn interrupts_are_remapped_where_there_are_more_cpus_than_short_apic_ids() {
+        let with = |cpus| line(&MachineSpec { cpus, ..spec() });
+        assert!(!with(255).contains("intel-iommu"));
+        assert!(with(256).contains("-device intel-iommu,intremap=on,eim=on -device virtio-serial-pci"));
     }
 
     #[test]

@@ -77,7 +77,10 @@ fn checks_of(asked: &Load, report: &LoadReport, module_lives: bool) -> Vec<Check
             checks.push(no_failure());
             checks.push(check(AS_PREDICTED, &chains(report)));
         }
-        Load::Clocksource { .. } | Load::MemoryPressure { .. } | Load::Hotplug { between_updates: true, .. } => {
+        Load::Clocksource { .. }
+        | Load::TextPatching { .. }
+        | Load::MemoryPressure { .. }
+        | Load::Hotplug { between_updates: true, .. } => {
             checks.push(no_failure());
         }
         Load::ModuleLoop { .. } if module_lives => checks.push(no_failure()),

@@ -38,6 +38,8 @@ pub struct Options {
 
 /// How a kernel of Debian's is named, in place of a path.
 const DEBIAN: &str = "debian:";
+/// How a kernel that the rig builds with more checks is named, in place of a path.
+const PROFILE: &str = "profile:";
 
 /// A run that is ready to start.
 #[derive(Debug)]
@@ -311,6 +313,10 @@ fn qemu(images: &Images, options: &Options) -> Result<Command, Trouble> {
 }
 
 fn kernel(images: &Images, scenario: &Scenario) -> Result<Kernel, ImagesError> {
+    let named = scenario.kernel.as_deref().and_then(Path::to_str);
+    if let Some(profile) = named.and_then(|name| name.strip_prefix(PROFILE)) {
+        return images.kernel(&KernelRequest::profile(profile)?);
+    }
     match (scenario.kernel.as_deref(), scenario.subject) {
         (Some(path), Subject::Kmod) if path.to_string_lossy().starts_with(DEBIAN) => {
             images.debian_kernel(path.to_string_lossy().parse()?)
@@ -328,6 +334,7 @@ impl From<ImagesError> for Trouble {
             | ImagesError::NoSymbols(_)
             | ImagesError::NoTdxHost { .. }
             | ImagesError::NoFragment(_)
+            | ImagesError::NoProfile(_)
             | ImagesError::NoModuleTree { .. } => Exit::Usage,
             _ => Exit::Environment,
         };

@@ -139,6 +139,11 @@ pub enum Load {
         /// Pause between loading and unloading, milliseconds.
         pause_ms: u32,
     },
+    /// Patches the kernel's code: a probe (kprobe) on a busy function is put in place and taken away.
+    TextPatching {
+        /// Pause between the two, milliseconds.
+        pause_ms: u32,
+    },
     /// Takes memory until so much is left, and then gives some back and takes it again.
     MemoryPressure {
         /// What is left, MiB.
@@ -231,6 +236,7 @@ enum LoadOnWire {
     Hotplug { pause_ms: u32, between_updates: bool },
     Clocksource { pause_ms: u32 },
     ModuleLoop { pause_ms: u32 },
+    TextPatching { pause_ms: u32 },
     MemoryPressure { leave_mib: u32 },
     PageFault { threads: u32, kib: u32 },
     Timer { period_us: u32 },
@@ -418,6 +424,7 @@ mod tests {
             Load::Hotplug { pause_ms: 3, between_updates: true },
             Load::Clocksource { pause_ms: 1 },
             Load::ModuleLoop { pause_ms: 2 },
+            Load::TextPatching { pause_ms: 8 },
             Load::MemoryPressure { leave_mib: 3 },
             Load::PageFault { threads: 4, kib: 5 },
             Load::Timer { period_us: 6 },

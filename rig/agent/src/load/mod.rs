@@ -9,6 +9,7 @@ mod profile;
 mod reader;
 mod seamcall;
 mod tally;
+mod text_patching;
 mod timer;
 mod trust_domain;
 

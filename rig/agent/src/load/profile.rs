@@ -1,7 +1,9 @@
 //! From a load's description to what each of its threads repeats.
 
 use super::tally::Tally;
-use super::{clocksource, hotplug, memory, module_loop, pressure, reader, seamcall, timer, trust_domain};
+use super::{
+    clocksource, hotplug, memory, module_loop, pressure, reader, seamcall, text_patching, timer, trust_domain,
+};
 use crate::failure;
 use rig_wire::agent::{Chain, Failure, Load};
 use std::hint::black_box;
@@ -40,6 +42,7 @@ pub(super) fn name(load: &Load) -> &'static str {
         Load::Hotplug { .. } => "hotplug",
         Load::Clocksource { .. } => "clocksource",
         Load::ModuleLoop { .. } => "module-loop",
+        Load::TextPatching { .. } => "text-patching",
         Load::MemoryPressure { .. } => "memory-pressure",
         Load::PageFault { .. } => "page-fault",
         Load::Timer { .. } => "timer",
@@ -65,6 +68,7 @@ fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
         Load::Hotplug { pause_ms, between_updates } => hotplug::steps(*pause_ms, *between_updates),
         Load::Clocksource { pause_ms } => clocksource::steps(*pause_ms),
         Load::ModuleLoop { pause_ms } => Ok(module_loop::steps(*pause_ms)),
+        Load::TextPatching { pause_ms } => text_patching::steps(*pause_ms),
         Load::MemoryPressure { leave_mib } => pressure::steps(*leave_mib),
         Load::PageFault { threads, kib: 0 } => {
             Err(failure::refused(libc::EINVAL, format_args!("{threads} page-fault threads with mappings of 0 KiB")))
