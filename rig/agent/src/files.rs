@@ -1,7 +1,7 @@
 //! Reading and writing files of sysfs and procfs for the rig.
 
 use crate::failure;
-use rig_wire::agent::{Failure, MAX_READ};
+use rig_wire::agent::{EVIDENCE, Failure, MAX_READ};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path};
@@ -13,7 +13,7 @@ pub(crate) fn read(path: &str) -> Result<Vec<u8>, Failure> {
 
 fn read_at_most(path: &str, limit: u32) -> Result<Vec<u8>, Failure> {
     let failed = |e: &std::io::Error| failure::from_io(format_args!("read {path}"), e);
-    let file = File::open(allowed(path)?).map_err(|e| failed(&e))?;
+    let file = File::open(readable(path)?).map_err(|e| failed(&e))?;
     let mut bytes = Vec::new();
     file.take(u64::from(limit) + 1).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
     if bytes.len() > limit as usize {
@@ -25,7 +25,7 @@ fn read_at_most(path: &str, limit: u32) -> Result<Vec<u8>, Failure> {
 /// At most [`MAX_READ`] bytes from `offset` on.
 pub(crate) fn read_part(path: &str, offset: u64) -> Result<Vec<u8>, Failure> {
     let failed = |e: &std::io::Error| failure::from_io(format_args!("read {path} at {offset}"), e);
-    let mut file = File::open(allowed(path)?).map_err(|e| failed(&e))?;
+    let mut file = File::open(readable(path)?).map_err(|e| failed(&e))?;
     file.seek(SeekFrom::Start(offset)).map_err(|e| failed(&e))?;
     let mut bytes = Vec::new();
     file.take(u64::from(MAX_READ)).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
@@ -44,15 +44,24 @@ pub(crate) fn write(path: &str, data: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The path, if it lies below `/sys` or `/proc`, or where programs of the rig leave their evidence, and does not climb.
+fn readable(path: &str) -> Result<&Path, Failure> {
+    below(path, &["/sys", "/proc", EVIDENCE])
+}
+
 /// The path, if it lies below `/sys` or `/proc` and does not climb.
 pub(crate) fn allowed(path: &str) -> Result<&Path, Failure> {
+    below(path, &["/sys", "/proc"])
+}
+
+fn below<'a>(path: &'a str, roots: &[&str]) -> Result<&'a Path, Failure> {
     let as_path = Path::new(path);
-    let below = ["/sys", "/proc"].iter().any(|root| as_path.starts_with(root));
+    let below = roots.iter().any(|root| as_path.starts_with(root));
     let climbs = as_path.components().any(|c| c == Component::ParentDir);
     if below && !climbs {
         return Ok(as_path);
     }
-    Err(failure::refused(libc::EACCES, format_args!("{path:?} is not below /sys or /proc")))
+    Err(failure::refused(libc::EACCES, format_args!("{path:?} is not below {}", roots.join(" or "))))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::channel::Channel;
 use crate::kmsg::Kmsg;
 use crate::load::Loads;
 use crate::tds::Tds;
-use crate::{console, failure, files, modules, port, ready, update};
+use crate::{console, execute, failure, files, modules, port, ready, update};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rig_wire::agent::{Answer, Command, Failure, FrameError, FromAgent, Request, body_length, decode};
 use std::fs::File;
@@ -162,6 +162,7 @@ impl Agent {
             Command::StopTds => self.tds.stop().map(Answer::Tds),
             Command::StartChurn { churn } => self.tds.start_churn(churn).map(unit),
             Command::StopChurn { when_done } => self.tds.stop_churn(when_done).map(Answer::Churn),
+            Command::Execute { program, arguments } => execute::execute(&program, &arguments).map(Answer::Executed),
             Command::PowerOff => unreachable!("power-off ends the reading of requests"),
         }
     }
@@ -181,9 +182,10 @@ fn decode_id(body: &[u8]) -> Option<u64> {
     decode::<(u64,)>(body).ok().map(|(id,)| id)
 }
 
-/// Takes the status of orphans that the kernel gave to PID 1. The agent itself starts no processes.
+/// Takes the status of orphans that the kernel gave to PID 1, unless a program is under way whose status is waited for.
 fn reap() {
-    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+    let any = || waitpid(None, Some(WaitPidFlag::WNOHANG));
+    execute::unless_running(|| while matches!(any(), Ok(status) if status != WaitStatus::StillAlive) {});
 }
 
 #[cfg(test)]

@@ -38,7 +38,13 @@ pub(crate) fn update(device: &str, image: &[u8]) -> Result<UpdateOutcome, Failur
     let _no_load_is_in_the_way = keep_away();
     let mut folders = CLASSES.iter().map(|class| Path::new(class).join(device));
     let folder = folders.clone().find(|folder| folder.exists()).or_else(|| folders.next());
-    Upload { folder: folder.expect("there are classes") }.run(image)
+    upload(&folder.expect("there are classes"), image)
+}
+
+/// Uploads `image` through the upload device in `folder`, and waits until the kernel is idle. Fails only where the outcome
+/// cannot be read; that the kernel refused the image is an outcome.
+pub fn upload(folder: &Path, image: &[u8]) -> Result<UpdateOutcome, Failure> {
+    Upload { folder: folder.to_owned() }.run(image)
 }
 
 /// One upload device.

@@ -115,7 +115,7 @@ impl Judge {
                 Some(breach) => Finding::Broken(Box::new(breach)),
                 None => rule.finish(past, end),
             };
-            invariants.insert(rule.invariant(), finding);
+            invariants.insert(rule.invariant(), as_observed(past, rule.invariant(), finding));
         }
         let name = |(leaf, calls): (u64, u64)| Unmodelled { leaf, name: Leaf(leaf).name(), calls };
         let unmodelled = self.unmodelled.into_iter().map(name).collect();
@@ -158,6 +158,14 @@ impl Judge {
         if matches!(event.what, What::CallExit(..)) && event.record.flags & flags::UNMODELLED != 0 {
             *self.unmodelled.entry(event.record.a).or_default() += 1;
         }
+    }
+}
+
+/// What could not be observed completely was not seen to hold, whatever was seen of it.
+fn as_observed(past: &Tracker, invariant: Invariant, finding: Finding) -> Finding {
+    match past.setup.unobservable.get(&invariant) {
+        Some(reason) if !matches!(finding, Finding::Broken(_)) => Finding::NotApplicable { reason: reason.clone() },
+        _ => finding,
     }
 }
 

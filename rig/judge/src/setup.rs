@@ -1,7 +1,9 @@
 //! What the judge knows of a run before its first event.
 
+use crate::Invariant;
 use rig_wire::plan::{Function, Watch};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What the judge is told at the start. It stands at the head of an events file, so that a run can be judged again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,10 @@ pub struct Setup {
     pub expected_console: Vec<String>,
     /// Guest address range `[start, end)` of the kernel's NMI entry; none: interrupts inside the section are not judged.
     pub nmi_entry: Option<(u64, u64)>,
+    /// Invariants that whoever records this run cannot observe completely, and why: they are never found to hold. That one
+    /// of them broke can still be seen.
+    #[serde(default)]
+    pub unobservable: BTreeMap<Invariant, String>,
 }
 
 /// Names that a subject gives to the words and functions of its state machine. They refer to [`Watch::name`] and
@@ -106,6 +112,7 @@ impl Setup {
             load: LoadDemands::default(),
             expected_console: Vec::new(),
             nmi_entry: None,
+            unobservable: BTreeMap::new(),
         }
     }
 }

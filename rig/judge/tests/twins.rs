@@ -222,3 +222,20 @@ fn atomic_subjects_that_advance_early_are_caught(#[values(2, 4, 16)] lps: u16) {
     let (findings, _) = run.judge();
     assert_eq!(broken(&findings), [Invariant::Lockstep].into());
 }
+
+/// A recorder that says what it cannot see: it must not be told that it held, but a breach that it saw is one.
+#[test]
+fn what_cannot_be_observed_is_not_held() {
+    let reason = "TDH.VP.ENTER cannot be probed";
+    let blind = |mut run: Synthetic| {
+        run.setup.unobservable = [(Invariant::UpdateOnly, reason.to_owned())].into();
+        run.judge().0
+    };
+    let sound = blind(Synthetic::plain(4, 1));
+    let not_applicable = sound.not_observed();
+    let said = not_applicable.iter().find(|n| n.invariant == Invariant::UpdateOnly).map(|n| n.reason.as_str());
+    assert_eq!(said, Some(reason));
+    assert_eq!(sound.invariants[&Invariant::Lockstep].standing(), Standing::Held);
+    let busted = blind(twisted(Twist::ForeignCall(Step::CpuInit)));
+    assert_eq!(broken(&busted), [Invariant::UpdateOnly].into());
+}

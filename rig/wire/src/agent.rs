@@ -12,13 +12,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides refuse any other.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
 pub const MAX_FRAME: u32 = 4 << 20;
 /// Longest file that [`Command::Read`] reads, bytes: `/proc/interrupts` of 255 CPUs is over 100 KiB.
 pub const MAX_READ: u32 = 1 << 20;
+
+/// Where programs that the rig runs in the guest leave their evidence.
+pub const EVIDENCE: &str = "/var/lib/seamrig";
 
 /// From the rig to the agent. Each request with an `id` is answered by exactly one [`FromAgent::Done`] with that `id`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,12 +49,12 @@ pub enum Command {
         /// Module name.
         name: String,
     },
-    /// Read a file under `/sys` or `/proc`. One longer than [`MAX_READ`] is refused with EFBIG, never cut.
+    /// Read a file under `/sys`, `/proc` or [`EVIDENCE`]. One longer than [`MAX_READ`] is refused with EFBIG, never cut.
     Read {
         /// Absolute path.
         path: String,
     },
-    /// Read at most [`MAX_READ`] bytes of a file under `/sys` or `/proc` from this offset on; none: its end.
+    /// Read at most [`MAX_READ`] bytes of a file under `/sys`, `/proc` or [`EVIDENCE`] from this offset on; none: its end.
     ReadPart {
         /// Absolute path.
         path: String,
@@ -99,6 +102,13 @@ pub enum Command {
     StopChurn {
         /// All that were asked for are begun first.
         when_done: bool,
+    },
+    /// Run a program of the guest's file system to its end, however long that takes; answers [`Answer::Executed`].
+    Execute {
+        /// Absolute path.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
     },
 }
 
@@ -291,6 +301,19 @@ pub enum Answer {
     Tds(Vec<TdReport>),
     /// What came of the churn.
     Churn(ChurnReport),
+    /// How a program ended.
+    Executed(Executed),
+}
+
+/// How a program ended that was run in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    /// Its exit code.
+    pub code: i32,
+    /// Its standard output, the end of it where it is very long.
+    pub stdout: Vec<u8>,
+    /// Its standard error, likewise.
+    pub stderr: Vec<u8>,
 }
 
 /// What the kernel said of an update.

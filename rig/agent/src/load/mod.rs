@@ -28,20 +28,20 @@ const MAX_THREADS: usize = 4096;
 
 /// All loads that run.
 #[derive(Default)]
-pub(crate) struct Loads {
+pub struct Loads {
     running: Mutex<Vec<Running>>,
 }
 
 impl Loads {
     /// Starts a load and returns when all its threads run.
-    pub(crate) fn start(&self, load: &Load) -> Result<(), Failure> {
+    pub fn start(&self, load: &Load) -> Result<(), Failure> {
         let running = Running::start(profile::name(load), profile::work(load)?)?;
         self.running.lock().unwrap_or_else(PoisonError::into_inner).push(running);
         Ok(())
     }
 
     /// Stops all loads, waits for their threads and says what they did.
-    pub(crate) fn stop(&self) -> Vec<LoadReport> {
+    pub fn stop(&self) -> Vec<LoadReport> {
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         for load in &running {
             load.stop.store(true, Ordering::Release);
