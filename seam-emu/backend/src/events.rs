@@ -57,7 +57,7 @@ mod tests {
     fn digests_say_when_they_were_taken() {
         let note = || vec![Note::TdDigest { tdr: 7, digest: [1; 48] }];
         let when = |rax| of_notes(rax, note()).next().unwrap().1[2];
-        assert_eq!((when(52), when(1 << 16 | 53), when(10)), (1, 2, 3));
+        assert_eq!((when(52), when(0x1_0035), when(10)), (1, 2, 3));
     }
 
     #[test]
