@@ -79,6 +79,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// How often a second it ticks, as its configuration says; none without one.
+    pub fn hz(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.config.as_ref()?).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("CONFIG_HZ="))?.parse().ok()
+    }
+
     /// Whether its configuration has this line, such as `CONFIG_PVH=y`; false without a configuration.
     pub fn is_configured(&self, line: &str) -> bool {
         let config = self.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());

@@ -3,7 +3,7 @@
 use super::output;
 use crate::run::Interrupts;
 use crate::scenario::{Tag, catalogue};
-use crate::suite::{self, Ran};
+use crate::suite::{self, Ran, Room};
 use crate::trouble::{Exit, Trouble};
 use rig_images::Progress;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,9 @@ pub(super) struct Arguments {
     /// The kernel of all scenarios that name none: a path as for `rig run`, or `profile:debug`, `profile:kcsan`, `profile:rt`
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
+    /// Machines at once [default: one for each four cores of the host, within half of its available memory]
+    #[arg(long, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
     /// Folder of the suite; must not exist or be empty [default: runs/TIME-suite]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -36,17 +39,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let interrupts = Interrupts::listen().map_err(|e| {
         Trouble::environment(format!("cannot listen to signals: {e}"), "report this with the message above")
     })?;
-    let (mut results, number): (Vec<Ran>, _) = (Vec::new(), scenarios.len());
-    for scenario in scenarios {
-        if interrupts.happened() {
-            break;
-        }
-        let ran = suite::run_one(scenario, &folder, &progress);
+    let number = scenarios.len();
+    let run = |scenario| suite::run_one(scenario, &folder, &progress);
+    let tell = |ran: &Ran| {
         if !arguments.json {
-            output::text_line(&suite::line(&ran, width));
+            output::text_line(&suite::line(ran, width));
         }
-        results.push(ran);
-    }
+    };
+    let results = suite::run_all(scenarios, room(arguments.jobs), || !interrupts.happened(), run, tell);
     let exit = if results.len() == number { suite::exit(&results) } else { cut_short(&results, number) };
     write(&folder, "junit.xml", &suite::junit(&format!("{:?}", arguments.tag).to_lowercase(), &results))?;
     write(&folder, "ktap.txt", &suite::ktap(&results))?;
@@ -56,6 +56,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
         output::text_line(&format!("\n{}\nreports and evidence: {}", suite::summary(&results), folder.display()));
     }
     Ok(exit as u8)
+}
+
+/// What the host has room for, with as many machines as asked for.
+fn room(jobs: Option<std::num::NonZeroUsize>) -> Room {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let host = Room::of_host(cores, crate::doctor::available_memory_mib().unwrap_or(0));
+    Room { machines: jobs.map_or(host.machines, usize::from), ..host }
 }
 
 /// A suite that did not get to all of its scenarios says so, and never passes.

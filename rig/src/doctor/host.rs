@@ -21,8 +21,7 @@ pub(super) fn cores() -> Item {
 }
 
 pub(super) fn memory() -> Item {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    match available_mib(&text) {
+    match available_memory_mib() {
         Some(mib) if mib < ENOUGH_MEMORY_MIB => Item::note(
             "memory",
             format!("{mib} MiB available"),
@@ -31,6 +30,11 @@ pub(super) fn memory() -> Item {
         Some(mib) => Item::good("memory", format!("{mib} MiB available")),
         None => Item::note("memory", "unknown: /proc/meminfo does not say", "mount /proc"),
     }
+}
+
+/// Memory of this host that is available, MiB; none where it does not say.
+pub(crate) fn available_memory_mib() -> Option<u64> {
+    available_mib(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
 }
 
 /// `MemAvailable` of `/proc/meminfo`, in MiB.

@@ -1,6 +1,7 @@
 //! What this machine has, what it lacks, and what mends it.
 
 mod host;
+pub(crate) use host::available_memory_mib;
 mod kvm;
 
 pub use kvm::Kvm;

@@ -17,11 +17,14 @@ const MACHINE: &str = "q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
 const ACCELERATOR: &str = "tcg,thread=multi";
 /// TDX host support refuses to start when the kernel could hibernate; addresses are those of System.map; a panic ends
 /// QEMU at once, together with `-no-reboot`. The rest shortens the boot, which emulated CPUs that outnumber the host's spend
-/// spinning (64 vCPUs on 2 cores: 100 s without, 12 s with): no parallel bring-up, no calibration loop (a delay loop of
-/// some 2.5 GHz at 250 Hz; only its length depends on it), no timer check, no 256 legacy terminals, and no line below a
+/// spinning (64 vCPUs on 2 cores: 100 s without, 12 s with): no parallel bring-up, no calibration loop, no timer check, no 256 legacy terminals, and no line below a
 /// warning on the serial port, since the agent streams the whole log.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 nohibernate nokaslr oops=panic panic=-1 cpuhp.parallel=0 lpj=10000000 \
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 nohibernate nokaslr oops=panic panic=-1 cpuhp.parallel=0 \
     no_timer_check pty.legacy_count=0 loglevel=5";
+/// What the length of the delay loop is reckoned by where the frequency of the counter is not known, kHz.
+const GUESSED_TSC_KHZ: u32 = 2_500_000;
+/// What it is reckoned by where the kernel's configuration is not known: Debian's kernels tick so often a second.
+pub const GUESSED_HZ: u32 = 250;
 
 /// Linux uses x2APIC without interrupt remapping only up to APIC ID 255, of which one means "all"
 /// (`try_to_enable_x2apic()` in arch/x86/kernel/apic/apic.c).
@@ -51,6 +54,11 @@ pub struct MachineSpec {
     pub plugin: Option<(PathBuf, PathBuf)>,
     /// File for the serial console.
     pub console: PathBuf,
+    /// How often a second the kernel ticks (`CONFIG_HZ`).
+    pub hz: u32,
+    /// The frequency of the guest's time-stamp counter in kHz, if it is known. The kernel measures it against timers that a busy
+    /// host serves late; without the counter all CPUs keep their periodic ticks, which 512 vCPUs never get through.
+    pub tsc_khz: Option<u32>,
     /// Wait for a saved state instead of booting.
     pub waits_for_state: bool,
 }
@@ -73,7 +81,7 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     line.words(["-smp", &format!("{n},sockets=1,cores={n},threads=1", n = spec.cpus)]);
     line.words(["-m", &format!("{}M", spec.memory_mib)]);
     line.word("-kernel").word(&spec.kernel).word("-initrd").word(&spec.initramfs);
-    line.words(["-append", format!("{KERNEL_ARGUMENTS} {}", spec.kernel_arguments).trim_end()]);
+    line.words(["-append", format!("{KERNEL_ARGUMENTS} {}{}", clock(spec), spec.kernel_arguments).trim_end()]);
     line.word("-serial").option("file:", &[], &spec.console);
     for (id, name) in [("qmp", QMP_SOCKET), ("raw", RAW_QMP_SOCKET), ("agent", AGENT_SOCKET)] {
         line.word("-chardev").option("socket,server=off,id=", &[id, ",path="], &runtime.path(name));
@@ -92,6 +100,13 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
         line.word("-plugin").option("file=", &[], library).append(",plan=").append(&plan);
     }
     line.0
+}
+
+/// What the kernel is told about its clock, so that it need not measure: without `lpj` each CPU does, for 150 ms.
+fn clock(spec: &MachineSpec) -> String {
+    let per_jiffy = u64::from(spec.tsc_khz.unwrap_or(GUESSED_TSC_KHZ)) * 1000 / u64::from(spec.hz.max(1));
+    let counter = spec.tsc_khz.map(|khz| format!("tsc_early_khz={khz} ")).unwrap_or_default();
+    format!("lpj={per_jiffy} {counter}")
 }
 
 /// Arguments under construction.
@@ -157,6 +172,8 @@ mod tests {
             kernel_arguments: String::new(),
             plugin: Some(("/p/a,b.so".into(), "/r/plan.json".into())),
             console: "/r/console.log".into(),
+            hz: 250,
+            tsc_khz: None,
             waits_for_state: false,
         }
     }
@@ -189,6 +206,15 @@ mod tests {
         let with = |cpus| line(&MachineSpec { cpus, ..spec() });
         assert!(!with(255).contains("intel-iommu"));
         assert!(with(256).contains("-device intel-iommu,intremap=on,eim=on -device virtio-serial-pci"));
+    }
+
+    #[test]
+    fn the_kernel_need_not_measure_its_clock() {
+        let line = |hz, tsc_khz| line(&MachineSpec { hz, tsc_khz, ..spec() });
+        let known = line(100, Some(2_600_000));
+        assert!(known.contains(" lpj=26000000 tsc_early_khz=2600000"), "{known}");
+        let unknown = line(250, None);
+        assert!(unknown.contains(" lpj=10000000") && !unknown.contains("tsc_early_khz"), "{unknown}");
     }
 
     #[test]

@@ -11,5 +11,6 @@ pub mod registers;
 pub mod snapshot;
 pub mod sockets;
 mod started;
+pub mod tsc;
 
 pub use started::{Machine, ShutdownReason, command_text};

@@ -13,6 +13,10 @@ use tokio::time::timeout;
 /// Bound on one monitor command. QEMU answers within milliseconds unless its main loop hangs.
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(5);
 
+/// Bound on the greeting and the negotiation after it. QEMU greets when it has made its vCPUs, and while they run their first
+/// instructions they keep its lock from the monitor: 512 take some seconds each.
+pub const START_LIMIT: Duration = Duration::from_secs(60);
+
 /// Why a monitor command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QmpError {
@@ -25,6 +29,9 @@ pub enum QmpError {
     /// No answer within [`COMMAND_LIMIT`].
     #[error("QEMU's monitor did not answer within {} s", COMMAND_LIMIT.as_secs())]
     Silent,
+    /// No negotiation within [`START_LIMIT`].
+    #[error("QEMU's monitor was not ready within {} s", START_LIMIT.as_secs())]
+    Mute,
 }
 
 /// The typed monitor.
@@ -37,10 +44,10 @@ impl Qmp {
     /// Negotiates on a connection that QEMU made.
     pub async fn negotiate(stream: UnixStream) -> Result<Self, QmpError> {
         let (read, write): (ReadHalf<UnixStream>, _) = split(stream);
-        let negotiation = bounded(async { Ok(QmpStreamTokio::open_split(read, write).await?) }).await?;
+        let negotiation = beginning(async { Ok(QmpStreamTokio::open_split(read, write).await?) }).await?;
         let v = &negotiation.capabilities.QMP.version.qemu;
         let version = format!("{}.{}.{}", v.major, v.minor, v.micro);
-        let stream = bounded(async { Ok(negotiation.negotiate().await?) }).await?;
+        let stream = beginning(async { Ok(negotiation.negotiate().await?) }).await?;
         let (service, _events) = stream.spawn_tokio();
         Ok(Self { service, version })
     }
@@ -80,6 +87,10 @@ async fn bounded<T>(work: impl Future<Output = Result<T, QmpError>>) -> Result<T
     timeout(COMMAND_LIMIT, work).await.unwrap_or(Err(QmpError::Silent))
 }
 
+async fn beginning<T>(work: impl Future<Output = Result<T, QmpError>>) -> Result<T, QmpError> {
+    timeout(START_LIMIT, work).await.unwrap_or(Err(QmpError::Mute))
+}
+
 /// The raw monitor: arbitrary JSON in, its answer out; events on the side.
 pub struct RawQmp {
     write: Mutex<(OwnedWriteHalf, mpsc::UnboundedReceiver<Value>)>,
@@ -102,23 +113,26 @@ impl RawQmp {
         let (answers_in, answers) = mpsc::unbounded_channel();
         let (greeted_in, greeted) = oneshot::channel();
         tokio::spawn(sort_lines(read, greeted_in, answers_in, events_in));
-        bounded(async { greeted.await.map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof).into()) }).await?;
+        beginning(async { greeted.await.map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof).into()) }).await?;
         let raw = Self { write: Mutex::new((write, answers)) };
-        raw.execute("qmp_capabilities", json!({})).await?;
+        beginning(raw.exchange("qmp_capabilities", json!({}))).await?;
         Ok((raw, events))
     }
 
     /// Executes any command and returns what `return` holds.
     pub async fn execute(&self, command: &str, arguments: Value) -> Result<Value, QmpError> {
+        bounded(self.exchange(command, arguments)).await
+    }
+
+    /// As [`RawQmp::execute`], without a bound.
+    async fn exchange(&self, command: &str, arguments: Value) -> Result<Value, QmpError> {
         let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
         let mut channel = self.write.lock().await;
         let (write, answers) = &mut *channel;
-        let answer = bounded(async {
-            write.write_all(line.as_bytes()).await?;
-            answers.recv().await.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof).into())
-        })
-        .await?;
+        write.write_all(line.as_bytes()).await?;
+        let ended = || QmpError::from(io::Error::from(io::ErrorKind::UnexpectedEof));
+        let answer = answers.recv().await.ok_or_else(ended)?;
         match answer.get("error") {
             Some(error) => Err(QmpError::Refused(error["desc"].as_str().unwrap_or_default().to_owned())),
             None => Ok(answer["return"].clone()),

@@ -3,7 +3,7 @@
 use super::command::{AGENT_SOCKET, MachineSpec, QMP_SOCKET, RAW_QMP_SOCKET, arguments, shell_line};
 use super::failure::{died_at_start, meaningful};
 use super::process::Process;
-use super::qmp::{Qmp, QmpError, QmpEvent, RawQmp};
+use super::qmp::{Qmp, QmpError, QmpEvent, RawQmp, START_LIMIT};
 use super::sockets::RuntimeDir;
 use crate::trouble::Trouble;
 use std::fs::File;
@@ -12,9 +12,6 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
-
-/// Host time within which QEMU must have opened its channels; it takes half a second on an idle host.
-const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Host time within which an event that QEMU sent has been read.
 const EVENT_LIMIT: Duration = Duration::from_millis(500);
@@ -66,7 +63,7 @@ impl Machine {
         let connected = tokio::select! {
             connected = connect => connected.map_err(|e| e.to_string()),
             status = process.exited() => return Err(died_at_start(status, &read(stderr))),
-            () = tokio::time::sleep(START_LIMIT) => Err("QEMU opened no monitor".to_owned()),
+            () = tokio::time::sleep(2 * START_LIMIT) => Err("QEMU opened no monitor".to_owned()),
         };
         let (qmp, raw, events, agent) = match connected {
             Ok(connected) => connected,

@@ -3,7 +3,7 @@
 use super::prepare::clone_command;
 use crate::guest::{Guest, GuestError};
 use crate::machine::Machine;
-use crate::machine::command::MachineSpec;
+use crate::machine::command::{GUESSED_HZ, MachineSpec};
 use crate::machine::sockets::RuntimeDir;
 use crate::trouble::Trouble;
 use rig_images::{Kernel, Progress};
@@ -33,6 +33,8 @@ pub(super) fn symbols(
         kernel_arguments: String::new(),
         plugin: None,
         console: runtime.path("console.log"),
+        hz: GUESSED_HZ,
+        tsc_khz: None,
         waits_for_state: false,
     };
     let step = progress.step(&format!("ask Linux {} for its symbols", kernel.release), 0);

@@ -13,7 +13,7 @@ use super::stop::{Stop, Watched};
 use crate::guest::{Guest, KernelLine};
 use crate::machine::control::Emulator;
 use crate::machine::snapshot::SavedMachine;
-use crate::machine::{Machine, ShutdownReason, command_text};
+use crate::machine::{Machine, ShutdownReason, command_text, tsc};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::timeline::{Decoder, EventsReader, Leaf};
@@ -69,6 +69,9 @@ impl Live {
         };
         prepared.plan.restore = snapshot.as_ref().map(|s| s.machine().firmware);
         prepared.spec.waits_for_state = snapshot.is_some();
+        if snapshot.is_none() {
+            prepared.spec.tsc_khz = tsc::khz();
+        }
         prepared.write_plan()?;
         let check = snapshot.as_ref().map(Snapshot::check);
         let folder = &prepared.folder;

@@ -6,7 +6,7 @@ use super::orders::Orders;
 use super::plan::{self, PlanFiles};
 use super::snapshot::Start;
 use super::subject::{self, GuestModule, Observer};
-use crate::machine::command::MachineSpec;
+use crate::machine::command::{GUESSED_HZ, MachineSpec};
 use crate::machine::sockets::RuntimeDir;
 use crate::scenario::{Backend, Scenario, Subject};
 use crate::symbols::{KmodPlan, Observation, Symbols};
@@ -217,6 +217,8 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         kernel_arguments: scenario.kernel_arguments.clone(),
         plugin: Some((made.plugin, folder.file(PLAN))),
         console: folder.file(CONSOLE),
+        hz: made.kernel.hz().unwrap_or(GUESSED_HZ),
+        tsc_khz: None,
         waits_for_state: false,
     };
     let setup = plan::setup(&scenario, &seen);

@@ -1,10 +1,12 @@
-//! A suite: scenarios one after another, and one report of all.
+//! A suite: scenarios, the cheapest first, as many at once as the host has room for, and one report of all.
 //!
 //! Nothing is retried. What the rig or this machine failed at is told apart from what the subject failed at.
 
+mod pool;
 mod report;
 mod table;
 
+pub use pool::{Room, run_all};
 pub use report::{junit, ktap};
 pub use table::{line, summary};
 
