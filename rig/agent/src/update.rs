@@ -35,7 +35,6 @@ pub(crate) fn update(device: &str, image: &[u8]) -> Result<UpdateOutcome, Failur
         let why = "an empty image: the kernel would drop it without a word and keep the error of the update before";
         return Err(failure::refused(libc::EINVAL, why));
     }
-    let _no_load_is_in_the_way = keep_away();
     let mut folders = CLASSES.iter().map(|class| Path::new(class).join(device));
     let folder = folders.clone().find(|folder| folder.exists()).or_else(|| folders.next());
     upload(&folder.expect("there are classes"), image)
@@ -44,6 +43,7 @@ pub(crate) fn update(device: &str, image: &[u8]) -> Result<UpdateOutcome, Failur
 /// Uploads `image` through the upload device in `folder`, and waits until the kernel is idle. Fails only where the outcome
 /// cannot be read; that the kernel refused the image is an outcome.
 pub fn upload(folder: &Path, image: &[u8]) -> Result<UpdateOutcome, Failure> {
+    let _no_load_is_in_the_way = keep_away();
     Upload { folder: folder.to_owned() }.run(image)
 }
 

@@ -68,6 +68,9 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Build, list or clean what runs are made of.
     Images(images::Arguments),
+    /// On a real TDX host: check it, update its TDX module under observation, judge.
+    #[command(subcommand, after_help = rig_hw::EXAMPLES)]
+    Hw(rig_hw::HwCommand),
     /// Show the verdict of a finished run.
     Show(show::Arguments),
     /// Judge the events of a finished run again.
@@ -101,6 +104,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Merge(arguments) => (arguments.json, merge::run(&arguments)),
         Command::Doctor(arguments) => (arguments.json, doctor::run(&arguments)),
         Command::Images(arguments) => (false, images::run(&arguments)),
+        Command::Hw(command) => return code(rig_hw::run(&command)),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),
         Command::Check(arguments) => (arguments.json, check::run(&arguments)),
         Command::Diff(arguments) => (arguments.json, diff::run(&arguments)),

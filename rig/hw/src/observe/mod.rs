@@ -1,0 +1,82 @@
+//! Seeing an update without an emulator: kprobes of the kernel, recorded by tracefs.
+
+mod clock;
+mod code;
+mod kmsg;
+mod probes;
+mod records;
+mod session;
+mod symbols;
+mod trace;
+
+pub use kmsg::KernelLog;
+pub use session::{Observed, Observer};
+
+use crate::facts::Facts;
+use crate::host::Host;
+use probes::{FUNCTIONS, WORDS};
+use rig_judge::{Invariant, Setup, SubjectNames};
+use rig_wire::plan::{Function, Watch};
+use std::collections::BTreeMap;
+
+/// Where tracefs can be.
+pub const TRACE_FOLDERS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// What the judge is told of a host. `observer`: none when nothing is observed but the kernel's log.
+pub fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> Setup {
+    let lps = facts.present.last().map_or(1, |last| last + 1);
+    let shows_state = observer.is_some_and(Observer::shows_state);
+    let watch = |name: &&str| Watch { name: (*name).into(), address: 0, size: 4, within: Vec::new() };
+    let function = |name: &&str| Function { name: (*name).into(), range: (0, 0) };
+    Setup {
+        online: facts.online.clone(),
+        watches: if shows_state { WORDS.iter().map(watch).collect() } else { Vec::new() },
+        functions: if observer.is_some() { FUNCTIONS.iter().map(function).collect() } else { Vec::new() },
+        unobservable: unobservable(crate::facts::kvm_has_tdx(host), observer.is_some()),
+        ..Setup::new(lps, SubjectNames::in_tree())
+    }
+}
+
+/// What can be seen of a host's update by nobody but the firmware.
+fn unobservable(kvm_has_tdx: bool, observed: bool) -> BTreeMap<Invariant, String> {
+    let mut reasons = BTreeMap::new();
+    if !observed {
+        let nothing = "the update was not observed (--blind)";
+        let but_log = Invariant::ALL.into_iter().filter(|i| *i != Invariant::QuietKernel);
+        return but_log.map(|i| (i, nothing.to_owned())).collect();
+    }
+    let mut say = |invariant, why: &str| drop(reasons.insert(invariant, why.to_owned()));
+    say(Invariant::Preservation, "the state of trust domains cannot be read on hardware: only their firmware knows it");
+    say(
+        Invariant::Concurrency,
+        "entries of SEAMCALL's callers are seen, not of the firmware: LPs inside it are not known",
+    );
+    if kvm_has_tdx {
+        let why = "KVM can enter trust domains (TDH.VP.ENTER), by code that the kernel does not allow to be probed";
+        say(Invariant::UpdateOnly, why);
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn what_nobody_sees_is_told() {
+        let observed = unobservable(false, true);
+        assert_eq!(observed.keys().copied().collect::<Vec<_>>(), [Invariant::Preservation, Invariant::Concurrency]);
+        assert!(unobservable(true, true)[&Invariant::UpdateOnly].contains("TDH.VP.ENTER"));
+        assert_eq!(unobservable(false, false).len(), Invariant::ALL.len() - 1);
+    }
+
+    #[test]
+    fn the_judge_is_told_of_the_host() {
+        let fake = Fake::new();
+        fake.put("/sys/devices/system/cpu/online", "0-2");
+        let setup = setup(&fake.host(), &Facts::of(&fake.host()), None);
+        assert_eq!((setup.lps, setup.online.as_slice()), (4, &[0, 1, 2][..]));
+        assert!(setup.watches.is_empty() && setup.functions.is_empty());
+    }
+}

@@ -1,0 +1,157 @@
+//! From what probes tell to the event records that the emulator makes, so that the same judge can judge.
+
+use super::trace::Line;
+use rig_wire::event::{Kind, Record, flags};
+
+/// SEAMCALL's own failures, as `__seamcall` returns them (`arch/x86/include/asm/tdx.h`, Linux 7.3).
+const VMFAIL_INVALID: u64 = 0x8000_ff00_ffff_0000;
+const GP: u64 = 0x8000_ff00_0000_000d;
+const UD: u64 = 0x8000_ff00_0000_0006;
+/// The interrupt flag in RFLAGS.
+const RFLAGS_IF: u64 = 1 << 9;
+
+/// Turns events into records.
+#[derive(Debug)]
+pub(crate) struct Converter {
+    /// The leaves in which each CPU is, innermost last.
+    calls: Vec<Vec<u64>>,
+    /// Events of which an argument could not be read, or that end what did not begin.
+    pub(crate) unreadable: u64,
+}
+
+impl Converter {
+    /// For so many CPUs.
+    pub(crate) fn new(cpus: usize) -> Self {
+        Self { calls: vec![Vec::new(); cpus], unreadable: 0 }
+    }
+
+    /// The records of one event; `ns` is its time.
+    pub(crate) fn convert(&mut self, line: &Line<'_>, ns: u64) -> Vec<Record> {
+        let records = self.meaning(line);
+        self.unreadable += u64::from(records.is_none());
+        let stamp = |record: Record| Record { lp: line.cpu, guest_ns: ns, ..record };
+        records.unwrap_or_default().into_iter().map(stamp).collect()
+    }
+
+    fn meaning(&mut self, line: &Line<'_>) -> Option<Vec<Record>> {
+        let number = |prefix: &str| line.event.strip_prefix(prefix)?.parse::<u64>().ok();
+        match line.event {
+            "call" | "callr" => return Some(vec![self.call(line)?]),
+            "end" | "endr" => return Some(vec![self.end(line)?]),
+            _ => {}
+        }
+        if let Some(function) = number("enter") {
+            let (c, d) = (line.value("a")?, line.value("b")?);
+            return Some(vec![Record { kind: Kind::FunctionEnter as u16, a: function, c, d, ..Record::default() }]);
+        }
+        if let Some(function) = number("leave") {
+            let b = line.value("ret")?;
+            return Some(vec![Record { kind: Kind::FunctionExit as u16, a: function, b, ..Record::default() }]);
+        }
+        if number("ack").is_some() {
+            return Some(vec![word(2, line.value("failed")?, true), word(1, line.value("ack")?, true)]);
+        }
+        let stores = number("state").is_some();
+        (stores || number("saw").is_some()).then(|| Some(vec![word(0, line.value("state")?, stores)]))?
+    }
+
+    fn call(&mut self, line: &Line<'_>) -> Option<Record> {
+        let leaf = line.value("fn")?;
+        self.calls.get_mut(usize::from(line.cpu))?.push(leaf);
+        let on = line.value("fl")? & RFLAGS_IF != 0;
+        let context = if line.hardirq { flags::HARDIRQ } else { 0 };
+        Some(Record {
+            kind: Kind::SeamcallEnter as u16,
+            flags: flags::CONTEXT_KNOWN | context | if on { flags::IF } else { 0 },
+            a: leaf,
+            b: line.value("rcx")?,
+            c: line.value("rdx")?,
+            d: line.value("r8")?,
+            ..Record::default()
+        })
+    }
+
+    /// The registers that a leaf returns are not told.
+    fn end(&mut self, line: &Line<'_>) -> Option<Record> {
+        let leaf = self.calls.get_mut(usize::from(line.cpu))?.pop()?;
+        let returned = line.value("ret")?;
+        let flags = match returned {
+            VMFAIL_INVALID => flags::VMFAIL_INVALID,
+            GP => flags::GP,
+            UD => flags::UD,
+            _ => 0,
+        };
+        Some(Record { kind: Kind::SeamcallExit as u16, flags, a: leaf, b: returned, ..Record::default() })
+    }
+}
+
+fn word(index: u64, value: u64, stores: bool) -> Record {
+    let flags = if stores { flags::STORE } else { 0 };
+    Record { kind: Kind::Watch as u16, flags, a: index, b: value, ..Record::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trace::parse;
+    use super::*;
+
+    fn convert(text: &str) -> (Vec<Record>, u64) {
+        let trace = parse(text);
+        let mut converter = Converter::new(2);
+        let records = trace.lines.iter().flat_map(|line| converter.convert(line, line.time)).collect();
+        (records, converter.unreadable)
+    }
+
+    #[test]
+    fn a_call_ends_with_the_leaf_that_it_began_with() {
+        let text = "\
+x-1 [000] d.... 1: call: (__seamcall+0x0/0x50) fn=0x22 rcx=0x1 rdx=0x2 r8=0x3 fl=0x202
+x-1 [000] d.h.. 2: callr: (__seamcall_ret+0x0/0x50) fn=0x8000000000000000 rcx=0x0 rdx=0x0 r8=0x0 fl=0x46
+x-1 [000] d.h.. 3: endr: (a+0x1/0x2 <- __seamcall_ret) ret=0x8000ff00ffff0000
+x-1 [000] d.... 4: end: (a+0x1/0x2 <- __seamcall) ret=0x5
+";
+        let (records, unreadable) = convert(text);
+        assert_eq!(unreadable, 0);
+        let seen: Vec<_> = records.iter().map(|r| (r.kind, r.flags, r.a, r.b, r.guest_ns)).collect();
+        let (known, irq) = (flags::CONTEXT_KNOWN, flags::CONTEXT_KNOWN | flags::HARDIRQ);
+        assert_eq!(
+            seen,
+            [
+                (1, known | flags::IF, 0x22, 1, 1),
+                (1, irq, 1 << 63, 0, 2),
+                (2, flags::VMFAIL_INVALID, 1 << 63, VMFAIL_INVALID, 3),
+                (2, 0, 0x22, 5, 4),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_state_machine_is_seen() {
+        let text = "\
+x-1 [001] d.... 1: enter0: (do_seamldr_install_module+0x0/0x1) a=0x10 b=0x20
+x-1 [001] d.... 2: saw2: (do_seamldr_install_module+0xa2/0x1) state=0x2
+x-1 [001] d.... 3: ack0: (do_seamldr_install_module+0x6f/0x1) ack=0x4 failed=0x1
+x-1 [001] d.... 4: state1: (do_seamldr_install_module+0x110/0x1) state=0x3
+x-1 [001] d.... 5: leave0: (multi_cpu_stop+0x1/0x2 <- do_seamldr_install_module) ret=0xfffffffb
+";
+        let (records, unreadable) = convert(text);
+        assert_eq!(unreadable, 0);
+        let seen: Vec<_> = records.iter().map(|r| (r.kind, r.flags, r.a, r.b)).collect();
+        let store = flags::STORE;
+        assert_eq!(
+            seen,
+            [(4, 0, 0, 0), (3, 0, 0, 2), (3, store, 2, 1), (3, store, 1, 4), (3, store, 0, 3), (5, 0, 0, 0xffff_fffb),]
+        );
+        assert!(records.iter().all(|r| r.lp == 1));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted() {
+        let fault = "x-1 [001] d.... 1: ack0: (f+0x6f/0x1) ack=(fault) failed=0x0\n";
+        let endless = "x-1 [000] d.... 1: end: (a+0x1/0x2 <- __seamcall) ret=0x0\n";
+        let elsewhere = "x-1 [009] d.... 1: call: (f) fn=0x1 rcx=0x0 rdx=0x0 r8=0x0 fl=0x0\n";
+        for text in [fault, endless, elsewhere, "x-1 [000] d.... 1: other: (f) a=0x1\n"] {
+            assert_eq!(convert(text), (vec![], 1), "{text}");
+        }
+    }
+}
