@@ -105,7 +105,8 @@ impl Images {
         Ok(modules)
     }
 
-    /// An initramfs: `/init` is `agent`, `modules` go to `/lib/modules/rig/NAME.ko`, `extra` are (path, content).
+    /// An initramfs: `/init` is `agent`, `modules` go to `/lib/modules/rig/NAME.ko`, `extra` are (path, content); those below
+    /// `/bin` are programs.
     pub fn initramfs(
         &self,
         agent: &Path,
@@ -165,6 +166,11 @@ impl Images {
     /// The guest agent, a static program; built by cargo when its sources changed.
     pub fn agent(&self) -> Result<PathBuf, ImagesError> {
         self.part(&parts::AGENT)
+    }
+
+    /// `rig hw` as a static program of its own, for hosts that have no Rust; built by cargo when its sources changed.
+    pub fn hw(&self) -> Result<PathBuf, ImagesError> {
+        self.part(&parts::HW)
     }
 
     /// The QEMU plugin, a shared library; built by cargo when its sources changed.

@@ -30,7 +30,9 @@ impl Contents {
             files.push((format!("{MODULES_FOLDER}/{}.ko", kernel::file_stem(module)), FILE, read(module)?));
         }
         for (path, content) in extra {
-            files.push((path.trim_start_matches('/').to_owned(), FILE, content.clone()));
+            let path = path.trim_start_matches('/');
+            let mode = if path.starts_with("bin/") { PROGRAM } else { FILE };
+            files.push((path.to_owned(), mode, content.clone()));
         }
         Ok(Self { files })
     }

@@ -9,6 +9,10 @@ use std::process::Command;
 pub(crate) const AGENT: Part =
     Part { package: "rig-agent", file: "rig-agent", folder: "guest", flags: "-C target-feature=+crt-static" };
 
+/// The package and the program for real TDX hosts.
+pub(crate) const HW: Part =
+    Part { package: "rig-hw", file: "rig-hw", folder: "guest", flags: "-C target-feature=+crt-static" };
+
 /// The QEMU plugin's package and library.
 pub(crate) const PLUGIN: Part = Part { package: "seam-plugin", file: "libseam_plugin.so", folder: "plugin", flags: "" };
 

@@ -7,6 +7,7 @@ mod busted_kernel;
 mod catalogue;
 mod engines;
 mod hang;
+mod hw;
 mod kmod;
 mod kmod_errors;
 mod kvm_td;

@@ -22,7 +22,7 @@ const UPLOADS: [&str; 2] = ["/sys/class/firmware/tdx_module/status", "/sys/class
 const ENXIO: i32 = 6;
 /// How long an upload may take to begin, where somebody waits to disturb it.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
-const ENOENT: i32 = 2;
+pub(super) const ENOENT: i32 = 2;
 const ENODEV: i32 = 19;
 
 /// What is known so far; kept when the run is stopped half-way.
@@ -54,6 +54,8 @@ pub(crate) struct Told {
     pub(crate) tds: super::tds::TdsTold,
     /// What the loads did.
     pub(crate) loads: Vec<LoadReport>,
+    /// What became of the orders to the program for real hosts.
+    pub(crate) hw: Vec<super::hw::Ordered>,
     /// What is under way, for the words of a hang.
     pub(crate) doing: String,
 }
@@ -151,6 +153,7 @@ impl Drive<'_> {
                 break;
             }
         }
+        self.hardware(told).await?;
         self.end_tds(told).await?;
         if !self.scenario.load.is_empty()
             && let Answer::Loads(reports) = self.ask(told, "stopping the load", Command::StopLoads).await?
@@ -277,14 +280,18 @@ impl Drive<'_> {
             Answer::Update(outcome) => outcome,
             other => return Err(failed(told, GuestError::Unexpected(Box::new(other)))),
         };
-        let seen = lost_is_none(self.guest.read(&self.attribute("version")).await);
-        let seen = seen.map_err(|error| failed(told, error))?;
+        let seen = self.version(told).await?;
         told.after.clone_from(&seen);
         let tried = Tried { outcome, wanted, seen };
         let told_outcome =
             if tried.succeeded() { event::UpdateOutcome::Succeeded } else { event::UpdateOutcome::Failed };
         told.updates.push(tried);
         self.mark(Mark::UpdateEnd, update_end(number, told_outcome)).await
+    }
+
+    /// The module's version; none: there is no module any more.
+    pub(super) async fn version(&self, told: &Told) -> Result<Option<String>, DriveError> {
+        lost_is_none(self.guest.read(&self.attribute("version")).await).map_err(|error| failed(told, error))
     }
 
     /// Tries what the scenario says while the update is under way; the errno of each attempt that was refused.

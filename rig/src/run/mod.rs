@@ -4,6 +4,7 @@ mod diagnose;
 mod drive;
 mod folder;
 mod holds;
+mod hw;
 mod interrupt;
 mod learn;
 mod live;

@@ -51,6 +51,7 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdi
     verdict.remedy = remedy(&verdict, &evidence.end).map(Into::into);
     let verdict = against_expectation(&prepared.scenario, verdict);
     write_reports(prepared, &verdict)?;
+    super::hw::keep(&prepared.folder, &evidence.told.hw)?;
     if verdict.verdict == Outcome::Passed && !prepared.keep {
         // What a passed run leaves should be small; what is gone already needs no removing.
         for name in LARGE_FILES {
@@ -179,6 +180,7 @@ fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
     if let Some(asked) = &scenario.tds {
         checks.extend(super::tds::checks(asked, &told.tds));
     }
+    checks.extend(super::hw::checks(&scenario.hw, &told.hw));
     checks.extend(loads::checks(scenario, &told.loads, told.after.is_some()));
     checks
 }

@@ -254,7 +254,7 @@ fn symbols(images: &Images, made: &Made, progress: &Progress) -> Result<Symbols,
     if system_map.is_some() || vmlinux.is_some() {
         return Symbols::load(system_map.as_deref(), vmlinux.as_deref());
     }
-    let initramfs = subject::initramfs(images, &made.kernel, &[])?;
+    let initramfs = subject::initramfs(images, &made.kernel, &[], Vec::new())?;
     let text = super::learn::symbols(&made.qemu, &made.kernel, initramfs, progress)?;
     Symbols::load(Some(&images.keep_system_map(&made.kernel, text.as_bytes())?), None)
 }
@@ -293,7 +293,7 @@ fn make(images: &Images, scenario: &Scenario, options: &Options) -> Result<Made,
         let plugin = scope.spawn(|| images.plugin());
         let kernel = kernel(images, scenario)?;
         let subject = subject::provide(images, scenario, &kernel)?;
-        let initramfs = subject::initramfs(images, &kernel, &subject.files)?;
+        let initramfs = subject::initramfs(images, &kernel, &subject.files, super::hw::files(images, scenario)?)?;
         let qemu = join(qemu)?;
         let (modules, observer) = (subject.modules, subject.observer);
         Ok(Made { kernel, qemu, plugin: join(plugin)?, initramfs, modules, observer })

@@ -113,11 +113,18 @@ pub(super) fn boot_modules(kernel: &Kernel) -> Result<Vec<PathBuf>, ImagesError>
     Ok(files)
 }
 
-/// The initramfs with the agent, these modules, and those that it needs itself.
-pub(super) fn initramfs(images: &Images, kernel: &Kernel, modules: &[PathBuf]) -> Result<PathBuf, ImagesError> {
+/// The initramfs with the agent, these modules, those that it needs itself, and other files.
+pub(super) fn initramfs(
+    images: &Images,
+    kernel: &Kernel,
+    modules: &[PathBuf],
+    mut extra: Vec<(String, Vec<u8>)>,
+) -> Result<PathBuf, ImagesError> {
     let boot = boot_modules(kernel)?;
     let list: String = boot.iter().map(|file| stem(file) + "\n").collect();
-    let extra = if boot.is_empty() { Vec::new() } else { vec![(BOOT_LIST.to_owned(), list.into_bytes())] };
+    if !boot.is_empty() {
+        extra.push((BOOT_LIST.to_owned(), list.into_bytes()));
+    }
     images.initramfs(&images.agent()?, &[&boot, modules].concat(), &extra)
 }
 

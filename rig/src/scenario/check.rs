@@ -69,6 +69,7 @@ impl Scenario {
                 self.cpus - 1
             ));
         }
+        super::hw::check(&self.hw, self.updates)?;
         self.holds.iter().try_for_each(|hold| hold.check(self.cpus, self.updates))?;
         if !self.expect.broken.is_empty() && self.expect.verdict != Ending::Failed {
             return Err("`expect.broken` names invariants, but `expect.verdict` is not \"failed\"".into());

@@ -3,12 +3,14 @@
 pub mod catalogue;
 mod check;
 mod hold;
+mod hw;
 mod parse;
 mod subject;
 mod tds;
 
 pub use check::MAX_CPUS;
 pub use hold::{HoldSpec, Location, Place, Since, UntilSpec};
+pub use hw::HwOrder;
 pub use parse::{from_file, from_text};
 pub use subject::{Ack, Engine, Subject, Twin};
 pub use tds::Tds;
@@ -91,6 +93,9 @@ pub struct Scenario {
     /// The emulated platform, where it differs from the default.
     #[serde(default)]
     pub platform: Platform,
+    /// What the program for real TDX hosts does, in place of `updates`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hw: Vec<HwOrder>,
     /// vCPUs that are held at places, to force an order of events.
     #[serde(default, rename = "hold", skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<HoldSpec>,
@@ -293,6 +298,7 @@ impl Default for Scenario {
             image: UpdateImage::default(),
             faults: Vec::new(),
             platform: Platform::default(),
+            hw: Vec::new(),
             holds: Vec::new(),
             expect: Expect::default(),
             budget: Budget::default(),

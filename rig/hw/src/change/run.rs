@@ -92,6 +92,8 @@ impl Change<'_> {
         (self.say)(&format!("update {number} of {}: {}", plan.updates, plan.image.path.display()));
         self.mark(Mark::UpdateBegin, u64::from(number))?;
         self.log(&[])?;
+        // Read back, it shows that the kernel's log is seen; and people find the update in it.
+        let _ = self.host.append("/dev/kmsg", &format!("rig-hw: update {number} begins\n"));
         self.journal
             .note("upload", json!({ "update": number, "image": plan.image.path, "sha256": plan.image.sha256 }))?;
         let untraced = |e: io::Error| Trouble::host(format!("the trace fails: {e}"), "go on without it: --blind");
