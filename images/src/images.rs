@@ -34,6 +34,14 @@ impl Images {
         Ok(Self { cache: Cache::open(&progress)?, progress, handed_out: Mutex::default() })
     }
 
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     /// The folder that everything is kept in.
     pub fn cache_folder(&self) -> PathBuf {
         self.cache.folder("")

@@ -6,6 +6,7 @@
 mod apt;
 mod buildroot;
 mod cache;
+mod clean;
 mod elf;
 mod error;
 mod hash;

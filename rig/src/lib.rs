@@ -5,6 +5,7 @@
 
 mod acks;
 pub mod cli;
+pub mod dist;
 pub mod doctor;
 pub mod explore;
 pub mod guest;

@@ -58,7 +58,9 @@ fn its_evidence_is_that_of_a_run() {
     let text = std::fs::read(rig.path("run/hw-1-verdict.json")).unwrap();
     let verdict: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!((verdict["verdict"].as_str(), verdict["backend"]["name"].as_str()), (Some("passed"), Some("hw")));
-    for name in ["participation", "lockstep", "lead-only", "interrupts-off", "serial-loader", "progress", "quiet-kernel"] {
+    for name in
+        ["participation", "lockstep", "lead-only", "interrupts-off", "serial-loader", "progress", "quiet-kernel"]
+    {
         assert_eq!(verdict["invariants"][name], "held", "{name}: {verdict:#}");
     }
     for name in ["preservation", "concurrency"] {

@@ -3,6 +3,7 @@
 mod check;
 mod compare_acks;
 mod diff;
+mod dist;
 mod doctor;
 mod engines;
 mod explore;
@@ -71,6 +72,8 @@ enum Command {
     /// On a real TDX host: check it, update its TDX module under observation, judge.
     #[command(subcommand, after_help = rig_hw::EXAMPLES)]
     Hw(rig_hw::HwCommand),
+    /// Pack what a TDX host needs into one archive: static programs, module sources, scenarios, licences.
+    Dist(dist::Arguments),
     /// Show the verdict of a finished run.
     Show(show::Arguments),
     /// Judge the events of a finished run again.
@@ -104,6 +107,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Merge(arguments) => (arguments.json, merge::run(&arguments)),
         Command::Doctor(arguments) => (arguments.json, doctor::run(&arguments)),
         Command::Images(arguments) => (false, images::run(&arguments)),
+        Command::Dist(arguments) => (false, dist::run(&arguments)),
         Command::Hw(command) => return code(rig_hw::run(&command)),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),
         Command::Check(arguments) => (arguments.json, check::run(&arguments)),
@@ -158,6 +162,24 @@ mod tests {
         for line in commands.iter().flat_map(|text| text.lines()).filter_map(|l| l.trim().strip_prefix("cargo ")) {
             let words = line.split("  ").next().unwrap().split_ascii_whitespace();
             assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn can_parse_what_the_examples_for_ci_run() {
+        for text in
+            [include_str!("../../../docs/ci/github-actions.yml"), include_str!("../../../docs/ci/gitlab-ci.yml")]
+        {
+            let commands = text.lines().filter_map(|line| line.trim().strip_prefix("- "));
+            let commands: Vec<&str> = commands.map(|line| line.trim_start_matches("run: ")).collect();
+            let ours = commands.iter().filter_map(|line| line.strip_prefix("cargo rig "));
+            let hw =
+                commands.iter().filter_map(|line| line.strip_prefix("bin/rig-hw ")).map(|line| format!("hw {line}"));
+            let all: Vec<String> = ours.map(|line| (*line).to_owned()).chain(hw).collect();
+            assert!(all.len() >= 4, "{all:?}");
+            for line in all {
+                assert!(Arguments::try_parse_from(format!("rig {line}").split(' ')).is_ok(), "{line}");
+            }
         }
     }
 
