@@ -17,15 +17,12 @@
 #include <linux/smp.h>
 #include <linux/topology.h>
 
-#include <asm/msr.h>
 #include <asm/smp.h>
 
 #include "bringup.h"
-#include "compat.h"
+#include "platform.h"
 #include "seamcall.h"
 #include "update.h"
-
-#ifdef RIG_OWN_BRING_UP
 
 #define MSR_KEYID_PARTITIONING	0x87
 
@@ -81,7 +78,7 @@ static int bringup_global_keyid(u64 *keyid)
 	u64 partitioning;
 	u32 mktme, tdx;
 
-	if (rdmsrl_safe(MSR_KEYID_PARTITIONING, &partitioning))
+	if (platform_read_msr(MSR_KEYID_PARTITIONING, &partitioning))
 		return -ENODEV;
 	mktme = lower_32_bits(partitioning);
 	tdx = upper_32_bits(partitioning);
@@ -155,5 +152,3 @@ void bringup_stop(void)
 		cpuhp_remove_state(bringup_hotplug_state);
 	bringup_hotplug_state = 0;
 }
-
-#endif /* RIG_OWN_BRING_UP */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Making a TDX module ready on kernels without TDX host support.
+ * Making a TDX module ready on kernels without TDX host support, and wherever
+ * seam_shim serves SEAMCALLs: there the kernel finds no TDX platform.
  *
  * Kernels since 6.19 keep CR4 to themselves and KVM, so that no other module can
  * enter VMX operation. There kvm_intel has to be loaded first, which does so on
@@ -14,14 +15,9 @@
 #include <linux/types.h>
 #include <linux/version.h>
 
-#if !IS_ENABLED(CONFIG_INTEL_TDX_HOST)
-#define RIG_OWN_BRING_UP
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#if !IS_ENABLED(CONFIG_INTEL_TDX_HOST) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
 #define RIG_OWN_VMX
 #endif
-#endif
-
-#ifdef RIG_OWN_BRING_UP
 
 /* bringup.c */
 int bringup_start(void);
@@ -43,17 +39,4 @@ struct tdmr_set *tdmr_set_create(void);
 int tdmr_set_init(const struct tdmr_set *set);
 void tdmr_set_destroy(struct tdmr_set *set, bool with_pamts);
 
-#else
-
-static inline int bringup_start(void)
-{
-	pr_err("the kernel's own TDX support has not made the module ready\n");
-	return -EOPNOTSUPP;
-}
-
-static inline void bringup_stop(void)
-{
-}
-
-#endif /* RIG_OWN_BRING_UP */
 #endif /* RIG_BRINGUP_H */

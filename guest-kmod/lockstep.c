@@ -12,6 +12,7 @@
 
 #include <linux/cpumask.h>
 #include <linux/errno.h>
+#include <linux/instruction_pointer.h>
 #include <linux/nmi.h>
 #include <linux/processor.h>
 #include <linux/smp.h>
@@ -126,6 +127,8 @@ int lockstep_run(void *data)
 	struct lockstep *ctrl = data;
 	int ret = 0;
 
+	ring_function(RING_FUNCTION_ENTER, RING_LOCKSTEP_RUN, _RET_IP_);
+	ring_watched(ring_stamp(), RING_NUM_ONLINE, num_online_cpus(), NULL, false);
 	/* Here, where the set of online CPUs is stable at last. */
 	if (lead)
 		lockstep_set_step(ctrl, STEP_START + 1);
@@ -149,6 +152,7 @@ int lockstep_run(void *data)
 		lockstep_ack_step(ctrl, ret);
 	} while (step != STEP_DONE && !lockstep_failed(ctrl));
 
+	ring_function(RING_FUNCTION_EXIT, RING_LOCKSTEP_RUN, (u32)ret);
 	return ret;
 }
 

@@ -7,8 +7,8 @@
  * event.
  *
  * Where the kernel supports TDX hosts it has initialised the TDX module; where it
- * does not, this module does (bringup.c). Beside the in-tree driver (tdx-host) it
- * does not load.
+ * does not, or seam_shim takes SEAMCALLs elsewhere, this module does
+ * (bringup.c). Beside the in-tree driver (tdx-host) it does not load.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -24,6 +24,7 @@
 #endif
 
 #include "bringup.h"
+#include "platform.h"
 #include "ring.h"
 #include "update.h"
 #include "upload.h"
@@ -242,7 +243,7 @@ static int __init update_reach_module(void)
 
 	if (!ret)
 		return 0;
-	if (IS_ENABLED(CONFIG_INTEL_TDX_HOST)) {
+	if (IS_ENABLED(CONFIG_INTEL_TDX_HOST) && !platform_is_shim()) {
 		pr_err("no TDX module answers SEAMCALL (%d): the kernel has not enabled TDX\n",
 		       ret);
 		return ret;
@@ -286,6 +287,7 @@ static int __init update_init(void)
 	ret = ring_create();
 	if (ret)
 		return ret;
+	platform_attach();
 	ret = update_reach_module();
 	if (ret)
 		goto destroy_ring;
@@ -295,6 +297,7 @@ static int __init update_init(void)
 
 	bringup_stop();
 destroy_ring:
+	platform_detach();
 	ring_destroy();
 	return ret;
 }
@@ -306,6 +309,7 @@ static void __exit update_exit(void)
 	device_remove_groups(update_device, update_groups);
 	root_device_unregister(update_device);
 	bringup_stop();
+	platform_detach();
 	ring_destroy();
 }
 module_exit(update_exit);

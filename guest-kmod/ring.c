@@ -17,6 +17,7 @@
 #include <linux/smp.h>
 #include <linux/timekeeping.h>
 
+#include "platform.h"
 #include "ring.h"
 
 #define RING_FILE	"tdx_update_events"
@@ -54,6 +55,7 @@ static void ring_append(const struct ring_record *record)
 		ring->lost++;
 	}
 	put_cpu_ptr(rings);
+	platform_record(record);
 }
 
 void ring_watched(u64 seq, enum ring_watch watch, u64 value, const void *address,
@@ -86,6 +88,20 @@ void ring_seamcall(u64 seq, enum ring_kind kind, u32 flags, u64 a, u64 b, u64 c,
 		.b = b,
 		.c = c,
 		.d = d,
+	};
+
+	ring_append(&record);
+}
+
+void ring_function(enum ring_kind kind, enum ring_function function, u64 b)
+{
+	struct ring_record record = {
+		.seq = ring_stamp(),
+		.guest_ns = ktime_get_mono_fast_ns(),
+		.kind = kind,
+		.flags = irqs_disabled() ? 0 : RING_FLAG_IF,
+		.a = function,
+		.b = b,
 	};
 
 	ring_append(&record);

@@ -15,6 +15,8 @@ enum ring_kind {
 	RING_SEAMCALL_ENTER	= 1,	/* RAX, RCX, RDX, R8 */
 	RING_SEAMCALL_EXIT	= 2,	/* RAX at entry, RAX, RCX, RDX */
 	RING_WATCH		= 3,	/* enum ring_watch, value, address, PC */
+	RING_FUNCTION_ENTER	= 4,	/* enum ring_function, return address */
+	RING_FUNCTION_EXIT	= 5,	/* enum ring_function, result */
 };
 
 /* The watched words, in the order of struct lockstep. */
@@ -22,9 +24,17 @@ enum ring_watch {
 	RING_STEP,
 	RING_NUM_ACK,
 	RING_NUM_FAILED,
+	RING_NUM_ONLINE,	/* the kernel's count of online CPUs */
+};
+
+/* The functions that are followed. */
+enum ring_function {
+	RING_LOCKSTEP_RUN,
 };
 
 #define RING_FLAG_IF		BIT(0)	/* interrupts were enabled */
+#define RING_FLAG_HARDIRQ	BIT(2)	/* in a hard interrupt */
+#define RING_FLAG_CONTEXT_KNOWN	BIT(3)	/* the bit before means something */
 #define RING_FLAG_STORE		BIT(4)	/* the watched word was stored to */
 #define RING_FLAG_VMFAIL	BIT(5)
 #define RING_FLAG_UD		BIT(6)
@@ -60,5 +70,6 @@ void ring_watched(u64 seq, enum ring_watch watch, u64 value, const void *address
 		  bool store);
 void ring_seamcall(u64 seq, enum ring_kind kind, u32 flags, u64 a, u64 b, u64 c,
 		   u64 d);
+void ring_function(enum ring_kind kind, enum ring_function function, u64 b);
 
 #endif /* RIG_RING_H */

@@ -20,8 +20,6 @@
 #include "seamcall.h"
 #include "update.h"
 
-#ifdef RIG_OWN_BRING_UP
-
 #define TDMR_SIZE		SZ_1G
 #define TDMR_MAX		64
 #define TDMR_MAX_RESERVED	16
@@ -303,5 +301,3 @@ void tdmr_set_destroy(struct tdmr_set *set, bool with_pamts)
 	free_page((unsigned long)set->addresses);
 	kfree(set);
 }
-
-#endif /* RIG_OWN_BRING_UP */

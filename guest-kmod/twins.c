@@ -19,6 +19,7 @@
 #include "tdmr.c"
 #include "vmx.c"
 #include "ring.c"
+#include "platform.c"
 #include "upload.c"
 
 #include <linux/cpu.h>

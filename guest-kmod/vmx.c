@@ -21,6 +21,7 @@
 
 #include "bringup.h"
 #include "compat.h"
+#include "platform.h"
 
 #ifdef RIG_OWN_VMX
 
@@ -81,9 +82,12 @@ static int vmx_enter(struct page *page)
  */
 int vmx_cpu_enter(void)
 {
-	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	struct page *page;
 	int ret;
 
+	if (platform_is_shim())
+		return 0;
+	page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!page)
 		return -ENOMEM;
 	ret = vmx_enter(page);
@@ -107,7 +111,7 @@ void vmx_cpu_leave(void)
 	__free_page(page);
 }
 
-#elif defined(RIG_OWN_BRING_UP)
+#else
 
 /**
  * vmx_cpu_enter - see that this CPU is in VMX operation
@@ -116,7 +120,7 @@ void vmx_cpu_leave(void)
  */
 int vmx_cpu_enter(void)
 {
-	if (native_read_cr4() & X86_CR4_VMXE)
+	if (platform_is_shim() || native_read_cr4() & X86_CR4_VMXE)
 		return 0;
 	pr_err("CPU %d is not in VMX operation: load kvm_intel first, with enable_virt_at_load\n",
 	       raw_smp_processor_id());

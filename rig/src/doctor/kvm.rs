@@ -5,6 +5,8 @@
 
 use super::Item;
 use crate::machine::failure::meaningful;
+use crate::run::clone_command;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -20,10 +22,15 @@ const TOO_SLOW: &str = "nothing booted within";
 const MAGIC: u8 = 0x2a;
 
 /// Whether KVM works.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kvm {
-    /// It booted something with this CPU model.
-    Works(String),
+    /// It booted something.
+    Works {
+        /// With this CPU model.
+        model: String,
+        /// In words: what, and how.
+        how: String,
+    },
     /// Why not, in one line.
     No(String),
 }
@@ -31,7 +38,7 @@ pub enum Kvm {
 impl Kvm {
     pub(super) fn item(&self) -> Item {
         match self {
-            Self::Works(how) => Item::good("KVM", how.clone()),
+            Self::Works { how, .. } => Item::good("KVM", how.clone()),
             Self::No(why) => {
                 Item::note("KVM", format!("does not work here: {why}"), "nothing: runs use TCG, which needs no KVM")
             }
@@ -50,7 +57,7 @@ pub(super) fn probe(qemu: impl Fn() -> Command, kernel: Option<&Path>) -> Kvm {
         match try_model(qemu(), model, kernel) {
             Ok(()) => {
                 let what = if kernel.is_some() { "a kernel" } else { "a small program (no kernel is built yet)" };
-                return Kvm::Works(format!("booted {what} with -cpu {model}"));
+                return Kvm::Works { model: model.to_owned(), how: format!("booted {what} with -cpu {model}") };
             }
             Err(why) => {
                 reasons.push(format!("-cpu {model}: {why}"));
@@ -62,6 +69,39 @@ pub(super) fn probe(qemu: impl Fn() -> Command, kernel: Option<&Path>) -> Kvm {
         }
     }
     Kvm::No(reasons.join("; "))
+}
+
+/// What a probe found, and for what that holds.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    /// The host's boot, QEMU and the kernel.
+    of: Vec<String>,
+    kvm: Kvm,
+}
+
+/// File in the cache that keeps it.
+const KEPT: &str = "kvm.json";
+
+/// The probe with this kernel, made once for each boot of this machine: where KVM hangs it takes a while.
+pub fn kvm_once(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // A device that came, went or changed hands since is another one.
+    let device = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .map_or_else(|e| e.to_string(), |_| String::new());
+    let words = qemu.get_args().map(|word| word.to_string_lossy().into_owned());
+    let of: Vec<String> = [boot, device, kernel.display().to_string()].into_iter().chain(words).collect();
+    let kept = std::fs::read(cache.join(KEPT)).ok().and_then(|text| serde_json::from_slice::<Found>(&text).ok());
+    if let Some(found) = kept.filter(|found| found.of == of) {
+        return found.kvm;
+    }
+    let kvm = probe(|| clone_command(qemu), Some(kernel));
+    let text = serde_json::to_vec(&Found { of, kvm: kvm.clone() }).expect("words are plain data");
+    // What cannot be kept is found out again.
+    let _ = std::fs::write(cache.join(KEPT), text);
+    kvm
 }
 
 fn try_model(mut qemu: Command, model: &str, kernel: Option<&Path>) -> Result<(), String> {

@@ -4,7 +4,7 @@ mod host;
 pub(crate) use host::available_memory_mib;
 mod kvm;
 
-pub use kvm::Kvm;
+pub use kvm::{Kvm, kvm_once};
 
 use crate::trouble::{Exit, Trouble};
 use rig_images::{Images, KernelRequest, Progress, missing_host_tools};
@@ -40,7 +40,7 @@ pub enum State {
 pub struct Report {
     /// Each item, in the order of looking.
     pub items: Vec<Item>,
-    /// The backend that runs use.
+    /// The best backend that works here.
     pub backend: &'static str,
     /// Why.
     pub backend_reason: String,
@@ -120,11 +120,13 @@ fn tools() -> Item {
 }
 
 fn report(items: Vec<Item>, kvm: &Kvm) -> Report {
-    let why = match kvm {
-        Kvm::Works(_) => "KVM works, but the in-tree subject calls firmware before a shim could catch it there",
-        Kvm::No(_) => "it works everywhere, and KVM does not work here",
+    let (backend, why) = match kvm {
+        Kvm::Works { .. } => {
+            ("kvm", "for the subject kmod; the in-tree one calls firmware before a shim could catch it there")
+        }
+        Kvm::No(_) => ("tcg", "it works everywhere, and KVM does not work here"),
     };
-    Report { items, backend: "tcg", backend_reason: why.into() }
+    Report { items, backend, backend_reason: why.into() }
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ pub const CPUID_1_EAX: u32 = 0x0008_06f8;
 pub const PHYSICAL_ADDRESS_BITS: u8 = 40;
 /// A q35 without the devices that a headless guest does not need.
 const MACHINE: &str = "q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
-const ACCELERATOR: &str = "tcg,thread=multi";
 /// TDX host support refuses to start when the kernel could hibernate; addresses are those of System.map; a panic ends
 /// QEMU at once, together with `-no-reboot`. The rest shortens the boot, which emulated CPUs that outnumber the host's spend
 /// spinning (64 vCPUs on 2 cores: 100 s without, 12 s with): no parallel bring-up, no calibration loop, no timer check, no 256 legacy terminals, and no line below a
@@ -37,9 +36,61 @@ pub const RAW_QMP_SOCKET: &str = "raw.sock";
 /// The agent's channel.
 pub const AGENT_SOCKET: &str = "agent.sock";
 
+/// Who executes the guest's instructions, and what CPU it sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Processor {
+    /// TCG, as the TDX host that the plugin completes.
+    #[default]
+    TdxHost,
+    /// TCG, without anything of TDX.
+    Plain,
+    /// TCG, an AMD processor on which KVM works: its virtual machines are real ones.
+    Svm,
+    /// KVM, with this CPU model.
+    Kvm(String),
+}
+
+impl Processor {
+    fn accelerator(&self) -> &'static str {
+        match self {
+            Self::TdxHost | Self::Plain | Self::Svm => "tcg,thread=multi",
+            Self::Kvm(_) => "kvm",
+        }
+    }
+
+    fn model(&self) -> &str {
+        match self {
+            Self::TdxHost => CPU,
+            Self::Plain => "max",
+            Self::Svm => "EPYC-Milan",
+            Self::Kvm(model) => model,
+        }
+    }
+}
+
+/// The device through which a guest's shim reaches the emulator.
+#[derive(Clone, Debug)]
+pub struct MailboxDevice {
+    /// File of the guest's memory, which the emulator maps, too.
+    pub ram: PathBuf,
+    /// Where the emulator listens for the device.
+    pub socket: PathBuf,
+}
+
+/// A folder of the host that the guest can read and not change.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its name for the guest.
+    pub tag: String,
+}
+
 /// A machine to start.
 #[derive(Clone, Debug)]
 pub struct MachineSpec {
+    /// Who executes its instructions.
+    pub processor: Processor,
     /// vCPUs.
     pub cpus: u32,
     /// Memory, MiB.
@@ -52,6 +103,10 @@ pub struct MachineSpec {
     pub kernel_arguments: String,
     /// The emulator's plugin and its plan file; none: a machine without SEAM firmware.
     pub plugin: Option<(PathBuf, PathBuf)>,
+    /// The emulator outside QEMU, for guests with a shim.
+    pub mailbox: Option<MailboxDevice>,
+    /// What the guest can read of the host.
+    pub share: Option<Share>,
     /// File for the serial console.
     pub console: PathBuf,
     /// How often a second the kernel ticks (`CONFIG_HZ`).
@@ -67,7 +122,8 @@ impl MachineSpec {
     /// What of the command line decides how the guest boots, without the files and sockets that it names.
     pub fn shape(&self) -> Vec<String> {
         let [cpus, memory] = [self.cpus, self.memory_mib].map(|n| n.to_string());
-        [CPU, MACHINE, ACCELERATOR, KERNEL_ARGUMENTS, &self.kernel_arguments, &cpus, &memory]
+        let (model, accelerator) = (self.processor.model(), self.processor.accelerator());
+        [model, MACHINE, accelerator, KERNEL_ARGUMENTS, &self.kernel_arguments, &cpus, &memory]
             .map(str::to_owned)
             .to_vec()
     }
@@ -76,8 +132,8 @@ impl MachineSpec {
 /// QEMU's arguments for a machine whose sockets lie in `runtime`.
 pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     let mut line = Line::default();
-    line.words(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", ACCELERATOR]);
-    line.words(["-machine", MACHINE, "-cpu", CPU]);
+    line.words(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+    line.words(["-accel", spec.processor.accelerator(), "-machine", MACHINE, "-cpu", spec.processor.model()]);
     line.words(["-smp", &format!("{n},sockets=1,cores={n},threads=1", n = spec.cpus)]);
     line.words(["-m", &format!("{}M", spec.memory_mib)]);
     line.word("-kernel").word(&spec.kernel).word("-initrd").word(&spec.initramfs);
@@ -92,6 +148,13 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     }
     line.words(["-device", "virtio-serial-pci,max_ports=2"]);
     line.words(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+    if let Some(mailbox) = &spec.mailbox {
+        add_mailbox(&mut line, mailbox, spec.memory_mib);
+    }
+    if let Some(Share { folder, tag }) = &spec.share {
+        let more = [tag, ",security_model=none,readonly=on,multidevs=remap,path="];
+        line.word("-virtfs").option("local,mount_tag=", &more, folder);
+    }
     if spec.waits_for_state {
         line.words(["-incoming", "defer"]);
     }
@@ -107,6 +170,15 @@ fn clock(spec: &MachineSpec) -> String {
     let per_jiffy = u64::from(spec.tsc_khz.unwrap_or(GUESSED_TSC_KHZ)) * 1000 / u64::from(spec.hz.max(1));
     let counter = spec.tsc_khz.map(|khz| format!("tsc_early_khz={khz} ")).unwrap_or_default();
     format!("lpj={per_jiffy} {counter}")
+}
+
+/// `master=on` lets QEMU save the device's memory with the guest's.
+fn add_mailbox(line: &mut Line, mailbox: &MailboxDevice, memory_mib: u32) {
+    let size = format!("{memory_mib}M,share=on,mem-path=");
+    line.words(["-machine", "memory-backend=ram"]);
+    line.word("-object").option("memory-backend-file,id=ram,size=", &[&size], &mailbox.ram);
+    line.word("-chardev").option("socket,server=off,id=mailbox,path=", &[], &mailbox.socket);
+    line.words(["-device", "ivshmem-doorbell,chardev=mailbox,vectors=1,master=on"]);
 }
 
 /// Arguments under construction.
@@ -165,6 +237,9 @@ mod tests {
 
     fn spec() -> MachineSpec {
         MachineSpec {
+            processor: Processor::TdxHost,
+            mailbox: None,
+            share: None,
             cpus: 4,
             memory_mib: 512,
             kernel: "/k/bzImage".into(),
@@ -215,6 +290,27 @@ mod tests {
         assert!(known.contains(" lpj=26000000 tsc_early_khz=2600000"), "{known}");
         let unknown = line(250, None);
         assert!(unknown.contains(" lpj=10000000") && !unknown.contains("tsc_early_khz"), "{unknown}");
+    }
+
+    #[test]
+    fn on_kvm_the_emulator_shares_the_guests_memory() {
+        let mailbox = Some(MailboxDevice { ram: "/proc/1/fd/7".into(), socket: "/r/mailbox.sock".into() });
+        let kvm = Processor::Kvm("host".into());
+        let line = line(&MachineSpec { plugin: None, processor: kvm, mailbox, ..spec() });
+        for part in [
+            "-accel kvm -machine q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off -cpu host",
+            "-object memory-backend-file,id=ram,size=512M,share=on,mem-path=/proc/1/fd/7",
+            "-chardev socket,server=off,id=mailbox,path=/r/mailbox.sock",
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+
+    #[test]
+    fn what_is_shared_is_shared_for_reading() {
+        let share = Some(Share { folder: "/a,b".into(), tag: "host".into() });
+        let line = line(&MachineSpec { share, ..spec() });
+        assert!(line.contains("mount_tag=host,security_model=none,readonly=on,multidevs=remap,path=/a,,b"), "{line}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The client of the emulator's control socket.
+//! The rig's way to the emulator: the plugin's control socket, or the mailbox's server in this process.
 
 use rig_wire::plan::{Control, ControlReply};
+use seam_mailbox::Server;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -26,22 +27,68 @@ pub enum ControlError {
     Silent,
 }
 
-/// A connection to the emulator in QEMU.
+/// How often it is looked whether the mailbox's server still lives.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The emulator of a machine.
 #[derive(Debug)]
-pub struct Emulator(Mutex<BufReader<UnixStream>>);
+pub struct Emulator(Link);
+
+#[derive(Debug)]
+enum Link {
+    /// In QEMU.
+    Plugin(Mutex<BufReader<UnixStream>>),
+    /// In this process.
+    Mailbox(Server),
+}
 
 impl Emulator {
     /// Connects. The emulator listens before QEMU opens its monitors.
     pub async fn connect(socket: &Path) -> Result<Self, ControlError> {
-        Ok(Self(Mutex::new(BufReader::new(UnixStream::connect(socket).await?))))
+        Ok(Self(Link::Plugin(Mutex::new(BufReader::new(UnixStream::connect(socket).await?)))))
+    }
+
+    /// The mailbox's server.
+    pub fn of_mailbox(server: Server) -> Self {
+        Self(Link::Mailbox(server))
+    }
+
+    /// The machine is stopped, and is about to be saved.
+    pub fn freeze(&self) {
+        if let Link::Mailbox(server) = &self.0 {
+            server.freeze();
+        }
+    }
+
+    /// The machine is restored, and is about to run.
+    pub fn go(&self) {
+        if let Link::Mailbox(server) = &self.0 {
+            server.go();
+        }
+    }
+
+    /// Ends when the mailbox's server has failed. A plugin that fails takes QEMU with it.
+    pub async fn failed(&self) {
+        match &self.0 {
+            Link::Plugin(_) => std::future::pending().await,
+            Link::Mailbox(server) => {
+                while !server.has_failed() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+        }
     }
 
     /// Asks for one thing; returns the words of the answer.
     pub async fn ask(&self, request: &Control) -> Result<String, ControlError> {
+        let connection = match &self.0 {
+            Link::Plugin(connection) => connection,
+            Link::Mailbox(server) => return words(server.control(request)),
+        };
         let mut line = serde_json::to_string(request).expect("a request is plain data");
         line.push('\n');
         let exchange = async {
-            let mut stream = self.0.lock().await;
+            let mut stream = connection.lock().await;
             stream.write_all(line.as_bytes()).await?;
             let mut answer = String::new();
             if stream.read_line(&mut answer).await? == 0 {
@@ -49,10 +96,14 @@ impl Emulator {
             }
             Ok(serde_json::from_str(&answer)?)
         };
-        match timeout(LIMIT, exchange).await.map_err(|_| ControlError::Silent)?? {
-            ControlReply::Ok { text } => Ok(text),
-            ControlReply::Failed { cause } => Err(ControlError::Refused(cause)),
-        }
+        words(timeout(LIMIT, exchange).await.map_err(|_| ControlError::Silent)??)
+    }
+}
+
+fn words(reply: ControlReply) -> Result<String, ControlError> {
+    match reply {
+        ControlReply::Ok { text } => Ok(text),
+        ControlReply::Failed { cause } => Err(ControlError::Refused(cause)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where QEMU's q35 puts the guest's memory, which is what the emulated firmware's CMRs must describe.
 
 use seam_emu::MemoryRange;
+use seam_mailbox::RamRange;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -17,6 +18,16 @@ pub fn convertible(memory_mib: u32) -> Vec<MemoryRange> {
     vec![MemoryRange { base: MIB, size: low - MIB }, MemoryRange { base: 4 * GIB, size: size - low }]
 }
 
+/// Where a q35 puts a file of this much memory in the guest-physical address space.
+pub fn ranges(memory_mib: u32) -> Vec<RamRange> {
+    let size = u64::from(memory_mib) * MIB;
+    if size < SPLIT_FROM {
+        return vec![RamRange { base: 0, size, offset: 0 }];
+    }
+    let low = RamRange { base: 0, size: 2 * GIB, offset: 0 };
+    vec![low, RamRange { base: 4 * GIB, size: size - low.size, offset: low.size }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +42,7 @@ mod tests {
         let ranges = convertible(4096);
         assert_eq!(ranges.len(), 2);
         assert_eq!((ranges[0].end(), ranges[1].base, ranges[1].end()), (2 * GIB, 4 * GIB, 6 * GIB));
+        assert_eq!(super::ranges(4096)[1], RamRange { base: 4 * GIB, size: 2 * GIB, offset: 2 * GIB });
         assert_eq!(convertible(2815).len(), 1);
         assert_eq!(convertible(2816).len(), 2);
     }

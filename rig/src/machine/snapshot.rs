@@ -59,6 +59,7 @@ impl SavedMachine {
     /// Stops the machine and saves it. It stays stopped.
     pub async fn save(&self, machine: &Machine, emulator: &Emulator) -> Result<(), SnapshotError> {
         machine.qmp.execute(qapi::qmp::stop {}).await?;
+        emulator.freeze();
         self.save_stopped(machine).await?;
         emulator.ask(&Control::Save { path: self.firmware.clone() }).await?;
         Ok(())
@@ -79,9 +80,9 @@ impl SavedMachine {
         }
     }
 
-    /// Loads QEMU's part into a machine that was started to wait for it, and lets it run. The plugin loads the
+    /// Loads QEMU's part into a machine that was started to wait for it, and lets it run. The emulator loaded the
     /// firmware's part at its start, as the plan tells it.
-    pub async fn load(&self, machine: &Machine) -> Result<(), SnapshotError> {
+    pub async fn load(&self, machine: &Machine, emulator: &Emulator) -> Result<(), SnapshotError> {
         set_mapped_ram(machine).await?;
         machine.raw.execute("migrate-incoming", json!({ "uri": uri(&self.qemu)? })).await?;
         let deadline = Instant::now() + LIMIT;
@@ -99,6 +100,7 @@ impl SavedMachine {
             }
             sleep(LOOK).await;
         }
+        emulator.go();
         machine.raw.execute("cont", json!({})).await?;
         Ok(())
     }

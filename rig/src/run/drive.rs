@@ -95,6 +95,9 @@ pub(crate) enum DriveError {
     /// What is to be watched in the subject's module was not found.
     #[error("the guest does not tell where module {0} lies")]
     Unplaced(String),
+    /// The emulator met a defect of its own.
+    #[error("the emulated firmware failed; its last words are on standard error")]
+    Emulator,
     /// The emulator's control socket failed.
     #[error(transparent)]
     Control(#[from] ControlError),

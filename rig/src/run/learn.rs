@@ -3,7 +3,7 @@
 use super::prepare::clone_command;
 use crate::guest::{Guest, GuestError};
 use crate::machine::Machine;
-use crate::machine::command::{GUESSED_HZ, MachineSpec};
+use crate::machine::command::{GUESSED_HZ, MachineSpec, Processor};
 use crate::machine::sockets::RuntimeDir;
 use crate::trouble::Trouble;
 use rig_images::{Kernel, Progress};
@@ -26,6 +26,9 @@ pub(super) fn symbols(
 ) -> Result<String, Trouble> {
     let runtime = RuntimeDir::create()?;
     let spec = MachineSpec {
+        processor: Processor::TdxHost,
+        mailbox: None,
+        share: None,
         cpus: 1,
         memory_mib: 1024,
         kernel: kernel.bzimage.clone(),

@@ -1,17 +1,20 @@
 //! The live part of a run: a machine, its observer, and what ends them.
 
+use super::backend::Bridge;
 use super::diagnose::{Autopsy, diagnosis, examine};
 use super::drive::{Drive, DriveError, Told};
 use super::folder::RunFolder;
 use super::interrupt::Interrupts;
 use super::observer::{Alarm, Lines, Observed, Observer, Past, RING_CAPACITY};
 use super::outcome::{Evidence, conclude};
-use super::prepare::{CONTROL, Prepared, RING, clone_command};
+use super::prepare::{CONTROL, MAILBOX, Prepared, RING, clone_command};
 use super::snapshot::{self, EVENTS, KERNEL_LOG, Note, ONLY_IN_UPDATES, Snapshot, Start, boot_config};
 use super::stall::StallBudget;
 use super::stop::{Stop, Watched};
 use crate::guest::{Guest, KernelLine};
+use crate::machine::command::MailboxDevice;
 use crate::machine::control::Emulator;
+use crate::machine::memory;
 use crate::machine::snapshot::SavedMachine;
 use crate::machine::{Machine, ShutdownReason, command_text, tsc};
 use crate::trouble::Trouble;
@@ -21,6 +24,7 @@ use rig_judge::{RunEnd, Verdict};
 use rig_wire::agent::Command;
 use rig_wire::event::Kind;
 use rig_wire::ring::Ring;
+use seam_mailbox::{Server, ServerSpec};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,11 +82,16 @@ impl Live {
         let interrupts = Interrupts::listen().map_err(|e| {
             Trouble::environment(format!("cannot take over signals: {e}"), "start the rig from an ordinary shell")
         })?;
-        folder.write("qemu.txt", command_text(&prepared.qemu, &prepared.spec, &prepared.runtime) + "\n")?;
         let ring_path = prepared.runtime.path(RING);
         let ring = Ring::create(&ring_path, RING_CAPACITY).map_err(|e| Trouble::file("make", &ring_path, &e))?;
         let log = folder.create_file("kmsg.log")?;
         let past = snapshot.as_ref().map(|s| Past { events: s.file(EVENTS), log: s.file(KERNEL_LOG) });
+        let server = match prepared.backing.bridge {
+            Bridge::Plugin => None,
+            Bridge::Mailbox => Some(start_server(&mut prepared)?),
+        };
+        let folder = &prepared.folder;
+        folder.write("qemu.txt", command_text(&prepared.qemu, &prepared.spec, &prepared.runtime) + "\n")?;
         let observer = Observer::start(
             ring,
             &folder.file("events.bin"),
@@ -105,13 +114,16 @@ impl Live {
             check.join().expect("the check does not panic")?;
         }
         let (machine, agent) = started_machine?;
-        let emulator = Emulator::connect(&prepared.runtime.path(CONTROL))
-            .await
-            .map_err(|e| Trouble::environment(e.to_string(), "see qemu.log in the run folder"))?;
+        let emulator = match server {
+            Some(server) => Emulator::of_mailbox(server),
+            None => Emulator::connect(&prepared.runtime.path(CONTROL))
+                .await
+                .map_err(|e| Trouble::environment(e.to_string(), "see qemu.log in the run folder"))?,
+        };
         let guest = match &snapshot {
             Some(snapshot) => {
                 let help = "boot with --cold; if that works, remove the snapshot with `cargo rig images clean`";
-                let loaded = snapshot.machine().load(&machine).await;
+                let loaded = snapshot.machine().load(&machine, &emulator).await;
                 loaded.map_err(|e| Trouble::environment(e.to_string(), help))?;
                 Guest::restored(agent, kmsg, snapshot.note.ready.clone())
             }
@@ -219,6 +231,7 @@ impl Live {
             done = &mut work => done.map_err(Stop::Drive),
             alarm = self.observer.alarm() => Err(Stop::Alarm(alarm)),
             () = self.interrupts.reached(1) => Err(Stop::Interrupted),
+            () = self.emulator.failed() => Err(Stop::Drive(DriveError::Emulator)),
             stall = watched.stalled(self.budget()) => Err(Stop::Stalled(stall)),
             status = self.machine.process.exited() => match tokio::time::timeout(GRACE, work).await {
                 Ok(Ok(())) => Ok(()),
@@ -313,6 +326,23 @@ impl Live {
         let evidence = Evidence { told, end, findings, diagnosis, total: self.total.elapsed() };
         conclude(&self.prepared, &evidence)
     }
+}
+
+/// Starts to serve the machine's SEAMCALLs, and tells its command line where.
+fn start_server(prepared: &mut Prepared) -> Result<Server, Trouble> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (cpus, memory_mib) = (prepared.spec.cpus as usize, prepared.spec.memory_mib);
+    let spec = ServerSpec {
+        cpus,
+        ram_bytes: (memory_mib as usize) << 20,
+        ram: memory::ranges(memory_mib),
+        socket: prepared.runtime.path(MAILBOX),
+        spins: cpus < cores,
+    };
+    let help = "check the host's memory and its limits (ulimit -a); --backend tcg needs no mailbox";
+    let server = Server::start(&prepared.plan, &spec).map_err(|e| Trouble::environment(e.to_string(), help))?;
+    prepared.spec.mailbox = Some(MailboxDevice { ram: server.ram_path(), socket: spec.socket });
+    Ok(server)
 }
 
 async fn pass_kernel_log(mut records: mpsc::UnboundedReceiver<String>, judge: Lines, count: Arc<AtomicU64>) {

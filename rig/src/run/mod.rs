@@ -1,5 +1,6 @@
 //! One run: from a scenario to its verdict.
 
+mod backend;
 mod diagnose;
 mod drive;
 mod folder;
@@ -26,5 +27,6 @@ mod tds;
 
 pub(crate) use interrupt::Interrupts;
 pub use live::run;
+pub(crate) use prepare::clone_command;
 pub use prepare::{Options, Prepared, prepare};
 pub use session::{Counts, Ended, Session, Sessions, Tried};

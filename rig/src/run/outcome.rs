@@ -110,7 +110,7 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         module_before: told.before.clone(),
         module_after: told.after.clone(),
         kernel: Some(told.ready.as_ref().map_or(&prepared.release, |r| &r.kernel).clone()),
-        backend: Backend { name: "tcg".into(), reason: prepared.backend_reason().into() },
+        backend: Backend { name: prepared.backing.name().into(), reason: prepared.backing.reason.clone() },
         subject: prepared.setup.subject.subject.clone(),
         clock: "parallel".into(),
         start: start(&prepared.start),

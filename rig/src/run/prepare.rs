@@ -1,5 +1,6 @@
 //! Everything that a run needs, made or found before a machine is started.
 
+use super::backend::{Backing, Bridge};
 use super::folder::RunFolder;
 use super::holds;
 use super::orders::Orders;
@@ -8,7 +9,7 @@ use super::snapshot::Start;
 use super::subject::{self, GuestModule, Observer};
 use crate::machine::command::{GUESSED_HZ, MachineSpec};
 use crate::machine::sockets::RuntimeDir;
-use crate::scenario::{Backend, Scenario, Subject};
+use crate::scenario::{Scenario, Subject};
 use crate::symbols::{KmodPlan, Observation, Symbols};
 use crate::trouble::{Exit, Trouble};
 use rig_images::{Artifact, Images, ImagesError, Kernel, KernelRequest, Progress};
@@ -74,6 +75,8 @@ pub struct Prepared {
     pub(super) own_qemu: Option<PathBuf>,
     /// Boot, even where a snapshot would do.
     pub(super) cold: bool,
+    /// How SEAMCALLs reach the firmware.
+    pub(super) backing: Backing,
     /// How the machine comes up.
     pub(super) start: Start,
     /// What is watched.
@@ -112,6 +115,7 @@ impl Prepared {
             keep: self.keep,
             own_qemu: self.own_qemu.clone(),
             cold: self.cold,
+            backing: self.backing.clone(),
             start: self.start.clone(),
             seen: self.seen.clone(),
             orders: self.orders.clone(),
@@ -138,17 +142,6 @@ impl Prepared {
         let read = |path: PathBuf| std::fs::read(path).unwrap_or_default();
         files.map(|path| String::from_utf8_lossy(&read(path)).into_owned()).concat()
     }
-
-    /// Why SEAMCALLs reach the firmware the way they do.
-    pub(super) fn backend_reason(&self) -> &'static str {
-        match (self.scenario.backend, self.scenario.subject) {
-            (Backend::Tcg, _) => "asked for",
-            (Backend::Auto, Subject::InTree) => {
-                "the in-tree subject calls firmware before a shim could catch it on KVM"
-            }
-            (Backend::Auto, Subject::Kmod) => "this rig has no other backend for it",
-        }
-    }
 }
 
 /// Names of files in a run folder or among the sockets.
@@ -156,9 +149,10 @@ const PLAN: &str = "plan.json";
 const CONSOLE: &str = "console.log";
 pub(super) const RING: &str = "ring";
 pub(super) const CONTROL: &str = "control.sock";
+pub(super) const MAILBOX: &str = "mailbox.sock";
 
 /// A command with the same program, arguments and environment.
-pub(super) fn clone_command(command: &Command) -> Command {
+pub(crate) fn clone_command(command: &Command) -> Command {
     let mut clone = Command::new(command.get_program());
     clone.args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -184,7 +178,8 @@ struct ManifestFile<'a> {
 struct Made {
     kernel: Kernel,
     qemu: Command,
-    plugin: PathBuf,
+    backing: Backing,
+    plugin: Option<PathBuf>,
     initramfs: PathBuf,
     modules: Vec<GuestModule>,
     observer: Observer,
@@ -210,12 +205,15 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     };
     folder.write_json("manifest.json", &manifest)?;
     let spec = MachineSpec {
+        processor: made.backing.processor.clone(),
+        mailbox: None,
+        share: None,
         cpus: scenario.cpus,
         memory_mib: scenario.memory_mib(),
         kernel: boot_file(&made.kernel),
         initramfs: made.initramfs,
         kernel_arguments: scenario.kernel_arguments.clone(),
-        plugin: Some((made.plugin, folder.file(PLAN))),
+        plugin: made.plugin.map(|library| (library, folder.file(PLAN))),
         console: folder.file(CONSOLE),
         hz: made.kernel.hz().unwrap_or(GUESSED_HZ),
         tsc_khz: None,
@@ -242,6 +240,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         plan,
         own_qemu,
         cold,
+        backing: made.backing,
         start,
         seen,
         orders: None,
@@ -290,13 +289,26 @@ fn make_plan(
 fn make(images: &Images, scenario: &Scenario, options: &Options) -> Result<Made, Trouble> {
     thread::scope(|scope| {
         let qemu = scope.spawn(|| qemu(images, options));
-        let plugin = scope.spawn(|| images.plugin());
+        let early = Backing::decided(scenario);
+        let plugin = early.as_ref().filter(|backing| backing.bridge == Bridge::Plugin);
+        let plugin = plugin.map(|_| scope.spawn(|| images.plugin()));
         let kernel = kernel(images, scenario)?;
         let subject = subject::provide(images, scenario, &kernel)?;
         let initramfs = subject::initramfs(images, &kernel, &subject.files, super::hw::files(images, scenario)?)?;
         let qemu = join(qemu)?;
+        let backing = match early {
+            Some(backing) => backing,
+            None => Backing::probed(images, scenario, &qemu, &kernel)?,
+        };
+        let subject = subject::provide(images, scenario, &kernel, backing.bridge)?;
+        let initramfs = subject::initramfs(images, &kernel, &subject.files)?;
+        let plugin = match plugin {
+            Some(plugin) => Some(join(plugin)?),
+            None if backing.bridge == Bridge::Plugin => Some(images.plugin()?),
+            None => None,
+        };
         let (modules, observer) = (subject.modules, subject.observer);
-        Ok(Made { kernel, qemu, plugin: join(plugin)?, initramfs, modules, observer })
+        Ok(Made { kernel, qemu, backing, plugin, initramfs, modules, observer })
     })
 }
 

@@ -168,7 +168,11 @@ fn read_note(folder: &Path, inputs: &Value) -> Result<Note, String> {
 /// All that decides how a guest boots, and so the snapshot's address.
 fn inputs(prepared: &Prepared) -> Result<Value, Trouble> {
     let spec = &prepared.spec;
-    let plugin = spec.plugin.as_ref().map(|(library, _)| hash_file(library)).transpose()?;
+    let emulator = match &spec.plugin {
+        Some((library, _)) => hash_file(library)?,
+        // It is a part of this program; and a CPU that is the host's is saved as that.
+        None => hash_file(&own_program()?)? + &host_cpu(),
+    };
     let mut qemu: Vec<_> = prepared.artifacts.iter().filter(|a| a.path.is_none()).map(|a| &a.sha256).collect();
     // They are found by threads side by side, in any order.
     qemu.sort_unstable();
@@ -179,7 +183,7 @@ fn inputs(prepared: &Prepared) -> Result<Value, Trouble> {
         "machine": spec.shape(),
         "kernel": hash_file(&spec.kernel)?,
         "initramfs": hash_file(&spec.initramfs)?,
-        "plugin": plugin,
+        "plugin": emulator,
         "qemu": if own.is_some() { json!(own) } else { json!(qemu) },
         "modules": prepared.modules.iter().map(|m| [&m.name, &m.parameters]).collect::<Vec<_>>(),
         "firmware": boot_config(&plan.firmware),
@@ -200,6 +204,19 @@ pub(super) fn boot_config(config: &Config) -> Config {
     let lasting = config.durations.leaf_ns.iter().filter(|(leaf, _)| at_boot(leaf));
     let durations = Durations { leaf_ns: lasting.map(|(k, v)| (k.clone(), *v)).collect(), ..config.durations.clone() };
     Config { faults, durations, ..config.clone() }
+}
+
+fn own_program() -> Result<PathBuf, Trouble> {
+    let help = "start the rig from a folder that is still there";
+    std::env::current_exe().map_err(|e| Trouble::environment(format!("cannot find the rig's own program: {e}"), help))
+}
+
+/// What the host's kernel says of its first CPU, without what changes from moment to moment.
+fn host_cpu() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let lasting = ["vendor_id", "cpu family", "model", "stepping", "flags"];
+    let first = text.split("\n\n").next().unwrap_or_default();
+    first.lines().filter(|line| lasting.iter().any(|key| line.starts_with(key))).collect()
 }
 
 fn hash_file(path: &Path) -> Result<String, Trouble> {

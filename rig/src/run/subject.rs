@@ -1,5 +1,6 @@
 //! What the subjects need: modules in the guest, and how each is observed.
 
+use super::backend::Bridge;
 use super::loads;
 use crate::scenario::{Scenario, Subject};
 use crate::symbols::{KmodPlan, ModuleSymbols, Observation, SubjectError, Symbols, observe_update};
@@ -32,6 +33,8 @@ pub(super) enum Observer {
     InTree,
     /// By those of this module file, too.
     Kmod(PathBuf),
+    /// By itself: the module tells the emulator through the shim.
+    Itself,
 }
 
 /// What a subject brings into the guest.
@@ -54,10 +57,16 @@ pub(super) fn attributes(subject: Subject) -> &'static str {
 }
 
 /// Finds or builds the subject's modules, and those that the loads need: the agent loads these when it starts the loads.
-pub(super) fn provide(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
-    let mut provided = match scenario.subject {
-        Subject::InTree => in_tree(kernel)?,
-        Subject::Kmod => kmod(images, scenario, kernel)?,
+pub(super) fn provide(
+    images: &Images,
+    scenario: &Scenario,
+    kernel: &Kernel,
+    bridge: Bridge,
+) -> Result<Provided, Trouble> {
+    let mut provided = match (scenario.subject, bridge) {
+        (Subject::InTree, _) => in_tree(kernel)?,
+        (Subject::Kmod, Bridge::Plugin) => kmod(images, scenario, kernel)?,
+        (Subject::Kmod, Bridge::Mailbox) => behind_shim(images, scenario, kernel)?,
     };
     if scenario.tds.is_some() {
         add_kvm(kernel, &mut provided)?;
@@ -83,10 +92,20 @@ fn in_tree(kernel: &Kernel) -> Result<Provided, ImagesError> {
     Ok(Provided { files, modules, observer: Observer::InTree })
 }
 
+fn update_module(scenario: &Scenario) -> &'static str {
+    if scenario.twin.is_some() { "tdx_update_twins" } else { "tdx_update" }
+}
+
+/// The shim, and the update module behind it.
+fn behind_shim(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
+    let files = own_modules(images, kernel, &["seam_shim", update_module(scenario)])?;
+    let modules = vec![GuestModule::of(&files[0], ""), GuestModule::of(&files[1], &parameters(scenario))];
+    Ok(Provided { files, modules, observer: Observer::Itself })
+}
+
 /// The update module, and KVM before it where only that enters VMX operation.
 fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
-    let name = if scenario.twin.is_some() { "tdx_update_twins" } else { "tdx_update" };
-    let file = own_modules(images, kernel, &[name])?.remove(0);
+    let file = own_modules(images, kernel, &[update_module(scenario)])?.remove(0);
     let mut files = if needs_kvm(kernel) { kernel.load_order("kvm_intel")? } else { Vec::new() };
     let mut modules: Vec<_> = files.iter().map(|file| GuestModule::of(file, "")).collect();
     files.push(file.clone());
@@ -169,6 +188,7 @@ impl Observer {
                 let plan = KmodPlan::new(symbols, ModuleSymbols::load(file)?).map_err(refuse(help))?;
                 Ok((plan.observation.clone(), Some(plan)))
             }
+            Self::Itself => Ok((KmodPlan::told(), None)),
         }
     }
 }

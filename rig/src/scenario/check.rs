@@ -1,6 +1,6 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::{Budget, Ending, Engine, Scenario, Subject};
+use super::{Backend, Budget, Ending, Engine, Scenario, Subject};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
@@ -38,6 +38,12 @@ impl Scenario {
                 "`ack`, `engine` and `twin` choose between variants of the update kernel module: set `subject` to \"kmod\""
                     .into(),
             );
+        }
+        if let (Backend::Kvm | Backend::TcgShim, Some(why)) = (self.backend, self.needs_plugin()) {
+            return Err(match self.subject {
+                Subject::InTree => format!("{why}: set `subject` to \"kmod\", or `backend` to \"tcg\""),
+                Subject::Kmod => format!("{why}: set `backend` to \"tcg\""),
+            });
         }
         if let Some(tds) = &self.tds {
             tds.check()?;
@@ -125,6 +131,8 @@ mod tests {
             (with(|s| s.switches = vec![switch(4)]), "`switch.cpu`"),
             (with(|s| s.kernel = Some("debian:6.12".into())), "`subject`"),
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
+            (with(|s| s.backend = Backend::Kvm), "in-tree"),
+            (with(|s| (s.backend, s.subject) = (Backend::Kvm, Subject::Kmod)).and(Err("fine".into())), "fine"),
             (with(|s| s.engine = Some(Engine::Kick)), "`engine`"),
             (with(|s| s.twin = Some(Twin::LostAck)), "`twin`"),
             (with(|s| (s.engine, s.twin) = (Some(Engine::Kick), Some(Twin::LostAck))), "`twin`"),

@@ -183,6 +183,10 @@ pub enum Backend {
     Auto,
     /// QEMU TCG with the plugin.
     Tcg,
+    /// QEMU KVM, with a shim in the guest.
+    Kvm,
+    /// QEMU TCG without the plugin, with the shim of KVM's guests: for trying that way where KVM is missing.
+    TcgShim,
 }
 
 /// What the updates upload. By default update number n brings the first module with its update version raised by n.
@@ -307,6 +311,29 @@ impl Default for Scenario {
 }
 
 impl Scenario {
+    /// What of this scenario only the plugin can do; none: a shim in the guest will do.
+    pub fn needs_plugin(&self) -> Option<&'static str> {
+        let only_seamcalls = |hold: &HoldSpec| {
+            let is_seamcall = |place: &Place| matches!(place, Place::Seamcall { .. });
+            match &hold.until {
+                UntilSpec::Passed { passes, .. } => is_seamcall(&hold.at) && is_seamcall(passes),
+                UntilSpec::Instructions { .. } => false,
+                UntilSpec::Time { .. } => is_seamcall(&hold.at),
+            }
+        };
+        if self.subject == Subject::InTree {
+            Some("the in-tree subject calls firmware before a shim could catch it on KVM")
+        } else if !self.holds.iter().all(only_seamcalls) {
+            Some("CPUs can be held on KVM at SEAMCALLs only, until another passes one or for a time")
+        } else if self.platform.seamret_clears_vmcs {
+            Some("a guest of KVM has no VMCS that SEAMRET could clear")
+        } else if self.load.iter().any(|load| matches!(load, Load::TrustDomain { .. })) {
+            Some("scripted trust domains take KeyIDs from the CPU, which has none on KVM")
+        } else {
+            None
+        }
+    }
+
     /// Guest memory in MiB: what the scenario says, else enough for a small system and each CPU's share.
     pub fn memory_mib(&self) -> u32 {
         self.memory_mib.unwrap_or(512 + 8 * self.cpus)
