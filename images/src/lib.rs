@@ -34,5 +34,6 @@ pub use kernel::{DebianKernel, Fragment, Kernel, KernelRequest, Pattern, SourceE
 pub use manifest::Artifact;
 pub(crate) use manifest::Manifest;
 pub use mirror::MIRROR_VARIABLE;
+pub use parts::PARTS;
 pub use progress::{Progress, Step};
 pub use toolroot::ToolRoot;

@@ -18,7 +18,7 @@ use std::str::FromStr;
 const LAYOUT: u32 = 1;
 
 /// Modules that a guest may need, below `kernel/` without their endings.
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 16] = [
     "drivers/virtio/virtio",
     "drivers/virtio/virtio_ring",
     "drivers/virtio/virtio_pci_modern_dev",
@@ -28,6 +28,13 @@ const MODULES: [&str; 9] = [
     "virt/lib/irqbypass",
     "arch/x86/kvm/kvm",
     "arch/x86/kvm/kvm-intel",
+    "arch/x86/kvm/kvm-amd",
+    "drivers/crypto/ccp/ccp",
+    "fs/netfs/netfs",
+    "net/9p/9pnet",
+    "net/9p/9pnet_virtio",
+    "fs/9p/9p",
+    "fs/overlayfs/overlay",
 ];
 
 /// A series of Debian's kernels, such as 6.12; in text `debian:6.12`.

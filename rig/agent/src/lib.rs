@@ -9,6 +9,7 @@
 mod channel;
 mod console;
 mod cpu;
+mod enter;
 mod execute;
 mod failure;
 mod files;

@@ -4,7 +4,7 @@ use crate::channel::Channel;
 use crate::kmsg::Kmsg;
 use crate::load::Loads;
 use crate::tds::Tds;
-use crate::{console, execute, failure, files, modules, port, ready, update};
+use crate::{console, enter, execute, failure, files, modules, port, ready, update};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rig_wire::agent::{Answer, Command, Failure, FrameError, FromAgent, Request, body_length, decode};
 use std::fs::File;
@@ -162,6 +162,7 @@ impl Agent {
             Command::StopTds => self.tds.stop().map(Answer::Tds),
             Command::StartChurn { churn } => self.tds.start_churn(churn).map(unit),
             Command::StopChurn { when_done } => self.tds.stop_churn(when_done).map(Answer::Churn),
+            Command::Enter { tag } => enter::enter(&tag).map(unit),
             Command::Execute { program, arguments } => execute::execute(&program, &arguments).map(Answer::Executed),
             Command::PowerOff => unreachable!("power-off ends the reading of requests"),
         }

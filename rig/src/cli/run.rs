@@ -5,7 +5,7 @@ use crate::run::{self, Options};
 use crate::scenario::{self, Ack, Backend, Engine, Scenario, Subject, Twin, catalogue};
 use crate::trouble::Trouble;
 use rig_images::Progress;
-use rig_judge::Outcome;
+use rig_judge::{Outcome, Verdict};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -79,6 +79,10 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
         no_events: arguments.no_events,
         cold: arguments.cold,
     };
+    if let Some(nested) = &scenario.nested {
+        let verdict = run::run_nested(&scenario, nested, &options, total, &progress)?;
+        return Ok(tell(&verdict, arguments.json));
+    }
     let prepared = run::prepare(scenario, &options, &progress)?;
     let folder = prepared.folder().to_owned();
     let verdict = run::run(prepared, total, &progress).inspect_err(|_| {
@@ -88,12 +92,17 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
         eprintln!("error: {}", verdict.reason.as_deref().unwrap_or("the run came to no end"));
         eprintln!("help: {} ({})", verdict.remedy.as_deref().unwrap_or("see the run folder"), folder.display());
     }
-    if arguments.json {
-        output::json(&verdict);
+    Ok(tell(&verdict, arguments.json))
+}
+
+/// Shows the verdict; its exit code.
+fn tell(verdict: &Verdict, json: bool) -> u8 {
+    if json {
+        output::json(verdict);
     } else {
-        super::show::print(&verdict);
+        super::show::print(verdict);
     }
-    Ok(verdict.exit_code)
+    verdict.exit_code
 }
 
 /// The scenario of the file, or the default one, with the flags over it.

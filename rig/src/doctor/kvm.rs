@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 /// CPU models to try, best first.
 const MODELS: [&str; 3] = ["host", "max", "qemu64"];
-/// Bound on each boot. KVM on hardware takes a second or two.
-const LIMIT: Duration = Duration::from_secs(12);
+/// Bound on each boot. KVM on hardware takes a second or two; where the processor itself is emulated, ten.
+const LIMIT: Duration = Duration::from_secs(30);
 /// How the reason begins when [`LIMIT`] ran out.
 const TOO_SLOW: &str = "nothing booted within";
 /// What the small program writes to the debug-exit device, and the exit code that QEMU makes of it (`2 * n + 1`).

@@ -98,8 +98,8 @@ pub fn examine(progress: &Progress) -> Result<Report, Trouble> {
 
 /// The bzImage of the rig's kernel, if it was built already.
 fn built_kernel(images: &Images, items: &mut Vec<Item>) -> Option<std::path::PathBuf> {
-    let is_built = images.list().is_ok_and(|entries| entries.iter().any(|e| e.name.starts_with("kernel-")));
-    let kernel = is_built.then(|| images.kernel(&KernelRequest::default()).ok()).flatten();
+    let request = KernelRequest::default();
+    let kernel = images.has_kernel(&request).then(|| images.kernel(&request).ok()).flatten();
     items.push(match &kernel {
         Some(kernel) => Item::good("kernel", format!("Linux {}, in the cache", kernel.release)),
         None => {

@@ -10,6 +10,7 @@ mod interrupt;
 mod learn;
 mod live;
 mod loads;
+mod nested;
 mod observer;
 mod orders;
 mod outcome;
@@ -27,6 +28,7 @@ mod tds;
 
 pub(crate) use interrupt::Interrupts;
 pub use live::run;
+pub use nested::run_nested;
 pub(crate) use prepare::clone_command;
 pub use prepare::{Options, Prepared, prepare};
 pub use session::{Counts, Ended, Session, Sessions, Tried};

@@ -293,15 +293,13 @@ fn make(images: &Images, scenario: &Scenario, options: &Options) -> Result<Made,
         let plugin = early.as_ref().filter(|backing| backing.bridge == Bridge::Plugin);
         let plugin = plugin.map(|_| scope.spawn(|| images.plugin()));
         let kernel = kernel(images, scenario)?;
-        let subject = subject::provide(images, scenario, &kernel)?;
-        let initramfs = subject::initramfs(images, &kernel, &subject.files, super::hw::files(images, scenario)?)?;
         let qemu = join(qemu)?;
         let backing = match early {
             Some(backing) => backing,
             None => Backing::probed(images, scenario, &qemu, &kernel)?,
         };
         let subject = subject::provide(images, scenario, &kernel, backing.bridge)?;
-        let initramfs = subject::initramfs(images, &kernel, &subject.files)?;
+        let initramfs = subject::initramfs(images, &kernel, &subject.files, super::hw::files(images, scenario)?)?;
         let plugin = match plugin {
             Some(plugin) => Some(join(plugin)?),
             None if backing.bridge == Bridge::Plugin => Some(images.plugin()?),

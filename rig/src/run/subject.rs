@@ -148,7 +148,7 @@ pub(super) fn initramfs(
 }
 
 /// These modules of guest-kmod, built for this kernel, in this order. To find the build is to hash the kernel, so all are asked for at once.
-fn own_modules(images: &Images, kernel: &Kernel, names: &[&str]) -> Result<Vec<PathBuf>, Trouble> {
+pub(super) fn own_modules(images: &Images, kernel: &Kernel, names: &[&str]) -> Result<Vec<PathBuf>, Trouble> {
     if names.is_empty() {
         return Ok(Vec::new());
     }

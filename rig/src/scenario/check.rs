@@ -39,6 +39,12 @@ impl Scenario {
                     .into(),
             );
         }
+        for inner in self.nested.iter().flat_map(|nested| &nested.scenarios) {
+            if inner.nested.is_some() || inner.backend != Backend::Kvm {
+                return Err(format!("`nested.scenarios` has {}, which must be for the backend \"kvm\"", inner.name));
+            }
+            inner.check().map_err(|cause| format!("`nested.scenarios`: {}: {cause}", inner.name))?;
+        }
         if let (Backend::Kvm | Backend::TcgShim, Some(why)) = (self.backend, self.needs_plugin()) {
             return Err(match self.subject {
                 Subject::InTree => format!("{why}: set `subject` to \"kmod\", or `backend` to \"tcg\""),

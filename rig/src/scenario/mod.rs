@@ -105,6 +105,22 @@ pub struct Scenario {
     /// How long it may make no progress.
     #[serde(default)]
     pub budget: Budget,
+    /// Scenarios that are run inside a virtual machine, in place of this one; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nested: Option<Nested>,
+}
+
+/// Scenarios that the rig runs inside a virtual machine in which KVM works.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nested {
+    /// The outer machine's kernel, one of Debian's, as `debian:7.3`.
+    pub kernel: String,
+    /// Whether `rig doctor` must find KVM in there.
+    #[serde(default)]
+    pub doctor: bool,
+    /// What is run, one after another.
+    pub scenarios: Vec<Scenario>,
 }
 
 /// A suite of scenarios.
@@ -306,6 +322,7 @@ impl Default for Scenario {
             holds: Vec::new(),
             expect: Expect::default(),
             budget: Budget::default(),
+            nested: None,
         }
     }
 }

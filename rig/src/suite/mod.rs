@@ -55,6 +55,11 @@ pub fn run_one(scenario: Scenario, out: &Path, progress: &Progress) -> Ran {
     let (name, total_s) = (scenario.name.clone(), scenario.budget.total_s);
     let options = Options { out: Some(out.join(&name)), ..Options::default() };
     // What is built for the first time is no cost of the scenario.
+    if let Some(nested) = &scenario.nested {
+        let started = Instant::now();
+        let verdict = run::run_nested(&scenario, nested, &options, started, progress);
+        return ran(name, verdict, started.elapsed(), total_s);
+    }
     let prepared = run::prepare(scenario, &options, progress);
     let started = Instant::now();
     let verdict = prepared.and_then(|prepared| run::run(prepared, started, progress));

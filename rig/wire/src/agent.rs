@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides refuse any other.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
@@ -102,6 +102,11 @@ pub enum Command {
     StopChurn {
         /// All that were asked for are begun first.
         when_done: bool,
+    },
+    /// Make the files that QEMU shares under this tag (9p) the guest's own, with all changes in memory, for good.
+    Enter {
+        /// The tag.
+        tag: String,
     },
     /// Run a program of the guest's file system to its end, however long that takes; answers [`Answer::Executed`].
     Execute {
