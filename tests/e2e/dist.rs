@@ -14,6 +14,22 @@ bin/rig-hw check; echo "check ended with $?"
 bin/rig-hw update --mapping none.json; echo "update ended with $?"
 bin/rig-agent; echo "agent ended with $?"
 RIG_HW=$PWD/bin/rig-hw sh kselftest/rig_hw.sh; echo "kselftest ended with $?"
+cat > /tmp/stub <<'END'
+#!/bin/sh
+[ "$1" = check ] && exit 0
+while [ "$1" != --out ]; do shift; done
+[ "$STUB" = refused ] && { echo "error: it is unsafe"; exit 6; }
+printf 'KTAP version 1\n1..1\n%s 1 lockstep\n' "$STUB" > "$2/ktap.txt"
+[ "$STUB" = ok ]
+END
+chmod +x /tmp/stub
+export RIG_HW=/tmp/stub
+sh kselftest/rig_hw.sh; echo "kselftest without a word ended with $?"
+export TDX_YES=1
+for STUB in ok "not ok" refused; do
+    export STUB
+    TDX_IMAGE=x sh kselftest/rig_hw.sh; echo "kselftest of $STUB ended with $?"
+done
 for file in licences/LICENSE-MIT licences/LICENSE-APACHE guest-kmod/COPYING scenarios/plain.toml README.md; do
     test -s $file || echo "no $file"
 done
@@ -41,6 +57,12 @@ fn the_archive_runs_in_a_clean_debian() {
     has("agent ended with 2");
     has("1..0 # SKIP");
     has("kselftest ended with 4");
+    has("kselftest without a word ended with 4");
+    has("not ok 1 lockstep");
+    has("kselftest of ok ended with 0");
+    has("kselftest of not ok ended with 1");
+    has("1..0 # SKIP the update was refused: it is unsafe");
+    has("kselftest of refused ended with 4");
     for wrong in ["there is Rust", "no licences", "no guest-kmod", "no scenarios", "no README"] {
         assert!(!said.iter().any(|line| line.contains(wrong)), "{said:#?}");
     }

@@ -8,6 +8,8 @@ mod records;
 mod session;
 mod symbols;
 mod trace;
+#[cfg(test)]
+mod twins;
 
 pub use kmsg::KernelLog;
 pub use session::{Observed, Observer};
@@ -22,6 +24,9 @@ use std::collections::BTreeMap;
 /// Where tracefs can be.
 pub const TRACE_FOLDERS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
+/// Modules (of this rig) that make SEAMCALLs without the kernel's functions for them.
+const OWN_CALLERS: [&str; 4] = ["tdx_load", "tdx_raw", "tdx_update", "tdx_update_twins"];
+
 /// What the judge is told of a host. `observer`: none when nothing is observed but the kernel's log.
 pub fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> Setup {
     let lps = facts.present.last().map_or(1, |last| last + 1);
@@ -32,13 +37,13 @@ pub fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> Setup {
         online: facts.online.clone(),
         watches: if shows_state { WORDS.iter().map(watch).collect() } else { Vec::new() },
         functions: if observer.is_some() { FUNCTIONS.iter().map(function).collect() } else { Vec::new() },
-        unobservable: unobservable(crate::facts::kvm_has_tdx(host), observer.is_some()),
+        unobservable: unobservable(host, observer.is_some()),
         ..Setup::new(lps, SubjectNames::in_tree())
     }
 }
 
 /// What can be seen of a host's update by nobody but the firmware.
-fn unobservable(kvm_has_tdx: bool, observed: bool) -> BTreeMap<Invariant, String> {
+fn unobservable(host: &Host, observed: bool) -> BTreeMap<Invariant, String> {
     let mut reasons = BTreeMap::new();
     if !observed {
         let nothing = "the update was not observed (--blind)";
@@ -51,9 +56,12 @@ fn unobservable(kvm_has_tdx: bool, observed: bool) -> BTreeMap<Invariant, String
         Invariant::Concurrency,
         "entries of SEAMCALL's callers are seen, not of the firmware: LPs inside it are not known",
     );
-    if kvm_has_tdx {
+    if crate::facts::kvm_has_tdx(host) {
         let why = "KVM can enter trust domains (TDH.VP.ENTER), by code that the kernel does not allow to be probed";
         say(Invariant::UpdateOnly, why);
+    }
+    if let Some(module) = OWN_CALLERS.iter().find(|module| host.has(&format!("/sys/module/{module}"))) {
+        say(Invariant::UpdateOnly, &format!("the module {module} is loaded and makes SEAMCALLs by itself"));
     }
     reasons
 }
@@ -65,10 +73,14 @@ mod tests {
 
     #[test]
     fn what_nobody_sees_is_told() {
-        let observed = unobservable(false, true);
+        let fake = Fake::new();
+        let observed = unobservable(&fake.host(), true);
         assert_eq!(observed.keys().copied().collect::<Vec<_>>(), [Invariant::Preservation, Invariant::Concurrency]);
-        assert!(unobservable(true, true)[&Invariant::UpdateOnly].contains("TDH.VP.ENTER"));
-        assert_eq!(unobservable(false, false).len(), Invariant::ALL.len() - 1);
+        assert_eq!(unobservable(&fake.host(), false).len(), Invariant::ALL.len() - 1);
+        fake.put("/sys/module/kvm_intel/parameters/tdx", "Y");
+        assert!(unobservable(&fake.host(), true)[&Invariant::UpdateOnly].contains("TDH.VP.ENTER"));
+        fake.put("/sys/module/tdx_load/refcnt", "0");
+        assert!(unobservable(&fake.host(), true)[&Invariant::UpdateOnly].contains("tdx_load"));
     }
 
     #[test]

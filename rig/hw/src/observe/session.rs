@@ -16,8 +16,12 @@ use rig_wire::event::Record;
 use std::fs;
 use std::io;
 
-/// Buffer of each CPU, KiB. One update takes some hundred bytes of it, a load of SEAMCALLs more.
-const BUFFER_KIB: u32 = 4096;
+/// Buffer of each CPU, KiB. One update takes some kilobytes of it, a load of SEAMCALLs more.
+const BUFFER_KIB: u32 = 1024;
+/// Whether the kernel may turn breakpoints of probes into jumps (Documentation/trace/kprobes.rst). Meanwhile it may not: a
+/// jump stands in for several instructions, which then run elsewhere, and who watches the function from outside takes it for
+/// leaving it.
+const OPTIMIZATION: &str = "/proc/sys/debug/kprobes-optimization";
 /// Most bytes of a function that are looked at: four arrays of 64 words, which is what one probe can tell.
 const TEXT_MAX: u64 = 4 * 64 * 8;
 /// What somebody who watches a trace reads at its two ends.
@@ -35,6 +39,10 @@ pub struct Observer {
     shows_state: bool,
     /// `CLOCK_MONOTONIC` at the first marker.
     begun_ns: u64,
+    /// Hits of probes that the kernel had missed by then.
+    missed: u64,
+    /// [`OPTIMIZATION`] was on, and is to be on again.
+    optimized: bool,
     /// What is worth knowing of how it is observed, line by line.
     pub notes: Vec<String>,
 }
@@ -62,9 +70,12 @@ impl Observer {
             points: 0,
             shows_state: false,
             begun_ns: 0,
+            missed: 0,
+            optimized: false,
             notes: Vec::new(),
         };
         this.clear();
+        this.optimized = host.text(OPTIMIZATION).is_some_and(|on| on == "1") && host.write(OPTIMIZATION, "0").is_ok();
         this.prepare().map_err(|e| no_probes("set up tracing", &e))?;
         let (function, found, ctrl) = this.find_points(&symbols);
         this.define(&definitions(&function, &found, ctrl, cpus)).map_err(|e| no_probes("place probes", &e))?;
@@ -85,6 +96,7 @@ impl Observer {
     /// From now on events are recorded.
     pub fn begin(&mut self) -> io::Result<()> {
         self.write("trace", "")?;
+        self.missed = missed(&self.profile());
         self.write("tracing_on", "1")?;
         self.begun_ns = monotonic_ns();
         self.write("trace_marker", MARKERS[0])
@@ -106,40 +118,18 @@ impl Observer {
         let mut converter = Converter::new(self.cpus);
         let ns = |ticks| scale.map_or(0, |scale| scale.ns(ticks));
         let records = trace.lines.iter().flat_map(|line| converter.convert(line, ns(line.time))).collect();
-        Ok(Observed { records, lost: self.loss(&trace, converter.unreadable) })
-    }
-
-    /// Why what was recorded is not all.
-    fn loss(&self, trace: &trace::Trace<'_>, unreadable: u64) -> Option<String> {
-        let overrun = self.overrun();
-        let missed = self.missed();
-        if trace.lost + overrun > 0 {
-            return Some(format!("the kernel's trace buffers lost {} events", trace.lost.max(overrun)));
-        }
-        if missed > 0 {
-            return Some(format!("{missed} hits of probes were missed by the kernel (kprobe_profile)"));
-        }
-        if let Some(line) = trace.garbage {
-            return Some(format!("a line of the trace cannot be read: {line:?}"));
-        }
-        (unreadable > 0).then(|| format!("{unreadable} events could not be understood"))
+        let missed = missed(&self.profile()).saturating_sub(self.missed);
+        Ok(Observed { records, lost: loss(&trace, self.overrun(), missed, converter.unreadable) })
     }
 
     /// Events that were dropped or overwritten on any CPU.
     fn overrun(&self) -> u64 {
-        let of_cpu = |cpu: usize| {
-            let stats = self.host.text(&self.instance(&format!("per_cpu/cpu{cpu}/stats"))).unwrap_or_default();
-            let count = |name: &str| stats.lines().find_map(|l| l.strip_prefix(name)?.trim().parse::<u64>().ok());
-            count("overrun:").unwrap_or(0) + count("dropped events:").unwrap_or(0)
-        };
-        (0..self.cpus).map(of_cpu).sum()
+        let stats = |cpu: usize| self.host.text(&self.instance(&format!("per_cpu/cpu{cpu}/stats"))).unwrap_or_default();
+        (0..self.cpus).map(|cpu| dropped(&stats(cpu))).sum()
     }
 
-    /// `NAME HITS MISSED` for each probe (Documentation/trace/kprobetrace.rst).
-    fn missed(&self) -> u64 {
-        let profile = self.host.text(&format!("{}/kprobe_profile", self.folder)).unwrap_or_default();
-        let ours = profile.lines().filter(|line| line.split_whitespace().next().is_some_and(is_ours));
-        ours.filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum()
+    fn profile(&self) -> String {
+        self.host.text(&format!("{}/kprobe_profile", self.folder)).unwrap_or_default()
     }
 
     /// Looks at the update's code for the places of probes: the function's name, its points, and `update_ctrl`'s address.
@@ -244,7 +234,37 @@ impl Observer {
 impl Drop for Observer {
     fn drop(&mut self) {
         self.clear();
+        if self.optimized {
+            // It was written before; what it costs others when it fails is speed.
+            let _ = self.host.write(OPTIMIZATION, "1");
+        }
     }
+}
+
+/// Why what was recorded is not all.
+fn loss(trace: &trace::Trace<'_>, overrun: u64, missed: u64, unreadable: u64) -> Option<String> {
+    if trace.lost + overrun > 0 {
+        return Some(format!("the kernel's trace buffers lost {} events", trace.lost.max(overrun)));
+    }
+    if missed > 0 {
+        return Some(format!("{missed} hits of probes were missed by the kernel (kprobe_profile)"));
+    }
+    if let Some(line) = trace.garbage {
+        return Some(format!("a line of the trace cannot be read: {line:?}"));
+    }
+    (unreadable > 0).then(|| format!("{unreadable} events could not be understood"))
+}
+
+/// Events that a CPU's `stats` say were overwritten or dropped.
+fn dropped(stats: &str) -> u64 {
+    let count = |name: &str| stats.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    count("overrun:").unwrap_or(0) + count("dropped events:").unwrap_or(0)
+}
+
+/// `NAME HITS MISSED` for each probe (Documentation/trace/kprobetrace.rst).
+fn missed(profile: &str) -> u64 {
+    let ours = profile.lines().filter(|line| line.split_whitespace().next().is_some_and(is_ours));
+    ours.filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum()
 }
 
 /// Names of our probes, as the profile has them.
@@ -273,4 +293,52 @@ fn tracefs(host: &Host) -> Result<&'static str, Trouble> {
 fn no_probes(doing: &str, error: &io::Error) -> Trouble {
     let help = "be root, on a kernel without lockdown=confidentiality; or go without: --blind";
     Trouble::host(format!("cannot {doing}: {error}"), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_was_lost_is_told() {
+        let trace = |text| trace::parse(text);
+        assert_eq!(loss(&trace(""), 0, 0, 0), None);
+        for (text, overrun, missed, unreadable, words) in [
+            ("CPU:1 [LOST 7 EVENTS]", 0, 0, 0, "lost 7 events"),
+            ("", 3, 0, 0, "lost 3 events"),
+            ("", 0, 2, 0, "2 hits"),
+            ("half a line", 0, 0, 0, "half a line"),
+            ("", 0, 0, 4, "4 events"),
+        ] {
+            let said = loss(&trace(text), overrun, missed, unreadable).unwrap();
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_kernels_own_counts_are_read() {
+        assert_eq!(
+            dropped("entries: 5\noverrun: 2\ncommit overrun: 0\nbytes: 9\ndropped events: 3\nread events: 1\n"),
+            5
+        );
+        assert_eq!(dropped("entries: 5\noverrun: 0\ndropped events: 0\n"), 0);
+        assert_eq!(missed("  call    10    1\n  ack0    5    2\n  somebody_elses    9    9\n"), 3);
+    }
+
+    /// A host without probes is told so, and nothing is left behind.
+    #[test]
+    fn cannot_observe_without_probes() {
+        let fake = crate::fake::Fake::new();
+        fake.remove("/sys/kernel/tracing");
+        assert!(Observer::start(&fake.host(), 4).unwrap_err().help.contains("CONFIG_KPROBE_EVENTS"));
+        fake.put("/sys/kernel/tracing/kprobe_events", "");
+        assert!(Observer::start(&fake.host(), 4).unwrap_err().cause.contains("kallsyms"));
+        let names = ["do_seamldr_install_module", "multi_cpu_stop", "set_cpu_online", "__seamcall", "__seamcall_ret"];
+        let symbols: String =
+            names.iter().enumerate().fold(String::new(), |all, (n, name)| all + &format!("{}0 t {name}\n", n + 1));
+        fake.put("/proc/kallsyms", symbols);
+        fake.put(OPTIMIZATION, "1");
+        assert!(Observer::start(&fake.host(), 4).unwrap_err().cause.contains("cannot set up tracing"));
+        assert_eq!(fake.host().read(OPTIMIZATION).unwrap(), "1", "as it was before");
+    }
 }
