@@ -21,7 +21,7 @@
 #include <linux/export.h>
 #include <linux/irqflags.h>
 #include <linux/percpu.h>
-#include <linux/rwlock.h>
+#include <linux/spinlock.h>
 #include <linux/rwsem.h>
 #include <linux/smp.h>
 #include <linux/stop_machine.h>

@@ -6,8 +6,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The CPU that the guest sees: a Sapphire Rapids by identity, without AMD's SVM, and with the two features that Linux's
-/// TDX host support looks for and TCG lacks (`x-force-features` keeps their CPUID bits; the plugin supplies the rest).
-const CPU: &str = "max,vendor=GenuineIntel,family=6,model=143,stepping=8,-svm,+vmx,+movdir64b,x-force-features=on";
+/// TDX host support looks for and TCG lacks (`x-force-features` keeps their CPUID bits; the plugin supplies the rest). Its counter is
+/// invariant, as on every processor with TDX: KVM on a fully preemptible kernel refuses to load without (`kvm_x86_vendor_init`).
+const CPU: &str =
+    "max,vendor=GenuineIntel,family=6,model=143,stepping=8,-svm,+vmx,+movdir64b,+invtsc,x-force-features=on";
 /// CPUID leaf 1 EAX of [`CPU`].
 pub const CPUID_1_EAX: u32 = 0x0008_06f8;
 /// Physical address bits of [`CPU`], which TCG takes from nobody: Linux puts KeyIDs above them.

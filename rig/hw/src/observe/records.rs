@@ -2,6 +2,7 @@
 
 use super::trace::Line;
 use rig_wire::event::{Kind, Record, flags};
+use std::collections::HashMap;
 
 /// SEAMCALL's own failures, as `__seamcall` returns them (`arch/x86/include/asm/tdx.h`, Linux 7.3).
 const VMFAIL_INVALID: u64 = 0x8000_ff00_ffff_0000;
@@ -13,8 +14,11 @@ const RFLAGS_IF: u64 = 1 << 9;
 /// Turns events into records.
 #[derive(Debug)]
 pub(crate) struct Converter {
-    /// The leaves in which each CPU is, innermost last.
-    calls: Vec<Vec<u64>>,
+    /// The calls in which each thread is, with the CPU on which each began, innermost last. A thread that may be preempted can
+    /// move between the probe and the instruction, and another one can call on the CPU that it left.
+    calls: HashMap<u32, Vec<(u64, u16)>>,
+    /// CPUs of the host.
+    cpus: u16,
     /// Events of which an argument could not be read, or that end what did not begin.
     pub(crate) unreadable: u64,
 }
@@ -22,23 +26,34 @@ pub(crate) struct Converter {
 impl Converter {
     /// For so many CPUs.
     pub(crate) fn new(cpus: usize) -> Self {
-        Self { calls: vec![Vec::new(); cpus], unreadable: 0 }
+        Self { calls: HashMap::new(), cpus: u16::try_from(cpus).unwrap_or(u16::MAX), unreadable: 0 }
     }
 
     /// The records of one event; `ns` is its time.
     pub(crate) fn convert(&mut self, line: &Line<'_>, ns: u64) -> Vec<Record> {
         let records = self.meaning(line);
         self.unreadable += u64::from(records.is_none());
-        let stamp = |record: Record| Record { lp: line.cpu, guest_ns: ns, ..record };
+        let stamp = |record: Record| Record { guest_ns: ns, ..record };
         records.unwrap_or_default().into_iter().map(stamp).collect()
     }
 
     fn meaning(&mut self, line: &Line<'_>) -> Option<Vec<Record>> {
-        let number = |prefix: &str| line.event.strip_prefix(prefix)?.parse::<u64>().ok();
+        if line.cpu >= self.cpus {
+            return None;
+        }
         match line.event {
-            "call" | "callr" => return Some(vec![self.call(line)?]),
-            "end" | "endr" => return Some(vec![self.end(line)?]),
-            _ => {}
+            "end" | "endr" => Some(vec![self.end(line)?]),
+            _ => {
+                let here = |record: Record| Record { lp: line.cpu, ..record };
+                Some(self.on_its_cpu(line)?.into_iter().map(here).collect())
+            }
+        }
+    }
+
+    fn on_its_cpu(&mut self, line: &Line<'_>) -> Option<Vec<Record>> {
+        let number = |prefix: &str| line.event.strip_prefix(prefix)?.parse::<u64>().ok();
+        if matches!(line.event, "call" | "callr") {
+            return Some(vec![self.call(line)?]);
         }
         if let Some(function) = number("enter") {
             let (c, d) = (line.value("a")?, line.value("b")?);
@@ -57,7 +72,7 @@ impl Converter {
 
     fn call(&mut self, line: &Line<'_>) -> Option<Record> {
         let leaf = line.value("fn")?;
-        self.calls.get_mut(usize::from(line.cpu))?.push(leaf);
+        self.calls.entry(line.pid).or_default().push((leaf, line.cpu));
         let on = line.value("fl")? & RFLAGS_IF != 0;
         let context = if line.hardirq { flags::HARDIRQ } else { 0 };
         Some(Record {
@@ -71,9 +86,9 @@ impl Converter {
         })
     }
 
-    /// The registers that a leaf returns are not told.
+    /// The registers that a leaf returns are not told. A call ends on the CPU on which it began, wherever its thread is now.
     fn end(&mut self, line: &Line<'_>) -> Option<Record> {
-        let leaf = self.calls.get_mut(usize::from(line.cpu))?.pop()?;
+        let (leaf, lp) = self.calls.get_mut(&line.pid)?.pop()?;
         let returned = line.value("ret")?;
         let flags = match returned {
             VMFAIL_INVALID => flags::VMFAIL_INVALID,
@@ -81,7 +96,7 @@ impl Converter {
             UD => flags::UD,
             _ => 0,
         };
-        Some(Record { kind: Kind::SeamcallExit as u16, flags, a: leaf, b: returned, ..Record::default() })
+        Some(Record { kind: Kind::SeamcallExit as u16, lp, flags, a: leaf, b: returned, ..Record::default() })
     }
 }
 
@@ -123,6 +138,19 @@ x-1 [000] d.... 4: end: (a+0x1/0x2 <- __seamcall) ret=0x5
                 (2, 0, 0x22, 5, 4),
             ]
         );
+    }
+
+    #[test]
+    fn a_thread_may_move_within_a_call_and_leave_its_cpu_to_another_one() {
+        let text = "\
+reader-7 [000] ..... 1: call: (__seamcall+0x0/0x50) fn=0x22 rcx=0x1 rdx=0x2 r8=0x3 fl=0x202
+x-9 [000] ..... 2: call: (__seamcall+0x0/0x50) fn=0x8 rcx=0x1 rdx=0x2 r8=0x3 fl=0x202
+reader-7 [001] ..... 3: end: (a+0x1/0x2 <- __seamcall) ret=0x0
+x-9 [000] ..... 4: end: (a+0x1/0x2 <- __seamcall) ret=0x5
+";
+        let (records, unreadable) = convert(text);
+        let seen: Vec<_> = records.iter().map(|r| (r.kind, r.lp, r.a, r.b)).collect();
+        assert_eq!((seen, unreadable), (vec![(1, 0, 0x22, 1), (1, 0, 8, 1), (2, 0, 0x22, 0), (2, 0, 8, 5)], 0));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
+    /// The thread that was running.
+    pub(crate) pid: u32,
     /// The CPU on which it happened.
     pub(crate) cpu: u16,
     /// The clock, in its own unit.
@@ -70,20 +72,21 @@ fn event(line: &str) -> Option<Line<'_>> {
     let place = line.rfind(": (")?;
     let (head, event) = line[..place].rsplit_once(": ")?;
     let (_, values) = line[place + 3..].split_once(')')?;
-    let (cpu, flags, time) = context(head)?;
+    let (pid, cpu, flags, time) = context(head)?;
     let values = values.split_ascii_whitespace().filter_map(|pair| pair.split_once('=')).collect();
     // `irqs-off need-resched hardirq/softirq preempt-depth ...`: h, H (both) and Z (NMI in it) are hard interrupts. A probe's own
     // breakpoint shows as an NMI.
     let hardirq = matches!(flags.chars().nth(2)?, 'h' | 'H' | 'Z');
-    Some(Line { cpu, time, hardirq, event, values })
+    Some(Line { pid, cpu, time, hardirq, event, values })
 }
 
-/// `... [003] d.h2. 12345`.
-fn context(head: &str) -> Option<(u16, &str, u64)> {
+/// `NAME-PID [003] d.h2. 12345`.
+fn context(head: &str) -> Option<(u32, u16, &str, u64)> {
     let (rest, time) = head.rsplit_once(' ')?;
     let (rest, flags) = rest.trim_end().rsplit_once(' ')?;
-    let cpu = rest.trim_end().rsplit_once('[')?.1.strip_suffix(']')?;
-    Some((cpu.trim().parse().ok()?, flags, time.parse().ok()?))
+    let (task, cpu) = rest.trim_end().rsplit_once('[')?;
+    let (_, pid) = task.trim_end().rsplit_once('-')?;
+    Some((pid.parse().ok()?, cpu.strip_suffix(']')?.trim().parse().ok()?, flags, time.parse().ok()?))
 }
 
 /// `CPU:3 [LOST 12 EVENTS]`; the number is missing where the kernel does not know it.
@@ -94,7 +97,7 @@ fn lost(line: &str) -> Option<u64> {
 
 fn marker(line: &str) -> Option<(u64, &str)> {
     let (head, text) = line.split_once(": tracing_mark_write: ")?;
-    Some((context(head)?.2, text))
+    Some((context(head)?.3, text))
 }
 
 fn number(text: &str) -> Option<u64> {
