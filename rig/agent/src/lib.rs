@@ -10,6 +10,7 @@ mod channel;
 mod console;
 mod cpu;
 mod enter;
+mod exchange;
 mod execute;
 mod failure;
 mod files;
@@ -51,6 +52,9 @@ pub fn main() -> ExitCode {
 fn run() -> Result<(), rig_wire::agent::Failure> {
     setup::mount_all()?;
     setup::load_boot_modules();
+    if let Some(stream) = exchange::Exchange::find() {
+        return serve::serve_exchange(stream);
+    }
     let port = port::open(rig_wire::agent::PORT_NAME)?;
     serve::serve_port(&port)
 }

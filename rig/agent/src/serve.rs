@@ -1,6 +1,7 @@
 //! Requests in, answers out. Each request runs in a thread of its own, so that a long one delays no other.
 
 use crate::channel::Channel;
+use crate::exchange::Exchange;
 use crate::kmsg::Kmsg;
 use crate::load::Loads;
 use crate::tds::Tds;
@@ -27,6 +28,8 @@ struct Agent {
     at_work: AtomicU32,
     /// The machine goes down, and the port with it.
     ending: AtomicBool,
+    /// Each request is at its end before the next is read.
+    in_turn: bool,
 }
 
 /// Why serving a stream ended.
@@ -49,14 +52,23 @@ pub(crate) fn serve_port(port: &File) -> Result<(), Failure> {
     loop {
         match agent.serve(port).map_err(|e| failure::refused(libc::EPROTO, e))? {
             End::PowerOff(id) => {
-                agent.ending.store(true, Ordering::Release);
-                // What the kernel said until now belongs to the run, so it goes first.
-                kmsg.send_all(&agent.channel).map_err(|e| failure::from_io("send the kernel's log", &e))?;
-                return agent.done(id, Ok(Answer::Unit)).map_err(|e| failure::refused(libc::EIO, e));
+                return agent.take_leave(&kmsg, id);
             }
             End::HostLeft => wait_for_host(port),
         }
         agent.greet()?;
+    }
+}
+
+/// Serves the rig over this stream, one request after another: while the agent waits for the next, the machine stands still.
+pub(crate) fn serve_exchange(stream: Exchange) -> Result<(), Failure> {
+    let agent = Arc::new(Agent { in_turn: true, ..Agent::new(stream.clone()) });
+    agent.greet()?;
+    let kmsg = Arc::new(Kmsg::open()?);
+    stream_log(&agent, &kmsg)?;
+    match agent.serve(stream).map_err(|e| failure::refused(libc::EPROTO, e))? {
+        End::PowerOff(id) => agent.take_leave(&kmsg, id),
+        End::HostLeft => Err(failure::refused(libc::EPIPE, "the rig is gone")),
     }
 }
 
@@ -86,7 +98,15 @@ impl Agent {
             tds: Tds::default(),
             at_work: AtomicU32::new(0),
             ending: AtomicBool::new(false),
+            in_turn: false,
         }
+    }
+
+    /// The last answer. What the kernel said until now belongs to the run, so it goes first.
+    fn take_leave(&self, kmsg: &Kmsg, id: u64) -> Result<(), Failure> {
+        self.ending.store(true, Ordering::Release);
+        kmsg.send_all(&self.channel).map_err(|e| failure::from_io("send the kernel's log", &e))?;
+        self.done(id, Ok(Answer::Unit)).map_err(|e| failure::refused(libc::EIO, e))
     }
 
     /// Sends the first message.
@@ -129,6 +149,10 @@ impl Agent {
             self.at_work.fetch_sub(1, Ordering::AcqRel);
             let why = format!("{AT_ONCE} requests are at work already");
             return self.done(id, Err(failure::refused(libc::EAGAIN, why)));
+        }
+        if self.in_turn {
+            self.work(request);
+            return Ok(());
         }
         let agent = Arc::clone(self);
         let thread = thread::Builder::new().name(format!("request-{id}")).spawn(move || agent.work(request));

@@ -76,6 +76,9 @@ pub struct Facts {
     pub subject: String,
     /// `parallel` or `deterministic`.
     pub clock: String,
+    /// Digest of the timeline, which each repetition of a deterministic run has too; none: nothing repeats it.
+    #[serde(default)]
+    pub digest: Option<String>,
     /// Whether the machine booted or was restored, and why.
     pub start: Start,
     /// Durations, milliseconds of host time.

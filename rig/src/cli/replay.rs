@@ -2,12 +2,13 @@
 
 use super::output;
 use super::target::Target;
-use crate::explore::evidence;
+use crate::explore::evidence::{self, Schedule};
 use crate::explore::repeat::{self, Repeater, Repetition};
 use crate::explore::schedule::{Space, Strategy, schedule};
-use crate::scenario::{HoldSpec, Scenario};
+use crate::scenario::{Clock, HoldSpec, Scenario};
 use crate::trouble::{Exit, Trouble};
 use rig_images::Progress;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,9 @@ pub(super) struct ReplayArguments {
     /// How the seed becomes a schedule
     #[arg(long, value_enum, default_value_t)]
     strategy: Strategy,
+    /// Replay although what the run was made of has changed; its digest is not looked for then
+    #[arg(long)]
+    changed: bool,
     /// How often
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
@@ -65,26 +69,43 @@ pub(super) struct ShrinkArguments {
 pub(super) fn replay(arguments: &ReplayArguments) -> Result<u8, Trouble> {
     let progress = Progress::stderr();
     let seed: Option<u64> = arguments.what.parse().ok();
-    let given = match seed {
-        Some(_) => super::run::scenario_of(arguments.scenario.as_deref())?,
+    let (given, mut recorded) = match seed {
+        Some(_) => (super::run::scenario_of(arguments.scenario.as_deref())?, Schedule::default()),
         None => evidence::read(Path::new(&arguments.what))?,
     };
+    let given = Scenario { holds: std::mem::take(&mut recorded.holds), ..given };
     let (scenario, mut holds) = arguments.target.apply(given)?;
     let folder = fresh(arguments.out.as_deref(), "replay")?;
-    let cpus = scenario.cpus;
+    let (cpus, clock) = (scenario.cpus, scenario.clock);
     let sessions = arguments.target.sessions(scenario, &folder.join("base"), &progress)?;
     if let Some(seed) = seed {
         holds = schedule(seed, arguments.strategy, &Space::of_update(cpus, sessions.ack_word()));
     }
+    check_unchanged(&mut recorded, sessions.made_of(), arguments.changed)?;
+    let lists: Vec<_> = recorded.before.iter().cloned().chain([holds]).collect();
     let mut all: Vec<Repetition> = Vec::new();
     for number in 1..=arguments.times {
-        let repetition = repeat::once(&sessions, &holds, &folder.join(number.to_string()))?;
+        let repetition = repeat::once(&sessions, &lists, &folder.join(number.to_string()))?;
         if !arguments.json {
             output::text_line(&line(number, &repetition));
         }
         all.push(repetition);
     }
-    Ok(told(arguments, &holds, &all, &folder))
+    Ok(told(arguments, &lists, &all, (&folder, clock, recorded.digest.as_deref())))
+}
+
+/// A digest repeats only where all is as it was.
+fn check_unchanged(recorded: &mut Schedule, made_of: &Value, anyway: bool) -> Result<(), Trouble> {
+    let differing = recorded.differing(made_of);
+    if differing.is_empty() {
+        return Ok(());
+    }
+    if anyway {
+        recorded.digest = None;
+        return Ok(());
+    }
+    let cause = format!("the run cannot be repeated bit for bit: not as it was: {}", differing.join(", "));
+    Err(Trouble::usage(cause, "bring back what changed, or replay its schedule with --changed"))
 }
 
 fn line(number: u32, repetition: &Repetition) -> String {
@@ -94,41 +115,63 @@ fn line(number: u32, repetition: &Repetition) -> String {
     format!("{number}: {} {reason} (timeline {digest})", verdict.verdict.name())
 }
 
-fn told(arguments: &ReplayArguments, holds: &[HoldSpec], all: &[Repetition], folder: &Path) -> u8 {
+fn told(
+    arguments: &ReplayArguments,
+    lists: &[Vec<HoldSpec>],
+    all: &[Repetition],
+    (folder, clock, recorded): (&Path, Clock, Option<&str>),
+) -> u8 {
     let failed = all.iter().filter(|r| r.has_failed()).count();
     let digests: BTreeSet<&str> = all.iter().filter_map(|r| r.digest.as_deref()).collect();
+    let equal = all.iter().all(|r| r.digest.is_some()) && digests.len() == 1;
+    let matches = recorded.map(|digest| equal && digests.contains(digest));
     let exit = if failed > 0 { Exit::Failed } else { Exit::Passed };
     if arguments.json {
         output::json(&serde_json::json!({
-            "exit_code": exit as u8, "failed": failed, "runs": all.len(), "holds": holds,
-            "digests": digests, "clock": "parallel", "repetitions": all, "folder": folder,
+            "exit_code": exit as u8, "failed": failed, "runs": all.len(), "holds": lists.last(), "updates_before": lists.len() - 1,
+            "digests": digests, "digests_equal": equal, "digest_as_recorded": matches, "clock": clock,
+            "repetitions": all, "folder": folder,
         }));
-    } else {
-        output::text_line(&format!("{failed} of {} failed; evidence: {}", all.len(), folder.display()));
-        output::text_line("digests of timelines repeat only on a deterministic clock; this one is parallel");
+        return exit as u8;
     }
+    output::text_line(&format!("{failed} of {} failed; evidence: {}", all.len(), folder.display()));
+    output::text_line(match (clock, equal, matches) {
+        (Clock::Parallel, ..) => "digests of timelines repeat only on a deterministic clock; this one is parallel",
+        (_, false, _) => "the timelines differ, or the host ended one",
+        (_, true, None) => "all timelines are equal; none was recorded to compare with",
+        (_, true, Some(true)) => "all timelines are equal, and as recorded",
+        (_, true, Some(false)) => "all timelines are equal, but not as recorded",
+    });
     exit as u8
 }
 
 pub(super) fn shrink(arguments: &ShrinkArguments) -> Result<u8, Trouble> {
     let progress = Progress::stderr();
-    let (scenario, holds) = arguments.target.apply(evidence::read(&arguments.run)?)?;
+    let (given, recorded) = evidence::read(&arguments.run)?;
+    let (scenario, holds) = arguments.target.apply(Scenario { holds: recorded.holds, ..given })?;
     let folder = fresh(None, "shrink")?;
     let before = (scenario.cpus, holds.len());
     let sessions = arguments.target.sessions(scenario.clone(), &folder.join("base"), &progress)?;
-    let mut repeater = Repeater { sessions: &sessions, folder: folder.join("tries"), times: arguments.repeat, made: 0 };
-    let enough = repeater.failures(&holds, arguments.repeat)?;
+    let times = if sessions.repeats() { 1 } else { arguments.repeat };
+    let mut repeater =
+        Repeater { sessions: &sessions, before: Vec::new(), folder: folder.join("tries"), times, made: 0 };
+    let mut enough = repeater.failures(&holds, times)?;
+    if enough == 0 && !recorded.before.is_empty() {
+        repeater.before = recorded.before;
+        enough = repeater.failures(&holds, times)?;
+    }
     if enough == 0 {
-        let cause = format!("the schedule failed in none of {} repetitions", arguments.repeat);
+        let cause = format!("the schedule failed in none of {times} repetitions");
         return Err(Trouble::usage(cause, "raise --repeat; the failure may not depend on the holds"));
     }
     let holds = repeat::fewest(holds, |candidate| {
         progress.say(&format!("trying {} holds", candidate.len()));
         Ok(repeater.failures(candidate, enough)? >= enough)
     })?;
-    let made = repeater.made;
-    let (scenario, holds, more) = fewer_cpus(arguments, scenario, holds, (enough, &folder), &progress)?;
-    let tally = Tally { before, after: (scenario.cpus, holds.len()), enough, repetitions: made + more };
+    let (made, before_it) = (repeater.made, repeater.before.len());
+    let (scenario, holds, more) = fewer_cpus(arguments, scenario, holds, (enough, times, &folder), &progress)?;
+    let tally =
+        Tally { before, after: (scenario.cpus, holds.len()), enough, times, before_it, repetitions: made + more };
     finish(arguments, &Scenario { holds, ..scenario }, &tally, &folder)
 }
 
@@ -137,7 +180,7 @@ fn fewer_cpus(
     arguments: &ShrinkArguments,
     scenario: Scenario,
     holds: Vec<HoldSpec>,
-    (enough, folder): (u32, &Path),
+    (enough, times, folder): (u32, u32, &Path),
     progress: &Progress,
 ) -> Result<(Scenario, Vec<HoldSpec>, u32), Trouble> {
     let (cpus, compact) = repeat::compact(&holds);
@@ -148,7 +191,7 @@ fn fewer_cpus(
         let base = folder.join(format!("base-{cpus}"));
         let sessions = arguments.target.sessions(smaller.clone(), &base, progress)?;
         let tries = folder.join(format!("tries-{cpus}"));
-        let mut repeater = Repeater { sessions: &sessions, folder: tries, times: arguments.repeat, made: 0 };
+        let mut repeater = Repeater { sessions: &sessions, before: Vec::new(), folder: tries, times, made: 0 };
         let fails = repeater.failures(&compact, enough)? >= enough;
         made += repeater.made;
         if fails {
@@ -162,6 +205,9 @@ struct Tally {
     before: (u32, usize),
     after: (u32, usize),
     enough: u32,
+    times: u32,
+    /// Updates that must come first in the same guest.
+    before_it: usize,
     repetitions: u32,
 }
 
@@ -169,16 +215,16 @@ fn finish(arguments: &ShrinkArguments, scenario: &Scenario, tally: &Tally, folde
     let beside = if arguments.run.is_dir() { arguments.run.clone() } else { folder.to_owned() };
     let out = arguments.out.clone().unwrap_or_else(|| beside.join("shrunk.toml"));
     evidence::write_scenario(&out, scenario)?;
-    let Tally { before, after, enough, repetitions } = tally;
+    let Tally { before, after, enough, times, before_it, repetitions } = tally;
     if arguments.json {
         output::json(&serde_json::json!({
             "exit_code": 1, "holds_before": before.1, "holds": after.1, "cpus_before": before.0, "cpus": after.0,
-            "failed": enough, "of": arguments.repeat, "repetitions": repetitions, "scenario": out,
+            "failed": enough, "of": times, "updates_before": before_it, "repetitions": repetitions, "scenario": out,
         }));
     } else {
         output::text_line(&format!(
-            "{} holds on {} CPUs, from {} on {}; fails {enough} times in {} ({repetitions} repetitions in all)",
-            after.1, after.0, before.1, before.0, arguments.repeat
+            "{} holds on {} CPUs, from {} on {}; fails {enough} times in {times} ({repetitions} repetitions in all)",
+            after.1, after.0, before.1, before.0
         ));
         for hold in &scenario.holds {
             output::text_line(&format!(

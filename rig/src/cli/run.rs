@@ -2,7 +2,7 @@
 
 use super::output;
 use crate::run::{self, Options};
-use crate::scenario::{self, Ack, Backend, Engine, Scenario, Subject, Twin, catalogue};
+use crate::scenario::{self, Ack, Backend, Clock, Engine, Scenario, Subject, Twin, catalogue};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::{Outcome, Verdict};
@@ -36,6 +36,9 @@ pub(super) struct Arguments {
     /// How SEAMCALLs reach the emulated firmware
     #[arg(long, value_enum)]
     backend: Option<Backend>,
+    /// What time is for the machine: the host's clock, or counted instructions, which repeat a run bit for bit
+    #[arg(long, value_enum)]
+    clock: Option<Clock>,
     /// The code under test
     #[arg(long, value_enum)]
     subject: Option<Subject>,
@@ -116,6 +119,7 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
         tds.vcpus = arguments.td_vcpus.unwrap_or(tds.vcpus);
     }
     scenario.backend = arguments.backend.unwrap_or(scenario.backend);
+    scenario.clock = arguments.clock.unwrap_or(scenario.clock);
     scenario.subject = arguments.subject.unwrap_or(scenario.subject);
     scenario.ack = arguments.ack.or(scenario.ack);
     scenario.engine = arguments.engine.or(scenario.engine);

@@ -1,7 +1,7 @@
 //! What is run under many schedules: the flags that the commands for races share.
 
 use crate::run::{self, Options, Sessions};
-use crate::scenario::{Ack, Scenario, Subject, Twin};
+use crate::scenario::{Ack, Clock, Scenario, Subject, Twin};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// CPU time without progress after which a schedule counts as hung, seconds, unless the scenario says otherwise: an
 /// update takes a tenth of a second.
 const STALL_CPU_S: u32 = 3;
+
+/// The same on a deterministic clock, microseconds of the guest: longer than the holds that are drawn may last.
+const STALL_GUEST_US: u32 = 10_000;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Target {
@@ -19,6 +22,9 @@ pub(super) struct Target {
     /// `profile:kcsan` or `profile:rt`
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
+    /// What time is for the machine: the host's clock, or counted instructions, which repeat a run bit for bit
+    #[arg(long, value_enum)]
+    clock: Option<Clock>,
     /// The code under test
     #[arg(long, value_enum)]
     subject: Option<Subject>,
@@ -39,6 +45,7 @@ impl Target {
     pub(super) fn apply(&self, mut scenario: Scenario) -> Result<(Scenario, Vec<crate::scenario::HoldSpec>), Trouble> {
         scenario.cpus = self.cpus.unwrap_or(scenario.cpus);
         scenario.kernel = self.kernel.clone().or(scenario.kernel);
+        scenario.clock = self.clock.unwrap_or(scenario.clock);
         scenario.subject = self.subject.unwrap_or(scenario.subject);
         scenario.ack = self.ack.or(scenario.ack);
         scenario.twin = self.twin.or(scenario.twin);
@@ -46,6 +53,8 @@ impl Target {
         let rooms = crate::explore::explorer::UPDATES_PER_GUEST;
         scenario.platform.remaining_updates.get_or_insert(rooms);
         scenario.budget.stall_cpu_s.get_or_insert(STALL_CPU_S);
+        let longest_ms = scenario.holds.iter().map(|hold| hold.limit_ms).max().unwrap_or(0);
+        scenario.budget.stall_guest_us.get_or_insert(STALL_GUEST_US.saturating_add(longest_ms.saturating_mul(1000)));
         scenario.check().map_err(|cause| Trouble::usage(cause, "change the flag, or the scenario file"))?;
         let holds = std::mem::take(&mut scenario.holds);
         for hold in &holds {

@@ -4,6 +4,8 @@ use super::schedule::Strategy;
 use crate::scenario::{self, HoldSpec, Scenario};
 use crate::trouble::Trouble;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The scenario that a machine ran.
@@ -12,7 +14,7 @@ const SCENARIO: &str = "scenario.toml";
 const SCHEDULE: &str = "schedule.json";
 
 /// What failed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Its seed.
     pub seed: Option<u64>,
@@ -20,12 +22,29 @@ pub struct Schedule {
     pub strategy: Option<Strategy>,
     /// The holds of one update.
     pub holds: Vec<HoldSpec>,
+    /// The holds of the updates before it in the same guest; only of deterministic runs, where they matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Vec<HoldSpec>>,
+    /// Digest of the timeline, where a repetition has the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Hashes of all that decides a deterministic run, by name.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub made_of: Value,
 }
 
-/// Writes the schedule of a seed into a run folder.
-pub fn write(folder: &Path, seed: u64, strategy: Strategy, holds: &[HoldSpec]) -> Result<(), Trouble> {
-    let schedule = Schedule { seed: Some(seed), strategy: Some(strategy), holds: holds.to_vec() };
-    let text = serde_json::to_string_pretty(&schedule).expect("a schedule is plain data") + "\n";
+impl Schedule {
+    /// Names of what is not as it was in the run that this one repeats.
+    pub fn differing(&self, made_of: &Value) -> Vec<String> {
+        let (Some(then), Some(now)) = (self.made_of.as_object(), made_of.as_object()) else { return Vec::new() };
+        let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+        names.into_iter().filter(|name| then.get(*name) != now.get(*name)).cloned().collect()
+    }
+}
+
+/// Writes a schedule into a run folder.
+pub fn write(folder: &Path, schedule: &Schedule) -> Result<(), Trouble> {
+    let text = serde_json::to_string_pretty(schedule).expect("a schedule is plain data") + "\n";
     let path = folder.join(SCHEDULE);
     std::fs::write(&path, text).map_err(|e| Trouble::file("write", &path, &e))
 }
@@ -36,19 +55,19 @@ pub fn write_scenario(path: &Path, scenario: &Scenario) -> Result<(), Trouble> {
     std::fs::write(path, text).map_err(|e| Trouble::file("write", path, &e))
 }
 
-/// The scenario of a run folder or of a scenario file, with the holds under which it failed, for one update.
-pub fn read(run: &Path) -> Result<Scenario, Trouble> {
+/// The scenario of a run folder or of a scenario file, for one update, and the schedule under which it failed.
+pub fn read(run: &Path) -> Result<(Scenario, Schedule), Trouble> {
     let file = if run.is_dir() { run.join(SCENARIO) } else { run.to_owned() };
     let mut scenario = scenario::from_file(&file)?;
-    let schedule = run.join(SCHEDULE);
-    if schedule.is_file() {
-        let text = std::fs::read(&schedule).map_err(|e| Trouble::file("read", &schedule, &e))?;
-        let help = "give the folder of a guest that `rig explore` kept";
-        let bad = |e| Trouble::usage(format!("{} is no schedule: {e}", schedule.display()), help);
-        let schedule: Schedule = serde_json::from_slice(&text).map_err(bad)?;
-        scenario.holds = schedule.holds;
+    let kept = run.join(SCHEDULE);
+    let holds = std::mem::take(&mut scenario.holds);
+    if !kept.is_file() {
+        return Ok((scenario, Schedule { holds, ..Schedule::default() }));
     }
-    Ok(scenario)
+    let text = std::fs::read(&kept).map_err(|e| Trouble::file("read", &kept, &e))?;
+    let help = "give the folder of a guest that `rig explore` kept";
+    let bad = |e| Trouble::usage(format!("{} is no schedule: {e}", kept.display()), help);
+    Ok((scenario, serde_json::from_slice(&text).map_err(bad)?))
 }
 
 #[cfg(test)]
@@ -62,11 +81,24 @@ mod tests {
         let holds = schedule(5, Strategy::Priorities, &Space::of_update(4, "update_ctrl.num_ack"));
         let scenario = Scenario { name: "x".into(), ..Scenario::default() };
         write_scenario(&dir.path().join(SCENARIO), &scenario).unwrap();
-        write(dir.path(), 5, Strategy::Priorities, &holds).unwrap();
-        let read_back = read(dir.path()).unwrap();
-        assert_eq!(read_back.holds, holds);
+        let failed =
+            Schedule { seed: Some(5), holds: holds.clone(), before: vec![holds.clone()], ..Schedule::default() };
+        write(dir.path(), &failed).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), (scenario.clone(), failed));
         let file = dir.path().join("shrunk.toml");
-        write_scenario(&file, &read_back).unwrap();
-        assert_eq!(read(&file).unwrap(), read_back);
+        write_scenario(&file, &Scenario { holds: holds.clone(), ..scenario.clone() }).unwrap();
+        assert_eq!(read(&file).unwrap(), (scenario, Schedule { holds, ..Schedule::default() }));
+    }
+
+    #[test]
+    fn what_changed_is_named() {
+        let made_of = serde_json::json!({ "kernel": "a", "plugin": "b" });
+        let then = Schedule { made_of, ..Schedule::default() };
+        assert_eq!(then.differing(&serde_json::json!({ "kernel": "a", "plugin": "b" })), [""; 0]);
+        assert_eq!(
+            then.differing(&serde_json::json!({ "kernel": "x", "snapshot": "c" })),
+            ["kernel", "plugin", "snapshot"]
+        );
+        assert_eq!(Schedule::default().differing(&serde_json::json!({ "kernel": "x" })), [""; 0], "nothing is known");
     }
 }

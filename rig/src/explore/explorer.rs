@@ -1,10 +1,12 @@
 //! The exploration: workers take seeds, machines run them, results are kept.
 
+use super::evidence::Schedule;
 use super::results::{Results, SeedResult};
 use super::schedule::{Space, Strategy, schedule};
 use super::shard::Shard;
 use super::view::View;
 use crate::run::{Counts, Ended, Session, Sessions, Tried};
+use crate::scenario::HoldSpec;
 use crate::trouble::Trouble;
 use rig_judge::{Outcome, Verdict};
 use std::collections::BTreeSet;
@@ -17,6 +19,8 @@ use std::time::{Duration, Instant};
 /// Updates in one guest: enough to make the restore cheap, few enough that a slow decay of the guest would show in the
 /// seeds that follow. The platform must have room for as many.
 pub const UPDATES_PER_GUEST: u32 = 64;
+/// The same where each repetition makes all of them again.
+const UPDATES_PER_REPEATING_GUEST: u32 = 8;
 /// Failures of the rig in a row after which it gives up: whatever is wrong will not go away.
 const MOST_RIG_ERRORS: u64 = 3;
 
@@ -64,6 +68,9 @@ struct Work<'a> {
     rig_errors: AtomicU64,
     view: &'a View,
 }
+
+/// Folder of a guest, below that of the exploration, and the holds of its updates so far.
+type Evidence = (PathBuf, Vec<Vec<HoldSpec>>);
 
 struct Next {
     seeds: Range<u64>,
@@ -160,21 +167,25 @@ impl Work<'_> {
             Ok(session) => session,
             Err(trouble) => return self.no_guest(first, &trouble),
         };
+        let mut before = Vec::new();
         if let Err(ended) = session.ready() {
             let verdict = session.end(*ended)?;
-            self.conclude(first, &verdict, Counts::default(), relative)?;
+            self.conclude(first, &verdict, Counts::default(), (relative, before))?;
             return Ok(self.take());
         }
         let mut seed = Some(first);
-        for _ in 0..UPDATES_PER_GUEST {
+        for _ in 0..self.updates_per_guest() {
             let Some(current) = seed else { break };
             let holds = schedule(current, self.request.strategy, &self.space);
             match session.update(&holds)? {
                 Tried::Passed(counts) => self.passed(current, holds.len() as u64, counts)?,
                 Tried::Ended(ended) => {
-                    self.failed(current, session, *ended, relative)?;
+                    self.failed(current, session, *ended, (relative, before))?;
                     return Ok(self.take());
                 }
+            }
+            if self.sessions.repeats() {
+                before.push(holds);
             }
             seed = self.take();
         }
@@ -182,6 +193,10 @@ impl Work<'_> {
         // Nothing failed in it, so nobody needs its evidence; what cannot be removed stays in the way of nobody.
         let _ = std::fs::remove_dir_all(&path);
         Ok(seed)
+    }
+
+    fn updates_per_guest(&self) -> u32 {
+        if self.sessions.repeats() { UPDATES_PER_REPEATING_GUEST } else { UPDATES_PER_GUEST }
     }
 
     fn no_guest(&self, seed: u64, trouble: &Trouble) -> Result<Option<u64>, Trouble> {
@@ -209,13 +224,13 @@ impl Work<'_> {
         self.add(SeedResult { seed, verdict, broken, reason, holds, begun, satisfied, update_ms, run })
     }
 
-    fn failed(&self, seed: u64, session: Session, ended: Ended, run: PathBuf) -> Result<(), Trouble> {
+    fn failed(&self, seed: u64, session: Session, ended: Ended, run: Evidence) -> Result<(), Trouble> {
         let counts = ended.counts;
         let verdict = session.end(ended)?;
         self.conclude(seed, &verdict, counts, run)
     }
 
-    fn conclude(&self, seed: u64, verdict: &Verdict, counts: Counts, run: PathBuf) -> Result<(), Trouble> {
+    fn conclude(&self, seed: u64, verdict: &Verdict, counts: Counts, (run, before): Evidence) -> Result<(), Trouble> {
         let interrupted = verdict.reason.as_ref().is_some_and(|reason| reason.starts_with("interrupted"));
         if verdict.verdict == Outcome::RigError && interrupted {
             // It came to no end, so it has no result and will run again.
@@ -223,7 +238,15 @@ impl Work<'_> {
             return Ok(());
         }
         let holds = schedule(seed, self.request.strategy, &self.space);
-        super::evidence::write(&self.request.folder.join(&run), seed, self.request.strategy, &holds)?;
+        let kept = Schedule {
+            seed: Some(seed),
+            strategy: Some(self.request.strategy),
+            holds: holds.clone(),
+            before,
+            digest: verdict.facts.digest.clone(),
+            made_of: self.sessions.made_of().clone(),
+        };
+        super::evidence::write(&self.request.folder.join(&run), &kept)?;
         let result = SeedResult {
             seed,
             verdict: if verdict.verdict == Outcome::Passed { Outcome::Failed } else { verdict.verdict },

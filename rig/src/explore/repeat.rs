@@ -25,25 +25,33 @@ impl Repetition {
     }
 }
 
-/// One update under these holds, in a guest of its own; the evidence goes to `folder`, which is made.
-pub fn once(sessions: &Sessions, holds: &[HoldSpec], folder: &Path) -> Result<Repetition, Trouble> {
+/// One update under the last of these lists of holds, after updates under the others, in a guest of its own; the evidence goes to `folder`, which is made.
+pub fn once(sessions: &Sessions, lists: &[Vec<HoldSpec>], folder: &Path) -> Result<Repetition, Trouble> {
     std::fs::create_dir_all(folder).map_err(|e| Trouble::file("make", folder, &e))?;
     let mut session = sessions.start(folder)?;
-    let verdict = match session.ready() {
-        Err(ended) => session.end(*ended)?,
-        Ok(()) => match session.update(holds)? {
-            Tried::Passed(_) => session.finish()?,
-            Tried::Ended(ended) => session.end(*ended)?,
-        },
-    };
-    let digest = rig_judge::check(&folder.join("events.bin"), None).ok().map(|checked| checked.digest);
-    Ok(Repetition { verdict, digest })
+    if let Err(ended) = session.ready() {
+        return Ok(session.end(*ended)?.into());
+    }
+    for holds in lists {
+        if let Tried::Ended(ended) = session.update(holds)? {
+            return Ok(session.end(*ended)?.into());
+        }
+    }
+    Ok(session.finish()?.into())
+}
+
+impl From<Verdict> for Repetition {
+    fn from(verdict: Verdict) -> Self {
+        Self { digest: verdict.facts.digest.clone(), verdict }
+    }
 }
 
 /// How often these holds fail.
 pub struct Repeater<'a> {
     /// The machine.
     pub sessions: &'a Sessions,
+    /// The holds of updates that come first in the same guest.
+    pub before: Vec<Vec<HoldSpec>>,
     /// Where the evidence of each goes.
     pub folder: PathBuf,
     /// Repetitions of each candidate.
@@ -56,13 +64,14 @@ impl Repeater<'_> {
     /// Failures among the repetitions; ends early when `enough` can no longer be reached, or is.
     pub fn failures(&mut self, holds: &[HoldSpec], enough: u32) -> Result<u32, Trouble> {
         let mut failures = 0;
+        let lists: Vec<_> = self.before.iter().cloned().chain([holds.to_vec()]).collect();
         for done in 0..self.times {
             if failures >= enough || failures + (self.times - done) < enough {
                 break;
             }
             self.made += 1;
             let folder = self.folder.join(self.made.to_string());
-            failures += u32::from(once(self.sessions, holds, &folder)?.has_failed());
+            failures += u32::from(once(self.sessions, &lists, &folder)?.has_failed());
         }
         Ok(failures)
     }

@@ -2,6 +2,7 @@
 
 use super::sockets::RuntimeDir;
 use rig_wire::agent::PORT_NAME;
+use rig_wire::plan::DETERMINISTIC_SHIFT;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,16 @@ pub const CPUID_1_EAX: u32 = 0x0008_06f8;
 pub const PHYSICAL_ADDRESS_BITS: u8 = 40;
 /// A q35 without the devices that a headless guest does not need.
 const MACHINE: &str = "q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
+/// Deterministic mode: one thread for all vCPUs and a clock that counts instructions. It takes a CPU without hardware's random numbers,
+/// and the machine's clock for the time of day.
+const ONE_THREAD: &str = "tcg,thread=single";
+const NO_RANDOM: &str = ",-rdrand,-rdseed";
+/// When a deterministic guest believes to live, and the seed of what QEMU itself draws.
+const DETERMINISTIC: [&str; 4] = ["-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"];
+/// Lets a state be loaded in the form in which it was saved, without a monitor to say so, and without announcing the machine to a
+/// network it does not have: the timers of that wake QEMU's main loop, which may then take the guest for idle an instant too
+/// early and let its clock jump too far.
+const UNATTENDED: [&str; 4] = ["-global", "migration.mapped-ram=on", "-global", "migration.announce-rounds=0"];
 /// TDX host support refuses to start when the kernel could hibernate; addresses are those of System.map; a panic ends
 /// QEMU at once, together with `-no-reboot`. The rest shortens the boot, which emulated CPUs that outnumber the host's spend
 /// spinning (64 vCPUs on 2 cores: 100 s without, 12 s with): no parallel bring-up, no calibration loop, no timer check, no 256 legacy terminals, and no line below a
@@ -116,18 +127,49 @@ pub struct MachineSpec {
     /// The frequency of the guest's time-stamp counter in kHz, if it is known. The kernel measures it against timers that a busy
     /// host serves late; without the counter all CPUs keep their periodic ticks, which 512 vCPUs never get through.
     pub tsc_khz: Option<u32>,
-    /// Wait for a saved state instead of booting.
-    pub waits_for_state: bool,
+    /// How it comes up.
+    pub start: MachineStart,
+    /// One thread and an instruction-counted clock, and nothing on the host touches the machine: the plugin carries the
+    /// agent's stream.
+    pub deterministic: bool,
+    /// There are monitors to ask it by; a deterministic machine has them only where it is to be saved.
+    pub monitored: bool,
+}
+
+/// How a machine comes up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MachineStart {
+    /// It boots.
+    #[default]
+    Boot,
+    /// It waits until a saved state is loaded through a monitor.
+    Wait,
+    /// It loads this saved state by itself and goes on.
+    Load(PathBuf),
 }
 
 impl MachineSpec {
     /// What of the command line decides how the guest boots, without the files and sockets that it names.
     pub fn shape(&self) -> Vec<String> {
         let [cpus, memory] = [self.cpus, self.memory_mib].map(|n| n.to_string());
-        let (model, accelerator) = (self.processor.model(), self.processor.accelerator());
-        [model, MACHINE, accelerator, KERNEL_ARGUMENTS, &self.kernel_arguments, &cpus, &memory]
+        let mode = self.mode().join(" ");
+        [&self.cpu(), MACHINE, &mode, KERNEL_ARGUMENTS, &self.kernel_arguments, &cpus, &memory]
             .map(str::to_owned)
             .to_vec()
+    }
+
+    fn cpu(&self) -> String {
+        format!("{}{}", self.processor.model(), if self.deterministic { NO_RANDOM } else { "" })
+    }
+
+    /// The arguments of the clock.
+    fn mode(&self) -> Vec<String> {
+        if !self.deterministic {
+            return vec!["-accel".into(), self.processor.accelerator().into()];
+        }
+        let clock = format!("shift={DETERMINISTIC_SHIFT},sleep=off");
+        let words = ["-accel", ONE_THREAD, "-icount", &clock].into_iter().chain(DETERMINISTIC);
+        words.map(str::to_owned).collect()
     }
 }
 
@@ -135,21 +177,27 @@ impl MachineSpec {
 pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     let mut line = Line::default();
     line.words(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-    line.words(["-accel", spec.processor.accelerator(), "-machine", MACHINE, "-cpu", spec.processor.model()]);
+    line.words(spec.mode().iter().map(String::as_str));
+    line.words(["-machine", MACHINE, "-cpu", &spec.cpu()]);
     line.words(["-smp", &format!("{n},sockets=1,cores={n},threads=1", n = spec.cpus)]);
     line.words(["-m", &format!("{}M", spec.memory_mib)]);
     line.word("-kernel").word(&spec.kernel).word("-initrd").word(&spec.initramfs);
     line.words(["-append", format!("{KERNEL_ARGUMENTS} {}{}", clock(spec), spec.kernel_arguments).trim_end()]);
     line.word("-serial").option("file:", &[], &spec.console);
-    for (id, name) in [("qmp", QMP_SOCKET), ("raw", RAW_QMP_SOCKET), ("agent", AGENT_SOCKET)] {
-        line.word("-chardev").option("socket,server=off,id=", &[id, ",path="], &runtime.path(name));
+    if spec.monitored {
+        for (id, name) in [("qmp", QMP_SOCKET), ("raw", RAW_QMP_SOCKET)] {
+            line.word("-chardev").option("socket,server=off,id=", &[id, ",path="], &runtime.path(name));
+            line.words(["-mon", &format!("chardev={id},mode=control")]);
+        }
     }
-    line.words(["-mon", "chardev=qmp,mode=control", "-mon", "chardev=raw,mode=control"]);
     if spec.cpus > MOST_WITHOUT_REMAPPING {
         line.words(["-device", "intel-iommu,intremap=on,eim=on"]);
     }
-    line.words(["-device", "virtio-serial-pci,max_ports=2"]);
-    line.words(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+    if !spec.deterministic {
+        line.word("-chardev").option("socket,server=off,id=agent,path=", &[], &runtime.path(AGENT_SOCKET));
+        line.words(["-device", "virtio-serial-pci,max_ports=2"]);
+        line.words(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+    }
     if let Some(mailbox) = &spec.mailbox {
         add_mailbox(&mut line, mailbox, spec.memory_mib);
     }
@@ -157,8 +205,13 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
         let more = [tag, ",security_model=none,readonly=on,multidevs=remap,path="];
         line.word("-virtfs").option("local,mount_tag=", &more, folder);
     }
-    if spec.waits_for_state {
-        line.words(["-incoming", "defer"]);
+    match &spec.start {
+        MachineStart::Boot => {}
+        MachineStart::Wait => line.words(["-incoming", "defer"]),
+        MachineStart::Load(state) => {
+            line.words(UNATTENDED);
+            line.word("-incoming").option("file:", &[], state);
+        }
     }
     if let Some((library, plan)) = &spec.plugin {
         let plan = escape_path(plan);
@@ -251,7 +304,9 @@ mod tests {
             console: "/r/console.log".into(),
             hz: 250,
             tsc_khz: None,
-            waits_for_state: false,
+            start: MachineStart::Boot,
+            deterministic: false,
+            monitored: true,
         }
     }
 
@@ -282,7 +337,20 @@ mod tests {
     fn interrupts_are_remapped_where_there_are_more_cpus_than_short_apic_ids() {
         let with = |cpus| line(&MachineSpec { cpus, ..spec() });
         assert!(!with(255).contains("intel-iommu"));
-        assert!(with(256).contains("-device intel-iommu,intremap=on,eim=on -device virtio-serial-pci"));
+        assert!(with(256).contains("-device intel-iommu,intremap=on,eim=on "));
+    }
+
+    #[test]
+    fn nothing_touches_a_deterministic_machine() {
+        let start = MachineStart::Load("/s/qemu.state".into());
+        let line = line(&MachineSpec { deterministic: true, monitored: false, start, ..spec() });
+        for part in
+            ["thread=single -icount shift=1,sleep=off", "clock=vm", "-rdrand,-rdseed", "-incoming file:/s/qemu.state"]
+        {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+        assert!(!line.contains("-chardev") && !line.contains("-mon") && !line.contains("virtio"), "{line}");
+        assert_ne!(MachineSpec { deterministic: true, ..spec() }.shape(), spec().shape());
     }
 
     #[test]

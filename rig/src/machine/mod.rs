@@ -13,4 +13,4 @@ pub mod sockets;
 mod started;
 pub mod tsc;
 
-pub use started::{Machine, ShutdownReason, command_text};
+pub use started::{Machine, Monitors, ShutdownReason, command_text};

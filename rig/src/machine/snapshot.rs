@@ -1,6 +1,6 @@
 //! A machine in a file: QEMU's own state, and beside it the state of the firmware that QEMU knows nothing of.
 
-use super::Machine;
+use super::Monitors;
 use super::control::{ControlError, Emulator};
 use super::qmp::QmpError;
 use nix::errno::Errno;
@@ -57,15 +57,20 @@ impl SavedMachine {
     }
 
     /// Stops the machine and saves it. It stays stopped.
-    pub async fn save(&self, machine: &Machine, emulator: &Emulator) -> Result<(), SnapshotError> {
+    pub async fn save(&self, machine: &Monitors, emulator: &Emulator) -> Result<(), SnapshotError> {
         machine.qmp.execute(qapi::qmp::stop {}).await?;
         emulator.freeze();
-        self.save_stopped(machine).await?;
+        self.save_running(machine, emulator).await
+    }
+
+    /// Saves the machine as it runs: the loaded one goes on by itself. This one stands still afterwards.
+    pub async fn save_running(&self, machine: &Monitors, emulator: &Emulator) -> Result<(), SnapshotError> {
+        self.migrate(machine).await?;
         emulator.ask(&Control::Save { path: self.firmware.clone() }).await?;
         Ok(())
     }
 
-    async fn save_stopped(&self, machine: &Machine) -> Result<(), SnapshotError> {
+    async fn migrate(&self, machine: &Monitors) -> Result<(), SnapshotError> {
         set_mapped_ram(machine).await?;
         machine.raw.execute("migrate", json!({ "uri": uri(&self.qemu)? })).await?;
         let deadline = Instant::now() + LIMIT;
@@ -82,7 +87,7 @@ impl SavedMachine {
 
     /// Loads QEMU's part into a machine that was started to wait for it, and lets it run. The emulator loaded the
     /// firmware's part at its start, as the plan tells it.
-    pub async fn load(&self, machine: &Machine, emulator: &Emulator) -> Result<(), SnapshotError> {
+    pub async fn load(&self, machine: &Monitors, emulator: &Emulator) -> Result<(), SnapshotError> {
         set_mapped_ram(machine).await?;
         machine.raw.execute("migrate-incoming", json!({ "uri": uri(&self.qemu)? })).await?;
         let deadline = Instant::now() + LIMIT;
@@ -133,7 +138,7 @@ fn uri(path: &Path) -> Result<String, SnapshotError> {
     Ok(format!("file:{text}"))
 }
 
-async fn set_mapped_ram(machine: &Machine) -> Result<(), SnapshotError> {
+async fn set_mapped_ram(machine: &Monitors) -> Result<(), SnapshotError> {
     let capabilities = json!({ "capabilities": [{ "capability": "mapped-ram", "state": true }] });
     machine.raw.execute("migrate-set-capabilities", capabilities).await?;
     Ok(())

@@ -31,12 +31,18 @@ pub enum ShutdownReason {
 pub struct Machine {
     /// QEMU's process.
     pub process: Process,
+    /// Its monitors; none: it runs untouched.
+    pub monitors: Option<Monitors>,
+    stderr: PathBuf,
+}
+
+/// The ways to ask QEMU.
+pub struct Monitors {
     /// The typed monitor.
     pub qmp: Qmp,
     /// The raw monitor.
     pub raw: RawQmp,
     shutdown: watch::Receiver<Option<ShutdownReason>>,
-    stderr: PathBuf,
 }
 
 impl Machine {
@@ -47,36 +53,40 @@ impl Machine {
         runtime: &RuntimeDir,
         stderr: &Path,
     ) -> Result<(Self, UnixStream), Trouble> {
-        let listen = |name| runtime.listen(name);
-        let (qmp, raw, agent) = (listen(QMP_SOCKET)?, listen(RAW_QMP_SOCKET)?, listen(AGENT_SOCKET)?);
+        let agent = runtime.listen(AGENT_SOCKET)?;
+        let sockets = match spec.monitored {
+            true => Some((runtime.listen(QMP_SOCKET)?, runtime.listen(RAW_QMP_SOCKET)?)),
+            false => None,
+        };
         let program = qemu.get_program().to_owned();
         let process = Process::start(command(qemu, spec, runtime, stderr)?).map_err(|e| {
             let help = "check that the program exists and may be executed";
             Trouble::environment(format!("cannot start {}: {e}", program.display()), help)
         })?;
         let connect = async {
-            let (qmp, raw, agent) = tokio::try_join!(accept(&qmp), accept(&raw), accept(&agent))?;
-            let qmp = Qmp::negotiate(qmp).await?;
-            let (raw, events) = RawQmp::negotiate(raw).await?;
-            Ok::<_, QmpError>((qmp, raw, events, agent))
+            let monitors = async {
+                match &sockets {
+                    Some((qmp, raw)) => Monitors::connect(qmp, raw).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            tokio::try_join!(monitors, accept(&agent))
         };
         let connected = tokio::select! {
-            connected = connect => connected.map_err(|e| e.to_string()),
+            connected = connect => connected.map_err(|e: QmpError| e.to_string()),
             status = process.exited() => return Err(died_at_start(status, &read(stderr))),
-            () = tokio::time::sleep(2 * START_LIMIT) => Err("QEMU opened no monitor".to_owned()),
+            () = tokio::time::sleep(2 * START_LIMIT) => Err("QEMU opened no channel".to_owned()),
         };
-        let (qmp, raw, events, agent) = match connected {
+        let (monitors, agent) = match connected {
             Ok(connected) => connected,
             Err(why) => return Err(no_channel(&process, stderr, &why).await),
         };
-        let (reason, shutdown) = watch::channel(None);
-        tokio::spawn(watch_shutdown(events, reason));
-        Ok((Self { process, qmp, raw, shutdown, stderr: stderr.to_owned() }, agent))
+        Ok((Self { process, monitors, stderr: stderr.to_owned() }, agent))
     }
 
     /// Why QEMU ended the machine, if it said so. To be asked when the process has ended: the event was sent before.
     pub async fn shutdown_reason(&self) -> Option<ShutdownReason> {
-        let mut shutdown = self.shutdown.clone();
+        let mut shutdown = self.monitors.as_ref()?.shutdown.clone();
         let said = tokio::time::timeout(EVENT_LIMIT, shutdown.wait_for(Option::is_some)).await;
         said.ok()?.ok()?.clone()
     }
@@ -84,6 +94,17 @@ impl Machine {
     /// QEMU's last words that matter, if any.
     pub fn last_words(&self) -> Option<String> {
         meaningful(&read(&self.stderr))
+    }
+}
+
+impl Monitors {
+    async fn connect(qmp: &UnixListener, raw: &UnixListener) -> Result<Self, QmpError> {
+        let (qmp, raw) = tokio::try_join!(accept(qmp), accept(raw))?;
+        let qmp = Qmp::negotiate(qmp).await?;
+        let (raw, events) = RawQmp::negotiate(raw).await?;
+        let (reason, shutdown) = watch::channel(None);
+        tokio::spawn(watch_shutdown(events, reason));
+        Ok(Self { qmp, raw, shutdown })
     }
 }
 

@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// Words of a vCPU's stack that are read.
 const STACK_WORDS: usize = 512;
 
+/// RFLAGS.IF.
+const INTERRUPTS: u64 = 0x200;
+
 /// What was read of the machine while it still stood.
 #[derive(Debug, Default)]
 pub(crate) struct Autopsy {
@@ -30,17 +33,20 @@ pub(crate) struct Autopsy {
 /// Stops the machine and reads it.
 pub(crate) async fn examine(machine: &Machine, emulator: &Emulator, symbols: &Symbols) -> Autopsy {
     let deadline = Instant::now() + LIMIT;
+    let Some(monitors) = &machine.monitors else {
+        return Autopsy { firmware: "nobody asks a deterministic machine".into(), ..Autopsy::default() };
+    };
     let firmware = match emulator.ask(&Control::Describe).await {
         Ok(words) => words,
         Err(e) => format!("could not be asked: {e}"),
     };
     // A machine that does not stop can still be read, only less exactly.
-    let _ = machine.qmp.execute(qapi::qmp::stop {}).await;
+    let _ = monitors.qmp.execute(qapi::qmp::stop {}).await;
     let mut autopsy = Autopsy { cpus: Vec::new(), firmware };
-    let Ok(dump) = machine.qmp.human("info registers -a").await else { return autopsy };
+    let Ok(dump) = monitors.qmp.human("info registers -a").await else { return autopsy };
     for registers in parse_registers(&dump) {
         let line = format!("x /{STACK_WORDS}gx {:#x}", registers.rsp);
-        let read = timeout_at(deadline, machine.qmp.human_on(registers.cpu, &line)).await;
+        let read = timeout_at(deadline, monitors.qmp.human_on(registers.cpu, &line)).await;
         let words = read.map_or_else(|_| Vec::new(), |dump| parse_words(&dump.unwrap_or_default()));
         autopsy.cpus.push((registers, stack(symbols, &registers, &words)));
     }
@@ -54,11 +60,14 @@ pub(crate) fn diagnosis(what: &str, autopsy: &Autopsy, observed: &Observed, word
         position: position(registers, observed, words),
         stack: stack.clone(),
     };
-    Diagnosis {
-        summary: what.to_owned(),
-        cpus: autopsy.cpus.iter().map(cpu).collect(),
-        firmware: autopsy.firmware.clone(),
-    }
+    let unasked: Vec<_> = (0..observed.last.len()).map(|lp| (unread(lp), Vec::new())).collect();
+    let cpus = if autopsy.cpus.is_empty() { &unasked } else { &autopsy.cpus };
+    Diagnosis { summary: what.to_owned(), cpus: cpus.iter().map(cpu).collect(), firmware: autopsy.firmware.clone() }
+}
+
+/// A vCPU of which only the events tell.
+fn unread(lp: usize) -> CpuRegisters {
+    CpuRegisters { cpu: u32::try_from(lp).unwrap_or(u32::MAX), rflags: INTERRUPTS, ..CpuRegisters::default() }
 }
 
 fn position(registers: &CpuRegisters, observed: &Observed, words: &Decoder) -> String {
@@ -74,6 +83,6 @@ fn position(registers: &CpuRegisters, observed: &Observed, words: &Decoder) -> S
         None => "no event yet".to_owned(),
     };
     let halted = if registers.halted { ", halted" } else { "" };
-    let interrupts = if registers.rflags & 0x200 == 0 { ", interrupts off" } else { "" };
+    let interrupts = if registers.rflags & INTERRUPTS == 0 { ", interrupts off" } else { "" };
     format!("{step}; {last}{halted}{interrupts}")
 }

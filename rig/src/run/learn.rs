@@ -3,7 +3,7 @@
 use super::prepare::clone_command;
 use crate::guest::{Guest, GuestError};
 use crate::machine::Machine;
-use crate::machine::command::{GUESSED_HZ, MachineSpec, Processor};
+use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor};
 use crate::machine::sockets::RuntimeDir;
 use crate::trouble::Trouble;
 use rig_images::{Kernel, Progress};
@@ -38,7 +38,9 @@ pub(super) fn symbols(
         console: runtime.path("console.log"),
         hz: GUESSED_HZ,
         tsc_khz: None,
-        waits_for_state: false,
+        start: MachineStart::Boot,
+        deterministic: false,
+        monitored: true,
     };
     let step = progress.step(&format!("ask Linux {} for its symbols", kernel.release), 0);
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();

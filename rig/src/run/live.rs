@@ -12,7 +12,7 @@ use super::snapshot::{self, EVENTS, KERNEL_LOG, Note, ONLY_IN_UPDATES, Snapshot,
 use super::stall::StallBudget;
 use super::stop::{Stop, Watched};
 use crate::guest::{Guest, KernelLine};
-use crate::machine::command::MailboxDevice;
+use crate::machine::command::{MachineSpec, MachineStart, MailboxDevice};
 use crate::machine::control::Emulator;
 use crate::machine::memory;
 use crate::machine::snapshot::SavedMachine;
@@ -23,6 +23,7 @@ use rig_judge::timeline::{Decoder, EventsReader, Leaf};
 use rig_judge::{RunEnd, Verdict};
 use rig_wire::agent::Command;
 use rig_wire::event::Kind;
+use rig_wire::plan::{Control, STALLED_EXIT_CODE};
 use rig_wire::ring::Ring;
 use seam_mailbox::{Server, ServerSpec};
 use serde_json::Value;
@@ -32,6 +33,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+/// The time-stamp counter of a deterministic guest counts nanoseconds of its virtual time (`cpus_get_elapsed_ticks()` of QEMU).
+const DETERMINISTIC_TSC_KHZ: u32 = 1_000_000;
 
 /// Grace for answers that were sent before QEMU ended, and for an exit after its channels closed.
 const GRACE: Duration = Duration::from_secs(2);
@@ -72,9 +76,9 @@ impl Live {
             Start::Boot(_) => None,
         };
         prepared.plan.restore = snapshot.as_ref().map(|s| s.machine().firmware);
-        prepared.spec.waits_for_state = snapshot.is_some();
+        prepared.spec.start = snapshot.as_ref().map_or(MachineStart::Boot, |s| machine_start(&prepared.spec, s));
         if snapshot.is_none() {
-            prepared.spec.tsc_khz = tsc::khz();
+            prepared.spec.tsc_khz = if prepared.spec.deterministic { Some(DETERMINISTIC_TSC_KHZ) } else { tsc::khz() };
         }
         prepared.write_plan()?;
         let check = snapshot.as_ref().map(Snapshot::check);
@@ -123,8 +127,10 @@ impl Live {
         let guest = match &snapshot {
             Some(snapshot) => {
                 let help = "boot with --cold; if that works, remove the snapshot with `cargo rig images clean`";
-                let loaded = snapshot.machine().load(&machine, &emulator).await;
-                loaded.map_err(|e| Trouble::environment(e.to_string(), help))?;
+                if let Some(monitors) = &machine.monitors {
+                    let loaded = snapshot.machine().load(monitors, &emulator).await;
+                    loaded.map_err(|e| Trouble::environment(e.to_string(), help))?;
+                }
                 Guest::restored(agent, kmsg, snapshot.note.ready.clone())
             }
             None => Guest::new(agent, kmsg),
@@ -137,13 +143,16 @@ impl Live {
         let mut boot = prepared.again(RunFolder::existing(folder))?;
         boot.plan.firmware = boot_config(&boot.plan.firmware);
         boot.plan.schedules.clear();
+        boot.spec.monitored = true;
+        // What a scenario says of hangs is said of its updates; a boot takes longer.
+        boot.scenario.budget.stall_cpu_s = None;
         let live = Self::start(boot, Instant::now()).await?;
         let mut told = Told::default();
         let say = |_: &str| {};
         let drive = live.driver(&say);
         live.until_ended(drive.boot(&mut told)).await.map_err(|stop| no_snapshot(&stop, &told))?;
         let ready = told.ready.ok_or_else(|| cannot_save("the agent is not ready"))?;
-        SavedMachine::within(folder).save(&live.machine, &live.emulator).await.map_err(cannot_save)?;
+        live.save(&SavedMachine::within(folder)).await?;
         if live.guest.is_within_frame() {
             return Err(cannot_save("the agent was in the middle of a message"));
         }
@@ -159,6 +168,17 @@ impl Live {
         check_boot_leaves(&folder.join(EVENTS))?;
         let note = Note::new(inputs, folder, ready, (told.absent, told.refused));
         note.map_err(|e| Trouble::file("read", folder, &e))?.write(folder)
+    }
+
+    /// Saves a deterministic machine as it runs, since nothing may have to tell it to go on, and any other while it stands.
+    async fn save(&self, place: &SavedMachine) -> Result<(), Trouble> {
+        let monitors = self.machine.monitors.as_ref().ok_or_else(|| cannot_save("it has no monitor"))?;
+        if !self.prepared.plan.deterministic {
+            return place.save(monitors, &self.emulator).await.map_err(cannot_save);
+        }
+        self.emulator.ask(&Control::Park).await.map_err(cannot_save)?;
+        self.guest.request(Command::Ping).await.map_err(cannot_save)?;
+        place.save_running(monitors, &self.emulator).await.map_err(cannot_save)
     }
 
     async fn conduct(self, progress: &Progress) -> Result<Verdict, Trouble> {
@@ -197,7 +217,6 @@ impl Live {
         let drive = self.driver(&say);
         match self.until_ended(drive.run(told)).await {
             Ok(()) => self.power_off(self.budget()).await,
-            Err(Stop::Drive(error)) if error.is_gone() => self.exit_or(error).await,
             Err(stop) => stop,
         }
     }
@@ -228,15 +247,35 @@ impl Live {
         let mut work = std::pin::pin!(work);
         tokio::select! {
             biased;
-            done = &mut work => done.map_err(Stop::Drive),
-            alarm = self.observer.alarm() => Err(Stop::Alarm(alarm)),
+            done = &mut work => match done {
+                Err(error) if error.is_gone() => Err(self.exit_or(error).await),
+                done => done.map_err(Stop::Drive),
+            },
+            alarm = self.alarm() => Err(Stop::Alarm(alarm)),
             () = self.interrupts.reached(1) => Err(Stop::Interrupted),
             () = self.emulator.failed() => Err(Stop::Drive(DriveError::Emulator)),
             stall = watched.stalled(self.budget()) => Err(Stop::Stalled(stall)),
             status = self.machine.process.exited() => match tokio::time::timeout(GRACE, work).await {
                 Ok(Ok(())) => Ok(()),
-                _ => Err(Stop::Exited(status)),
+                _ => Err(self.stop_of_exit(status)),
             },
+        }
+    }
+
+    /// What ends the run early. A deterministic machine goes on to a place of its own choice, or its timeline would end where
+    /// the host was just then.
+    async fn alarm(&self) -> Alarm {
+        match self.observer.alarm().await {
+            Alarm::Breach(_) if self.prepared.plan.deterministic => std::future::pending().await,
+            alarm => alarm,
+        }
+    }
+
+    /// A deterministic machine ends itself when it makes no progress.
+    fn stop_of_exit(&self, status: std::process::ExitStatus) -> Stop {
+        match status.code() {
+            Some(STALLED_EXIT_CODE) => Stop::Stalled("CPUs spin in the update, and none makes progress".into()),
+            _ => Stop::Exited(status),
         }
     }
 
@@ -268,7 +307,7 @@ impl Live {
     /// The channel closed; QEMU's exit, if it follows, says more.
     async fn exit_or(&self, error: DriveError) -> Stop {
         match tokio::time::timeout(GRACE, self.machine.process.exited()).await {
-            Ok(status) => Stop::Exited(status),
+            Ok(status) => self.stop_of_exit(status),
             Err(_) => Stop::Drive(error),
         }
     }
@@ -286,10 +325,20 @@ impl Live {
             (Some(ShutdownReason::PowerOff), _) => {
                 RunEnd::Lost { cause: format!("the guest powered itself off, while {}", told.doing) }
             }
+            (None, Some(line)) if status.success() => RunEnd::Crashed { what: format!("{line}, while {}", told.doing) },
             (_, _) => {
                 let words = self.machine.last_words().map(|w| format!(": {w}")).unwrap_or_default();
                 RunEnd::Lost { cause: format!("QEMU died ({status}), while {}{words}", told.doing) }
             }
+        }
+    }
+
+    /// Whether the timeline ends where the host happened to be.
+    fn is_ended_by_host(&self, stop: &Stop) -> bool {
+        match stop {
+            Stop::Finished | Stop::Alarm(Alarm::Breach(_)) | Stop::Exited(_) => false,
+            Stop::Stalled(_) => self.machine.process.status().is_none(),
+            Stop::Alarm(Alarm::Lost(_)) | Stop::Drive(_) | Stop::Interrupted => true,
         }
     }
 
@@ -308,6 +357,7 @@ impl Live {
 
     /// Ends the machine, judges, and writes the verdict.
     async fn judge(self, stop: &Stop, end: RunEnd, autopsy: Option<Autopsy>, told: Told) -> Result<Verdict, Trouble> {
+        let repeats = self.prepared.plan.deterministic && !self.is_ended_by_host(stop);
         drop(self.machine);
         // With the machine the agent's channel ends, and with it, once all lines are read, the log.
         let _ = tokio::time::timeout(GRACE, self.kernel_log).await;
@@ -322,8 +372,9 @@ impl Live {
             let what = if let Stop::Stalled(what) = stop { what.as_str() } else { "" };
             diagnosis(what, &autopsy, &observed, &Decoder::new(&self.prepared.setup))
         });
-        let Observed { end, findings, .. } = observed;
-        let evidence = Evidence { told, end, findings, diagnosis, total: self.total.elapsed() };
+        let Observed { end, findings, digest, .. } = observed;
+        let digest = repeats.then_some(digest);
+        let evidence = Evidence { told, end, findings, digest, diagnosis, total: self.total.elapsed() };
         conclude(&self.prepared, &evidence)
     }
 }
@@ -343,6 +394,11 @@ fn start_server(prepared: &mut Prepared) -> Result<Server, Trouble> {
     let server = Server::start(&prepared.plan, &spec).map_err(|e| Trouble::environment(e.to_string(), help))?;
     prepared.spec.mailbox = Some(MailboxDevice { ram: server.ram_path(), socket: spec.socket });
     Ok(server)
+}
+
+/// How a machine goes on from a snapshot: by itself where nobody may touch it.
+fn machine_start(spec: &MachineSpec, snapshot: &Snapshot) -> MachineStart {
+    if spec.deterministic { MachineStart::Load(snapshot.machine().qemu) } else { MachineStart::Wait }
 }
 
 async fn pass_kernel_log(mut records: mpsc::UnboundedReceiver<String>, judge: Lines, count: Arc<AtomicU64>) {

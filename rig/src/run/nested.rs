@@ -8,7 +8,7 @@ use super::folder::RunFolder;
 use super::prepare::Options;
 use super::subject;
 use crate::guest::{Guest, GuestError};
-use crate::machine::command::{GUESSED_HZ, MachineSpec, Processor, Share};
+use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor, Share};
 use crate::machine::sockets::RuntimeDir;
 use crate::machine::{Machine, tsc};
 use crate::scenario::{Nested, Scenario};
@@ -118,7 +118,9 @@ fn prepare(images: &Images, scenario: &Scenario, nested: &Nested, options: &Opti
         console: folder.file("console.log"),
         hz: kernel.hz().unwrap_or(GUESSED_HZ),
         tsc_khz: tsc::khz(),
-        waits_for_state: false,
+        start: MachineStart::Boot,
+        deterministic: false,
+        monitored: true,
     };
     let cache = std::path::absolute(images.cache_folder()).unwrap_or_else(|_| images.cache_folder());
     let rig = own_command(&agent)?;

@@ -3,7 +3,7 @@
 
 use super::orders::{OrderWatch, Orders};
 use crate::guest::KernelLine;
-use rig_judge::timeline::{EventsError, EventsReader, EventsWriter};
+use rig_judge::timeline::{EventsError, EventsReader, EventsWriter, TimelineDigest};
 use rig_judge::{Breach, Findings, Judge, RunEnd, Setup};
 use rig_wire::event::{HoldEnd, Kind, Mark, NO_LP, Record, flags};
 use rig_wire::ring::Ring;
@@ -40,6 +40,8 @@ pub(crate) struct Observed {
     pub(crate) end: RunEnd,
     /// What the judge found.
     pub(crate) findings: Findings,
+    /// Digest of all that was recorded.
+    pub(crate) digest: String,
     /// The last record of each LP.
     pub(crate) last: Vec<Option<Record>>,
     /// The state that each LP last loaded from the first watched word.
@@ -115,6 +117,7 @@ impl Observer {
             events: EventsWriter::create(events, &setup)?,
             log: BufWriter::new(log),
             log_lines: 0,
+            digest: TimelineDigest::default(),
             judge: Judge::new(setup),
             alarm: alarm_in,
             progress: Arc::clone(&progress),
@@ -175,6 +178,7 @@ struct Reader {
     events: EventsWriter,
     log: BufWriter<File>,
     log_lines: u64,
+    digest: TimelineDigest,
     judge: Judge,
     alarm: watch::Sender<Option<Alarm>>,
     progress: Arc<AtomicU64>,
@@ -245,6 +249,7 @@ impl Reader {
         if self.ring.lost() > 0 {
             self.raise(Alarm::Lost(format!("{} events were lost: the ring overflowed", self.ring.lost())));
         }
+        self.digest.add(record);
         self.remember(record);
         if let Some(breach) = self.judge.observe(record) {
             self.raise(Alarm::Breach(Box::new(breach)));
@@ -315,7 +320,7 @@ impl Reader {
             end = RunEnd::Lost { cause: format!("the events cannot be kept: {e}") };
         }
         let findings = self.judge.finish(&end);
-        Observed { end, findings, last: self.last, state: self.state }
+        Observed { end, findings, digest: self.digest.finish(), last: self.last, state: self.state }
     }
 }
 
@@ -359,6 +364,7 @@ mod tests {
         let end = observer.finish(RunEnd::Finished);
         assert_eq!(end.findings.events, 4, "a line of the log is no event of the guest");
         let checked = rig_judge::check(&dir.path().join("events"), Some(&dir.path().join("log"))).unwrap();
+        assert_eq!(checked.digest, end.digest);
         assert_eq!((checked.findings, checked.end), (end.findings, RunEnd::Finished));
         assert!(end.last[3].is_some());
         assert_eq!(std::fs::read_to_string(dir.path().join("log")).unwrap(), "[    0.000007] hello\n");

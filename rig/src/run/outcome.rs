@@ -27,6 +27,8 @@ pub(crate) struct Evidence {
     pub(crate) end: RunEnd,
     /// What the judge found.
     pub(crate) findings: Findings,
+    /// Digest of the timeline, where a repetition has the same.
+    pub(crate) digest: Option<String>,
     /// Where everything was, after a hang.
     pub(crate) diagnosis: Option<Diagnosis>,
     /// Host time of the whole command.
@@ -112,7 +114,8 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         kernel: Some(told.ready.as_ref().map_or(&prepared.release, |r| &r.kernel).clone()),
         backend: Backend { name: prepared.backing.name().into(), reason: prepared.backing.reason.clone() },
         subject: prepared.setup.subject.subject.clone(),
-        clock: "parallel".into(),
+        clock: prepared.scenario.clock.name().into(),
+        digest: evidence.digest.clone(),
         start: start(&prepared.start),
         timing_ms: Timing { boot: ms(told.boot), update: ms(told.update), total: ms(evidence.total) },
         run_dir: Some(prepared.folder.path().to_owned()),

@@ -3,7 +3,7 @@
 use super::holds;
 use crate::machine::command::{CPUID_1_EAX, PHYSICAL_ADDRESS_BITS};
 use crate::machine::memory;
-use crate::scenario::{Ack, Scenario, Subject};
+use crate::scenario::{Ack, Clock, Scenario, Subject};
 use crate::symbols::Observation;
 use crate::trouble::Trouble;
 use rig_judge::{LoadDemands, Setup, SubjectNames};
@@ -11,6 +11,9 @@ use rig_wire::plan::{Hold, PLAN_VERSION, Plan, hardirq_mask};
 use seam_emu::Config;
 use seam_emu::image::ImageSpec;
 use std::path::PathBuf;
+
+/// Guest time without progress inside the update that counts as a hang, nanoseconds: some 50 million instructions.
+const STALL_NS: u64 = 100_000_000;
 
 /// Files that a plan names.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct PlanFiles {
     pub(crate) ring: PathBuf,
     /// The control socket.
     pub(crate) control: PathBuf,
+    /// The agent's socket.
+    pub(crate) agent: PathBuf,
 }
 
 /// The plan for a scenario on a host with this many cores.
@@ -32,6 +37,7 @@ pub(crate) fn plan(
     host_cores: usize,
 ) -> Result<Plan<Config>, Trouble> {
     let install_function = names(scenario).install_function;
+    let deterministic = scenario.clock == Clock::Deterministic;
     let counts_instructions = holds::count_instructions(&schedules);
     Ok(Plan {
         version: PLAN_VERSION,
@@ -39,9 +45,11 @@ pub(crate) fn plan(
         module_image: files.module_image,
         ring: Some(files.ring),
         control: Some(files.control),
+        exchange: deterministic.then_some(files.agent),
+        stall_ns: deterministic.then(|| stall_ns(scenario, &schedules)),
         restore: None,
-        deterministic: false,
-        yield_at_pause: scenario.cpus as usize > host_cores,
+        deterministic,
+        yield_at_pause: !deterministic && scenario.cpus as usize > host_cores,
         watches: seen.watches.clone(),
         functions: seen.functions.clone(),
         seamret_keeps_vmcs: !scenario.platform.seamret_clears_vmcs,
@@ -51,6 +59,15 @@ pub(crate) fn plan(
         preempt_count_offset: seen.preempt_count_offset,
         hardirq_mask: hardirq_mask(release),
     })
+}
+
+/// Guest time for which the update's code may spin for nothing: far longer than it takes for anything but what the scenario
+/// itself prolongs.
+fn stall_ns(scenario: &Scenario, schedules: &[Vec<Hold>]) -> u64 {
+    let durations = &scenario.platform.durations;
+    let longest_call = durations.leaf_ns.values().copied().chain([durations.default_ns]).max().unwrap_or(0);
+    let longest_hold = schedules.iter().flatten().map(|hold| hold.limit_ns).max().unwrap_or(0);
+    scenario.budget.stall_guest_us.map_or(STALL_NS, |us| u64::from(us) * 1000) + longest_call + longest_hold
 }
 
 /// The emulated platform: one package, APIC ids as QEMU gives them to one socket.
@@ -125,7 +142,12 @@ mod tests {
     use crate::symbols::{Symbols, observe_update};
 
     fn files() -> PlanFiles {
-        PlanFiles { module_image: "/r/module".into(), ring: "/t/ring".into(), control: "/t/control.sock".into() }
+        PlanFiles {
+            module_image: "/r/module".into(),
+            ring: "/t/ring".into(),
+            control: "/t/control.sock".into(),
+            agent: "/t/agent.sock".into(),
+        }
     }
 
     fn seen() -> Observation {

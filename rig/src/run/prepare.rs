@@ -7,9 +7,9 @@ use super::orders::Orders;
 use super::plan::{self, PlanFiles};
 use super::snapshot::Start;
 use super::subject::{self, GuestModule, Observer};
-use crate::machine::command::{GUESSED_HZ, MachineSpec};
+use crate::machine::command::{AGENT_SOCKET, GUESSED_HZ, MachineSpec, MachineStart};
 use crate::machine::sockets::RuntimeDir;
-use crate::scenario::{Scenario, Subject};
+use crate::scenario::{Clock, Scenario, Subject};
 use crate::symbols::{KmodPlan, Observation, Symbols};
 use crate::trouble::{Exit, Trouble};
 use rig_images::{Artifact, Images, ImagesError, Kernel, KernelRequest, Progress};
@@ -100,6 +100,7 @@ impl Prepared {
         let mut plan = self.plan.clone();
         plan.ring = plan.ring.map(|_| runtime.path(RING));
         plan.control = plan.control.map(|_| runtime.path(CONTROL));
+        plan.exchange = plan.exchange.map(|_| runtime.path(AGENT_SOCKET));
         let mut spec = self.spec.clone();
         spec.console = folder.file(CONSOLE);
         spec.plugin = spec.plugin.map(|(library, _)| (library, folder.file(PLAN)));
@@ -217,7 +218,9 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         console: folder.file(CONSOLE),
         hz: made.kernel.hz().unwrap_or(GUESSED_HZ),
         tsc_khz: None,
-        waits_for_state: false,
+        start: MachineStart::Boot,
+        deterministic: scenario.clock == Clock::Deterministic,
+        monitored: scenario.clock == Clock::Parallel,
     };
     let setup = plan::setup(&scenario, &seen);
     let artifacts = images.manifest();
@@ -274,7 +277,12 @@ fn make_plan(
 ) -> Result<Plan<Config>, Trouble> {
     let module = folder.file("module.bin");
     folder.write("module.bin", seam_emu::image::build(&scenario.module))?;
-    let files = PlanFiles { module_image: module, ring: runtime.path(RING), control: runtime.path(CONTROL) };
+    let files = PlanFiles {
+        module_image: module,
+        ring: runtime.path(RING),
+        control: runtime.path(CONTROL),
+        agent: runtime.path(AGENT_SOCKET),
+    };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut plan = plan::plan(scenario, seen, told, files, cores)?;
     if no_events {

@@ -14,6 +14,7 @@ use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::Verdict;
 use rig_wire::plan::Control;
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +28,7 @@ const LOOK: Duration = Duration::from_micros(200);
 #[derive(Debug)]
 pub struct Sessions {
     prepared: Prepared,
+    made_of: Value,
 }
 
 /// A machine under exploration.
@@ -74,7 +76,18 @@ impl Sessions {
         }
         prepared.orders = Some(Arc::new(Orders::default()));
         prepared.keep = true;
-        Ok(Self { prepared })
+        let made_of = if prepared.plan.deterministic { snapshot::made_of(&prepared)? } else { Value::Null };
+        Ok(Self { prepared, made_of })
+    }
+
+    /// Whether a schedule gives the same run each time.
+    pub fn repeats(&self) -> bool {
+        self.prepared.plan.deterministic
+    }
+
+    /// Hashes of all that decides a run, by name; null where runs do not repeat anyway.
+    pub fn made_of(&self) -> &Value {
+        &self.made_of
     }
 
     /// Pairs of accesses by different LPs that were seen one after the other.

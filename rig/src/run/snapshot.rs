@@ -165,6 +165,17 @@ fn read_note(folder: &Path, inputs: &Value) -> Result<Note, String> {
     Ok(note)
 }
 
+/// Hashes of all that decides a deterministic run, by name.
+pub(super) fn made_of(prepared: &Prepared) -> Result<Value, Trouble> {
+    let mut all = inputs(prepared)?;
+    if let Start::Restore(snapshot) = &prepared.start {
+        all["snapshot"] = json!(snapshot.note.digest);
+    }
+    // Faults of updates are no part of a snapshot's inputs, but of a run's.
+    all["firmware"] = json!(prepared.plan.firmware);
+    Ok(all)
+}
+
 /// All that decides how a guest boots, and so the snapshot's address.
 fn inputs(prepared: &Prepared) -> Result<Value, Trouble> {
     let spec = &prepared.spec;

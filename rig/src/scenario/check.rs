@@ -1,6 +1,6 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::{Backend, Budget, Ending, Engine, Scenario, Subject};
+use super::{Backend, Budget, Clock, Ending, Engine, Scenario, Subject};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
@@ -67,8 +67,8 @@ impl Scenario {
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
         }
-        let Budget { stall_cpu_s, total_s } = self.budget;
-        for (key, seconds) in [("stall_cpu_s", stall_cpu_s), ("total_s", total_s)] {
+        let Budget { stall_cpu_s, stall_guest_us, total_s } = self.budget;
+        for (key, seconds) in [("stall_cpu_s", stall_cpu_s), ("stall_guest_us", stall_guest_us), ("total_s", total_s)] {
             if seconds == Some(0) {
                 return Err(format!("`budget.{key}` is 0; it must be at least 1"));
             }
@@ -82,9 +82,27 @@ impl Scenario {
             ));
         }
         super::hw::check(&self.hw, self.updates)?;
+        self.check_clock()?;
         self.holds.iter().try_for_each(|hold| hold.check(self.cpus, self.updates))?;
         if !self.expect.broken.is_empty() && self.expect.verdict != Ending::Failed {
             return Err("`expect.broken` names invariants, but `expect.verdict` is not \"failed\"".into());
+        }
+        Ok(())
+    }
+}
+
+impl Scenario {
+    /// What cannot be repeated bit for bit.
+    fn check_clock(&self) -> Result<(), String> {
+        if self.clock == Clock::Parallel {
+            return Ok(());
+        }
+        let refuse = |why: &str| Err(format!("`clock` is \"deterministic\", but {why}"));
+        if !self.during.is_empty() {
+            return refuse("`during` acts on the guest from the host while an update runs; leave out one of the two");
+        }
+        if !matches!(self.backend, Backend::Auto | Backend::Tcg) {
+            return refuse("only QEMU's TCG counts instructions; set `backend` to \"tcg\"");
         }
         Ok(())
     }

@@ -75,6 +75,9 @@ pub struct Scenario {
     /// How SEAMCALLs reach the emulated firmware.
     #[serde(default)]
     pub backend: Backend,
+    /// What time is for the machine.
+    #[serde(default)]
+    pub clock: Clock,
     /// Loads in the guest that run during the updates.
     #[serde(default)]
     pub load: Vec<Load>,
@@ -205,6 +208,27 @@ pub enum Backend {
     TcgShim,
 }
 
+/// What time is for a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clock {
+    /// The host's clock, and a host thread for each vCPU: real concurrency.
+    #[default]
+    Parallel,
+    /// Counted instructions, and one host thread: the same run every time, bit for bit.
+    Deterministic,
+}
+
+impl Clock {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parallel => "parallel",
+            Self::Deterministic => "deterministic",
+        }
+    }
+}
+
 /// What the updates upload. By default update number n brings the first module with its update version raised by n.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -287,6 +311,9 @@ pub enum UpdateEnding {
 pub struct Budget {
     /// CPU time that QEMU may use without any progress of the guest, seconds; absent: by the number of vCPUs.
     pub stall_cpu_s: Option<u32>,
+    /// Guest time that a deterministic machine may spin in the update's code without progress, microseconds; absent: 100,000. What
+    /// calls and holds last is added.
+    pub stall_guest_us: Option<u32>,
     /// Host time from the machine's start to the verdict on an unloaded host with two cores, seconds: suites run the cheapest first, and
     /// tell one that took longer. It ends no run.
     pub total_s: Option<u32>,
@@ -312,6 +339,7 @@ impl Default for Scenario {
             engine: None,
             twin: None,
             backend: Backend::default(),
+            clock: Clock::default(),
             load: Vec::new(),
             tds: None,
             module: ImageSpec::default(),

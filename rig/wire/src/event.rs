@@ -114,6 +114,8 @@ pub enum Mark {
     UpdateEnd = 3,
     /// The run ended; the last record of an events file: `b`=how, as the judge numbers it.
     RunEnd = 4,
+    /// The emulator ended a deterministic run: `b`=guest time without progress, nanoseconds.
+    Stalled = 5,
 }
 
 /// What the uploader was told of an update.

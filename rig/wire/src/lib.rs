@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod event;
+pub mod exchange;
 pub mod plan;
 pub mod ring;
 pub mod td;

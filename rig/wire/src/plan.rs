@@ -4,11 +4,14 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Version of the plan's form; the emulator refuses any other.
-pub const PLAN_VERSION: u32 = 2;
+pub const PLAN_VERSION: u32 = 3;
 
 /// In deterministic mode one instruction takes `1 << DETERMINISTIC_SHIFT` nanoseconds of guest time (QEMU's
 /// `-icount shift=`).
 pub const DETERMINISTIC_SHIFT: u32 = 1;
+
+/// With this exit code the emulator ends a deterministic machine that makes no progress (`EX_SOFTWARE` of sysexits.h).
+pub const STALLED_EXIT_CODE: i32 = 70;
 
 /// What the rig hands to the emulator. `F` is the firmware's own configuration (`seam_emu::Config`), which this crate
 /// does not need to know.
@@ -24,8 +27,17 @@ pub struct Plan<F> {
     pub module_image: PathBuf,
     /// The event ring's file (see [`crate::ring`]); none: record nothing, which only benchmarks do.
     pub ring: Option<PathBuf>,
-    /// Unix socket on which the emulator takes [`Control`] lines; none in deterministic mode.
+    /// Unix socket on which the emulator takes [`Control`] lines. In deterministic mode it takes them only while the machine
+    /// stands still at [`crate::exchange`]'s instruction.
     pub control: Option<PathBuf>,
+    /// Unix socket of the rig to which the emulator carries the agent's stream ([`crate::exchange`]); none: the agent has a
+    /// port.
+    #[serde(default)]
+    pub exchange: Option<PathBuf>,
+    /// In deterministic mode: guest time that the update's code may spin without any progress before the emulator ends
+    /// QEMU, behind a [`crate::event::Mark::Stalled`], nanoseconds; none: for ever.
+    #[serde(default)]
+    pub stall_ns: Option<u64>,
     /// Firmware and facade state to start from, saved beside a snapshot; none: power-on state.
     pub restore: Option<PathBuf>,
     /// The vCPUs run one at a time on an instruction-counted clock: identify them by QEMU's
@@ -161,8 +173,7 @@ pub enum Until {
         /// Since when.
         since: Since,
     },
-    /// Another LP has executed this many instructions since the hold began. Not in deterministic mode, where QEMU's counters
-    /// do not tell vCPUs apart.
+    /// Another LP has executed this many instructions since the hold began.
     Instructions {
         /// Which LP.
         lp: u16,
@@ -214,6 +225,8 @@ pub enum Control {
         /// As in the plan.
         functions: Vec<Function>,
     },
+    /// Deterministic mode: let the machine run on without taking anything from the rig, so that it can be saved.
+    Park,
     /// Describe the firmware for a diagnosis: states and lock holders, in words.
     Describe,
     /// Count what trust domains use; the answer's text is a [`crate::td::Usage`] as JSON.

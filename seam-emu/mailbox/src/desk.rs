@@ -329,6 +329,7 @@ impl Desk {
                 // Numbers and texts, without a map whose keys are no strings.
                 ok(serde_json::to_string(&usage).expect("counts are plain data"))
             }
+            Control::Park => ControlReply::Failed { cause: "this machine never waits for the rig".into() },
             Control::Describe => ok(self.firmware.describe()),
         }
     }

@@ -1,6 +1,8 @@
-//! The control socket: one JSON line in, one out. For the rig's parallel mode; deterministic runs have none.
+//! The control socket: one JSON line in, one out. A deterministic machine must stand still for it.
 
 use crate::emulator::Emulator;
+use crate::exchange::Exchange;
+use crate::rewind;
 use rig_wire::plan::{Control, ControlReply};
 use rig_wire::td::Usage;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,12 +31,14 @@ fn talk(emulator: &Emulator, mut stream: UnixStream) -> std::io::Result<()> {
         if reader.by_ref().take(MAX_LINE).read_line(&mut line)? == 0 {
             return Ok(());
         }
+        let gap = emulator.exchange.as_ref().map(Exchange::stand_still);
         let reply = match serde_json::from_str(&line) {
             Ok(request) => answer(emulator, &request),
             Err(e) => ControlReply::Failed { cause: format!("not a control request: {e}") },
         };
         let mut text = serde_json::to_string(&reply).expect("a reply is plain data");
         text.push('\n');
+        drop(gap);
         stream.write_all(text.as_bytes())?;
     }
 }
@@ -45,9 +49,19 @@ fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
             Ok(()) => ControlReply::Ok { text: String::new() },
             Err(e) => ControlReply::Failed { cause: format!("cannot write {}: {e}", path.display()) },
         },
+        Control::Park => match &emulator.exchange {
+            Some(exchange) => {
+                exchange.park();
+                ControlReply::Ok { text: String::new() }
+            }
+            None => ControlReply::Failed { cause: "the agent has a port and never waits".into() },
+        },
         Control::Mark { mark, argument } => {
             emulator.record_mark(*mark, *argument);
             ControlReply::Ok { text: String::new() }
+        }
+        Control::Schedules { .. } if !rewind::is_possible() => {
+            ControlReply::Failed { cause: rewind::IMPOSSIBLE.into() }
         }
         Control::Schedules { schedules } => {
             emulator.set_schedules(schedules.clone());

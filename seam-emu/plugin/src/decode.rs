@@ -4,6 +4,7 @@ use iced_x86::{
     Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register,
     UsedMemory,
 };
+use rig_wire::exchange::INSTRUCTION as EXCHANGE;
 
 /// An instruction that the emulation handles instead of, or beside, TCG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) enum Intercept {
     Invalidate,
     /// MOVDIR64B.
     Movdir64b,
+    /// The agent speaks to the rig ([`rig_wire::exchange`]).
+    Exchange,
     /// Another instruction of VMX or SEAM that TCG lacks: it will raise #UD and is reported.
     Unhandled,
 }
@@ -40,6 +43,7 @@ pub(crate) const SEAMCALL_LEN: u64 = 4;
 #[expect(clippy::match_same_arms, reason = "a table with one row for each group of opcodes")]
 pub(crate) fn classify(bytes: &[u8]) -> Option<Intercept> {
     match bytes {
+        bytes if bytes.starts_with(&EXCHANGE) => Some(Intercept::Exchange),
         [0x66, 0x0f, 0x01, 0xcf, ..] => Some(Intercept::Seamcall),
         // TDCALL, SEAMRET, SEAMOPS.
         [0x66, 0x0f, 0x01, 0xcc..=0xce, ..] => Some(Intercept::Unhandled),
@@ -216,6 +220,8 @@ mod tests {
             (&[0x0f, 0x30], Some(Intercept::Wrmsr)),
             (&[0xf3, 0x90], Some(Intercept::Pause)),
             (&[0x90], None),
+            (&EXCHANGE, Some(Intercept::Exchange)),
+            (&[0x0f, 0x1f, 0x84, 0x00, 0, 0, 0, 0], None), // any other long nop
             (&[0x0f, 0x20, 0xe0], Some(Intercept::ReadCr4(0))),
             (&[0x0f, 0x22, 0xe7], Some(Intercept::WriteCr4(7))),
             (&[0x41, 0x0f, 0x22, 0xe1], Some(Intercept::WriteCr4(9))),

@@ -1,10 +1,12 @@
 //! The emulated platform inside one QEMU process: firmware, CPU facade, recorder, plan.
 
 use crate::clock::Clock;
+use crate::exchange::Exchange;
 use crate::facade::Facade;
 use crate::identity::Identity;
 use crate::points::Sight;
 use crate::recorder::Recorder;
+use crate::rewind;
 use crate::seamcall::InFlight;
 use crate::watch::Watchlist;
 use rig_wire::event::{Kind, NO_LP};
@@ -30,6 +32,8 @@ pub(crate) struct Emulator {
     pub(crate) recorder: Recorder,
     /// Which vCPU runs a callback.
     pub(crate) identity: Identity,
+    /// The agent's stream, where it has no port.
+    pub(crate) exchange: Option<Exchange>,
     /// What each vCPU remembers while its SEAMCALL is in flight.
     in_flight: Vec<Mutex<InFlight>>,
     /// What each vCPU last saw of the watched words.
@@ -101,6 +105,9 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
         Some(path) => Some(Ring::open(path).map_err(|source| LoadError::Ring { path: path.clone(), source })?),
         None => None,
     };
+    if plan.schedules.iter().any(|holds| !holds.is_empty()) && !rewind::is_possible() {
+        return Err(LoadError::Qemu(rewind::IMPOSSIBLE));
+    }
     let identity = Identity::new(plan.deterministic, vcpus).map_err(LoadError::Qemu)?;
     let (firmware, saved) = start(&plan, vcpus)?;
     let holds = Holds::new(plan.schedules.clone(), plan.update_function.is_some());
@@ -111,8 +118,9 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
         holds: Mutex::new(holds),
         firmware: Mutex::new(firmware),
         facade: Facade::restore(&saved.facade),
-        recorder: Recorder::new(ring, Clock::new(plan.deterministic, plan.counts_instructions, saved.now_ns)),
+        recorder: Recorder::new(ring, Clock::new(plan.deterministic, (plan.counts_instructions, vcpus), saved.now_ns)),
         identity,
+        exchange: plan.exchange.is_some().then(Exchange::new),
         in_flight: saved.in_flight.into_iter().map(Mutex::new).collect(),
         plan,
     };

@@ -84,6 +84,8 @@ pub(crate) enum Insn {}
 pub(crate) const CB_NO_REGS: c_uint = 0;
 /// Callback reads registers.
 pub(crate) const CB_R_REGS: c_uint = 1;
+/// Callback reads and writes registers.
+pub(crate) const CB_RW_REGS: c_uint = 2;
 /// Callback reads and writes registers and may set the PC.
 pub(crate) const CB_RW_REGS_PC: c_uint = 3;
 /// Inline operation: add an immediate.
@@ -120,8 +122,8 @@ unsafe extern "C" {
         entry: PerVcpuWord,
         imm: u64,
     );
+    pub(crate) fn qemu_plugin_register_vcpu_tb_exec_cb(tb: *mut Tb, cb: VcpuCallback, flags: c_uint, ud: *mut c_void);
     pub(crate) fn qemu_plugin_scoreboard_new(element_size: usize) -> *mut c_void;
-    pub(crate) fn qemu_plugin_u64_sum(entry: PerVcpuWord) -> u64;
     pub(crate) fn qemu_plugin_u64_get(entry: PerVcpuWord, vcpu: c_uint) -> u64;
     pub(crate) fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
     pub(crate) fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;

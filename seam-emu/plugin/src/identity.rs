@@ -16,10 +16,11 @@ pub(crate) enum Identity {
     /// By the callback's argument.
     Argument,
     /// By `current_cpu`.
-    CurrentCpu { get: GetCpu, vcpus: c_int, known: OnceLock<Vec<usize>> },
+    CurrentCpu { get: GetCpu, exit: ExitCpu, vcpus: c_int, known: OnceLock<Vec<usize>> },
 }
 
 type GetCpu = extern "C" fn(index: c_int) -> *mut c_void;
+type ExitCpu = extern "C" fn(cpu: *mut c_void);
 
 thread_local! {
     static CURRENT: Cell<*const usize> = const { Cell::new(null()) };
@@ -32,35 +33,46 @@ impl Identity {
             return Ok(Self::Argument);
         }
         // SAFETY: dlsym on the process itself.
-        let (get, current) = unsafe {
-            (
-                libc::dlsym(libc::RTLD_DEFAULT, c"qemu_get_cpu".as_ptr()),
-                libc::dlsym(libc::RTLD_DEFAULT, c"current_cpu".as_ptr()),
-            )
-        };
-        if get.is_null() || current.is_null() {
-            return Err("this QEMU does not export current_cpu, which deterministic mode needs");
+        let [get, exit, current] = [c"qemu_get_cpu", c"cpu_exit", c"current_cpu"]
+            .map(|name| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) });
+        if get.is_null() || exit.is_null() || current.is_null() {
+            return Err("this QEMU does not export current_cpu and cpu_exit, which deterministic mode needs");
         }
-        // SAFETY: `CPUState *qemu_get_cpu(int index)` of QEMU's hw/core/cpu.h.
-        let get = unsafe { std::mem::transmute::<*mut c_void, GetCpu>(get) };
+        // SAFETY: `CPUState *qemu_get_cpu(int index)` and `void cpu_exit(CPUState *cpu)` of QEMU's hw/core/cpu.h.
+        let (get, exit) = unsafe {
+            (std::mem::transmute::<*mut c_void, GetCpu>(get), std::mem::transmute::<*mut c_void, ExitCpu>(exit))
+        };
         let vcpus = c_int::try_from(vcpus).map_err(|_| "more vCPUs than QEMU can number")?;
-        Ok(Self::CurrentCpu { get, vcpus, known: OnceLock::new() })
+        Ok(Self::CurrentCpu { get, exit, vcpus, known: OnceLock::new() })
     }
 
     /// Index of the running vCPU, inside a callback that was told `argument`.
     pub(crate) fn running(&self, argument: u32) -> usize {
-        let Self::CurrentCpu { get, vcpus, known } = self else { return argument as usize };
+        let Self::CurrentCpu { get, vcpus, known, .. } = self else { return argument as usize };
         let known = known.get_or_init(|| (0..*vcpus).map(|i| get(i) as usize).collect());
-        // SAFETY: `current_cpu` is a pointer-sized thread-local variable of QEMU; dlsym yields this thread's copy.
-        let current = unsafe {
-            if CURRENT.get().is_null() {
-                CURRENT.set(libc::dlsym(libc::RTLD_DEFAULT, c"current_cpu".as_ptr()) as *const usize);
-            }
-            *CURRENT.get()
-        };
+        let current = current_cpu();
         known
             .iter()
             .position(|cpu| *cpu == current)
             .unwrap_or_else(|| panic!("no vCPU is running in a vCPU's callback"))
+    }
+
+    /// Lets the next vCPU run when the running one goes on, rather than when its share of time is over. Only where one thread
+    /// runs all: elsewhere the host's scheduler does it.
+    pub(crate) fn give_way(&self) {
+        if let Self::CurrentCpu { exit, .. } = self {
+            exit(current_cpu() as *mut c_void);
+        }
+    }
+}
+
+/// Address of the vCPU that this thread runs.
+pub(crate) fn current_cpu() -> usize {
+    // SAFETY: `current_cpu` is a pointer-sized thread-local variable of QEMU; dlsym yields this thread's copy.
+    unsafe {
+        if CURRENT.get().is_null() {
+            CURRENT.set(libc::dlsym(libc::RTLD_DEFAULT, c"current_cpu".as_ptr()) as *const usize);
+        }
+        *CURRENT.get()
     }
 }

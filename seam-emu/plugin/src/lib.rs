@@ -10,6 +10,7 @@ mod clock;
 mod control;
 mod decode;
 mod emulator;
+mod exchange;
 mod facade;
 mod ffi;
 mod identity;
@@ -17,14 +18,17 @@ mod memory;
 mod points;
 mod recorder;
 mod registers;
+mod rewind;
 mod seamcall;
+mod unkicked;
 mod watch;
 
 use decode::Intercept;
 use emulator::Emulator;
-use ffi::{CB_NO_REGS, CB_R_REGS, CB_RW_REGS_PC, Info, Insn, MEM_RW, MemCallback, Tb, VcpuCallback};
+use ffi::{CB_NO_REGS, CB_R_REGS, CB_RW_REGS, CB_RW_REGS_PC, Info, Insn, MEM_RW, MemCallback, Tb, VcpuCallback};
 use registers::Reg;
 use rig_wire::event::Kind;
+use rig_wire::plan::STALLED_EXIT_CODE;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::path::Path;
 use std::ptr::null_mut;
@@ -72,6 +76,9 @@ fn install(info: &Info, arguments: &[String]) -> Result<&'static Emulator, Strin
     if let Some(socket) = &emulator.plan.control {
         control::serve(emulator, socket).map_err(|e| format!("control socket {}: {e}", socket.display()))?;
     }
+    if let (Some(exchange), Some(socket)) = (&emulator.exchange, &emulator.plan.exchange) {
+        exchange.connect(socket).map_err(|e| format!("cannot reach the rig at {}: {e}", socket.display()))?;
+    }
     Ok(emulator)
 }
 
@@ -85,6 +92,11 @@ fn register(id: u64) {
 
 extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
     registers::learn();
+    if emulator::get().plan.deterministic
+        && let Err(cause) = unkicked::keep_turns()
+    {
+        panic!("{cause}");
+    }
 }
 
 /// An instruction's bytes and address, while its block is being translated.
@@ -116,7 +128,12 @@ impl Site {
 extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
     // SAFETY: QEMU hands out a valid block.
     let instructions = unsafe { ffi::qemu_plugin_tb_n_insns(tb) };
-    emulator::get().recorder.clock.instrument(tb, instructions);
+    let clock = &emulator::get().recorder.clock;
+    clock.instrument(tb, instructions);
+    if clock.wants_counts() {
+        // SAFETY: the block is valid during translation; userdata is a number, never a pointer.
+        unsafe { ffi::qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, CB_NO_REGS, instructions as *mut c_void) }
+    }
     // SAFETY: handles of the block's instructions are valid during this call.
     let sites = unsafe {
         (0..instructions).map(move |i| {
@@ -152,6 +169,7 @@ fn instrument(site: &Site, intercept: Intercept) {
         Intercept::Pause => return,
         Intercept::Invalidate => (on_invalidate, CB_RW_REGS_PC),
         Intercept::Movdir64b => (on_movdir64b, CB_RW_REGS_PC),
+        Intercept::Exchange => (on_exchange, CB_RW_REGS),
         Intercept::Unhandled => (on_unhandled, CB_NO_REGS),
     };
     site.on_execute(callback, flags, site.pc);
@@ -235,8 +253,22 @@ extern "C" fn on_write_cr4(vcpu: c_uint, userdata: *mut c_void) {
     resume(facade::write_cr4(emulator::get(), running(vcpu), reg, next));
 }
 
+extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
+    emulator::get().recorder.clock.count(userdata as u64, || running(vcpu));
+}
+
 extern "C" fn on_pause(_vcpu: c_uint, _userdata: *mut c_void) {
     std::thread::yield_now();
+}
+
+/// Ends QEMU at this instruction of this vCPU. It is not asked to end, since the machine would go on meanwhile.
+fn end_at_once() -> ! {
+    // SAFETY: leaves the process without running anything.
+    unsafe { libc::_exit(STALLED_EXIT_CODE) }
+}
+
+extern "C" fn on_exchange(_vcpu: c_uint, _userdata: *mut c_void) {
+    exchange::execute(emulator::get());
 }
 
 extern "C" fn on_unhandled(vcpu: c_uint, userdata: *mut c_void) {
@@ -244,8 +276,19 @@ extern "C" fn on_unhandled(vcpu: c_uint, userdata: *mut c_void) {
     seamcall::report_unknown(emulator::get(), running(vcpu) as u16, pc, &memory::read_code::<8>(pc));
 }
 
-extern "C" fn on_instruction(vcpu: c_uint, userdata: *mut c_void) {
-    resume(points::before_instruction(emulator::get(), running(vcpu), userdata as u64));
+/// Hands on where in the block's code it was called, too.
+///
+/// # Safety
+/// Called by QEMU like any other callback.
+#[unsafe(naked)]
+extern "C" fn on_instruction(_vcpu: c_uint, _userdata: *mut c_void) {
+    std::arch::naked_asm!("mov rdx, [rsp]", "jmp {}", sym on_held_instruction)
+}
+
+extern "C" fn on_held_instruction(vcpu: c_uint, userdata: *mut c_void, host_pc: usize) {
+    if points::before_instruction(emulator::get(), running(vcpu), userdata as u64) {
+        rewind::again(host_pc);
+    }
 }
 
 extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void) {

@@ -49,6 +49,18 @@ pub(crate) fn read_virtual<const N: usize>(address: u64) -> Option<[u8; N]> {
     .flatten()
 }
 
+/// Reads this many bytes at a virtual address of the current vCPU: none when one of them is not mapped.
+pub(crate) fn read_virtual_bytes(address: u64, length: usize) -> Option<Vec<u8>> {
+    if length == 0 {
+        return Some(Vec::new());
+    }
+    bytes::filled(
+        // SAFETY: as above.
+        |array| unsafe { qemu_plugin_read_memory_vaddr(address, array, length) },
+        <[u8]>::to_vec,
+    )
+}
+
 /// Writes at a virtual address of the current vCPU: false when it is not mapped.
 pub(crate) fn write_virtual(address: u64, data: &[u8]) -> bool {
     // SAFETY: as above.

@@ -4,7 +4,7 @@ use crate::decode;
 use crate::emulator::Emulator;
 use crate::memory;
 use crate::registers::{self, GPR};
-use rig_wire::event::{Kind, flags};
+use rig_wire::event::{Kind, Mark, flags};
 use rig_wire::plan::Point;
 use seam_backend::holds::{Change, Now};
 use std::collections::HashMap;
@@ -42,7 +42,10 @@ impl Sight {
 pub(crate) fn held_at(emulator: &Emulator, lp: usize, points: &[Point]) -> bool {
     let record = |kind, hold: usize, end| emulator.recorder.record(lp as u16, kind, 0, [hold as u64, end, 0, 0]);
     let clock = &emulator.recorder.clock;
-    let now = Now { ns: clock.now_ns(), instructions: &|lp| clock.instructions(usize::from(lp)) };
+    let now = Now {
+        ns: if emulator.plan.deterministic { clock.holding_ns() } else { clock.now_ns() },
+        instructions: &|lp| clock.instructions(usize::from(lp)),
+    };
     let decision = emulator.holds().at(lp as u16, points, &now);
     for change in decision.changes {
         match change {
@@ -50,16 +53,19 @@ pub(crate) fn held_at(emulator: &Emulator, lp: usize, points: &[Point]) -> bool 
             Change::Ended(hold, end) => record(Kind::HoldEnd, hold, end as u64),
         }
     }
-    if decision.stay && !emulator.plan.deterministic {
+    if decision.stay && emulator.plan.deterministic {
+        clock.count_turn();
+        emulator.identity.give_way();
+    } else if decision.stay {
         std::thread::yield_now();
     }
     decision.stay
 }
 
-/// An instrumented instruction is about to execute: the address to execute next, when that is itself again.
-pub(crate) fn before_instruction(emulator: &Emulator, lp: usize, pc: u64) -> Option<u64> {
+/// An instrumented instruction is about to execute: true when it must be executed again.
+pub(crate) fn before_instruction(emulator: &Emulator, lp: usize, pc: u64) -> bool {
     if !emulator.holding() {
-        return None;
+        return false;
     }
     let mut points = vec![Point::Pc { address: pc }];
     points.extend(emulator.sight(lp).fresh.iter().cloned());
@@ -74,10 +80,10 @@ pub(crate) fn before_instruction(emulator: &Emulator, lp: usize, pc: u64) -> Opt
         }
     }
     if held_at(emulator, lp, &points) {
-        return Some(pc);
+        return true;
     }
     emulator.sight(lp).fresh.clear();
-    None
+    false
 }
 
 /// An instrumented instruction touched a watched word.
@@ -88,10 +94,21 @@ pub(crate) fn after_access(emulator: &Emulator, lp: usize, pc: u64, address: u64
         emulator.holds().passed(lp as u16, &point);
     }
     if !store && !emulator.sight(lp).load(watch, value) {
-        return;
+        return end_if_stalled(emulator, lp);
     }
     let (flag, value) = if store { (flags::STORE, stored(emulator, lp, pc, watch, value)) } else { (0, value) };
     emulator.recorder.record(lp as u16, Kind::Watch, flag, [watch as u64, value, address, pc]);
+}
+
+/// An LP spins. When nothing but that has happened for too long, a deterministic machine ends here, at this instruction: an
+/// end that the host chose would come elsewhere each time.
+fn end_if_stalled(emulator: &Emulator, lp: usize) {
+    let Some(limit_ns) = emulator.plan.stall_ns.filter(|_| emulator.plan.deterministic) else { return };
+    let idle_ns = emulator.recorder.idle_ns();
+    if idle_ns >= limit_ns {
+        emulator.recorder.record(lp as u16, Kind::Mark, 0, [Mark::Stalled as u64, idle_ns, 0, 0]);
+        crate::end_at_once();
+    }
 }
 
 /// The value that a store left in a word; a locked instruction loaded the word just before.

@@ -118,6 +118,7 @@ fn hold(emulator: &Emulator, vcpu: usize, mut flight: InFlight, eflags: u64, rem
     }
     if emulator.plan.deterministic {
         // Time passes with instructions; the host's scheduler must not matter.
+        emulator.identity.give_way();
     } else if remaining_ns > SLEEP_ABOVE_NS {
         std::thread::sleep(SLEEP);
     } else {

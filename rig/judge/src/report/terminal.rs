@@ -100,6 +100,7 @@ fn facts(facts: &Facts, look: Look) -> String {
     let why = if facts.backend.reason.is_empty() { String::new() } else { format!(" ({})", facts.backend.reason) };
     let clock = if facts.clock.is_empty() { String::new() } else { format!(", {} clock", facts.clock) };
     row("backend", format!("{}{why}{clock}", facts.backend.name));
+    row("digest", facts.digest.clone().unwrap_or_default());
     row("seed", facts.seed.map_or_else(String::new, |seed| seed.to_string()));
     text
 }

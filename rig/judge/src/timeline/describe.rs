@@ -67,6 +67,7 @@ fn describe_mark(mark: u64, argument: u64) -> String {
         m if m == Mark::Ready as u64 => "the agent is ready".into(),
         m if m == Mark::UpdateBegin as u64 => format!("upload {update} begins"),
         m if m == Mark::UpdateEnd as u64 => format!("upload {update} ended"),
+        m if m == Mark::Stalled as u64 => format!("no progress for {} us: the machine ends", argument / 1000),
         m => format!("mark {m}, argument {argument}"),
     }
 }

@@ -37,6 +37,8 @@ impl Bench {
             module_image: image,
             ring: Some(dir.path().join("ring")),
             control: None,
+            exchange: None,
+            stall_ns: None,
             restore: None,
             deterministic: false,
             yield_at_pause: false,
