@@ -4,6 +4,7 @@ use rig_images::{Images, KernelRequest, Progress, SourceEdit};
 use rig_judge::timeline::EventsReader;
 use rig_tests::{Rig, one_machine};
 use rig_wire::event::{Kind, Record, flags};
+use rstest::rstest;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -196,4 +197,73 @@ fn shards_merge_to_the_whole() {
         all
     };
     assert_eq!(verdicts("merged.jsonl"), verdicts("whole/results.jsonl"));
+}
+
+/// Each hold executes its instruction thousands of times, between a comparison and its use too; the kernel computes the same as
+/// without (a flag that got lost made it count failures that never were).
+#[rstest]
+fn holds_leave_no_trace_in_the_registers(#[values("parallel", "deterministic")] clock: &str) {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let hold = |step: u32, access: &str| {
+        format!(
+            "[[hold]]\ncpu = 1\nat = \"mem:update_ctrl.num_ack:{access}\"\nnth = {step}\nuntil = {{ time_us = 300 }}\n"
+        )
+    };
+    let holds: String = (1..=5).flat_map(|step| ["load", "store"].map(|access| hold(step, access))).collect();
+    let path = rig.file("held.toml", format!("name = \"held\"\n{holds}"));
+    let verdict = rig.go(&["run", path.to_str().unwrap(), "--clock", clock, "--json"]).json(0);
+    assert_eq!(verdict["invariants"]["stop-on-failure"], "not-applicable", "no CPU failed: {verdict:#}");
+}
+
+/// Only repetitions show that a run repeats; another schedule shows that the digest tells runs apart.
+#[test]
+fn a_deterministic_run_repeats_bit_for_bit() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let digest = |more: &[&str]| {
+        let arguments: Vec<&str> = ["run", "--clock", "deterministic", "--json"].iter().chain(more).copied().collect();
+        let verdict = rig.go(&arguments).json(0);
+        (verdict["digest"].as_str().expect("a deterministic run has a digest").to_owned(), verdict)
+    };
+    let restored: Vec<String> = (0..3).map(|_| digest(&["--updates", "2"]).0).collect();
+    assert!(restored.iter().all(|one| *one == restored[0]), "{restored:?}");
+    let booted: Vec<String> = (0..2).map(|_| digest(&["--cold"]).0).collect();
+    assert_eq!(booted[0], booted[1]);
+    let (held, verdict) = digest(&["read-before-advance"]);
+    assert_ne!(held, digest(&[]).0);
+    let holds = verdict["holds"].as_array().unwrap();
+    assert!(holds.len() == 4 && holds.iter().all(|hold| hold["end"] == "satisfied"), "{verdict:#}");
+}
+
+/// What cannot be repeated is refused, with what to do instead.
+#[test]
+fn what_breaks_determinism_is_refused() {
+    let rig = Rig::default();
+    let path = rig.file("during.toml", "name = \"during\"\n[[during]]\nact = \"upload\"\nerrno = 16\n");
+    rig.go(&["run", path.to_str().unwrap(), "--clock", "deterministic"]).expect(2).says(&["deterministic", "during"]);
+}
+
+/// From a seed to a failure that comes back each time, on the kernel without its lock.
+#[test]
+fn a_race_is_found_repeated_and_shrunk_on_the_deterministic_clock() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let kernel = unlocked();
+    let kernel = kernel.to_str().unwrap();
+    let clock = ["--clock", "deterministic", "--kernel", kernel];
+    let explore = ["explore", "--seeds", "0..200", "--stop-on-first", "--out", "found", "--json"];
+    let found = rig.go(&[&explore[..], &clock].concat()).json(1);
+    let run = rig.path("found").join(found["failed"][0]["run"].as_str().expect("evidence is kept"));
+    let run = run.to_str().unwrap();
+    let again = rig.go(&[&["replay", run, "--times", "10", "--out", "again", "--json"][..], &clock].concat()).json(1);
+    assert_eq!((&again["failed"], &again["digest_as_recorded"]), (&10.into(), &true.into()), "{again:#}");
+    let small = rig.go(&[&["shrink", run, "--out", "small.toml", "--json"][..], &clock].concat()).json(1);
+    assert!(small["holds"].as_u64().is_some_and(|holds| holds <= 3), "{small:#}");
+    let path = Path::new(run).join("schedule.json");
+    let schedule = std::fs::read_to_string(&path).unwrap();
+    let mut changed: Value = serde_json::from_str(&schedule).unwrap();
+    changed["made_of"]["plugin"] = "another".into();
+    std::fs::write(&path, changed.to_string()).unwrap();
+    rig.go(&[&["replay", run, "--out", "refused"][..], &clock].concat()).expect(2).says(&["not as it was", "plugin"]);
 }

@@ -74,6 +74,7 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<u8, Trouble> {
         None => evidence::read(Path::new(&arguments.what))?,
     };
     let given = Scenario { holds: std::mem::take(&mut recorded.holds), ..given };
+    let updates = given.updates;
     let (scenario, mut holds) = arguments.target.apply(given)?;
     let folder = fresh(arguments.out.as_deref(), "replay")?;
     let (cpus, clock) = (scenario.cpus, scenario.clock);
@@ -82,7 +83,8 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<u8, Trouble> {
         holds = schedule(seed, arguments.strategy, &Space::of_update(cpus, sessions.ack_word()));
     }
     check_unchanged(&mut recorded, sessions.made_of(), arguments.changed)?;
-    let lists: Vec<_> = recorded.before.iter().cloned().chain([holds]).collect();
+    let updates = if seed.is_some() { 1 } else { updates };
+    let lists: Vec<_> = recorded.before.iter().cloned().chain(repeat::by_update(&holds, updates)).collect();
     let mut all: Vec<Repetition> = Vec::new();
     for number in 1..=arguments.times {
         let repetition = repeat::once(&sessions, &lists, &folder.join(number.to_string()))?;
@@ -148,30 +150,43 @@ fn told(
 pub(super) fn shrink(arguments: &ShrinkArguments) -> Result<u8, Trouble> {
     let progress = Progress::stderr();
     let (given, recorded) = evidence::read(&arguments.run)?;
-    let (scenario, holds) = arguments.target.apply(Scenario { holds: recorded.holds, ..given })?;
+    let updates = given.updates;
+    let (scenario, mut holds) = arguments.target.apply(Scenario { holds: recorded.holds, ..given })?;
     let folder = fresh(None, "shrink")?;
     let before = (scenario.cpus, holds.len());
     let sessions = arguments.target.sessions(scenario.clone(), &folder.join("base"), &progress)?;
     let times = if sessions.repeats() { 1 } else { arguments.repeat };
-    let mut repeater =
-        Repeater { sessions: &sessions, before: Vec::new(), folder: folder.join("tries"), times, made: 0 };
+    let mut repeater = Repeater { sessions: &sessions, updates, folder: folder.join("tries"), times, made: 0 };
     let mut enough = repeater.failures(&holds, times)?;
     if enough == 0 && !recorded.before.is_empty() {
-        repeater.before = recorded.before;
+        // It needs what the updates before it left behind; then their holds count, too.
+        let lists: Vec<_> = recorded.before.iter().cloned().chain([holds]).collect();
+        repeater.updates = u32::try_from(lists.len()).expect("a guest makes few updates");
+        holds = repeat::numbered(&lists);
         enough = repeater.failures(&holds, times)?;
     }
     if enough == 0 {
         let cause = format!("the schedule failed in none of {times} repetitions");
         return Err(Trouble::usage(cause, "raise --repeat; the failure may not depend on the holds"));
     }
+    while repeater.updates > 1 {
+        progress.say(&format!("trying {} updates", repeater.updates - 1));
+        let later = repeat::without_first(&holds);
+        repeater.updates -= 1;
+        if repeater.failures(&later, enough)? < enough {
+            repeater.updates += 1;
+            break;
+        }
+        holds = later;
+    }
     let holds = repeat::fewest(holds, |candidate| {
         progress.say(&format!("trying {} holds", candidate.len()));
         Ok(repeater.failures(candidate, enough)? >= enough)
     })?;
-    let (made, before_it) = (repeater.made, repeater.before.len());
+    let (made, updates) = (repeater.made, repeater.updates);
+    let scenario = Scenario { updates, ..scenario };
     let (scenario, holds, more) = fewer_cpus(arguments, scenario, holds, (enough, times, &folder), &progress)?;
-    let tally =
-        Tally { before, after: (scenario.cpus, holds.len()), enough, times, before_it, repetitions: made + more };
+    let tally = Tally { before, after: (scenario.cpus, holds.len()), enough, times, repetitions: made + more };
     finish(arguments, &Scenario { holds, ..scenario }, &tally, &folder)
 }
 
@@ -188,10 +203,11 @@ fn fewer_cpus(
     for cpus in cpus.max(2)..scenario.cpus {
         progress.say(&format!("trying {cpus} CPUs"));
         let smaller = Scenario { cpus, ..scenario.clone() };
+        let updates = scenario.updates;
         let base = folder.join(format!("base-{cpus}"));
-        let sessions = arguments.target.sessions(smaller.clone(), &base, progress)?;
+        let sessions = arguments.target.sessions(Scenario { updates: 1, ..smaller.clone() }, &base, progress)?;
         let tries = folder.join(format!("tries-{cpus}"));
-        let mut repeater = Repeater { sessions: &sessions, before: Vec::new(), folder: tries, times, made: 0 };
+        let mut repeater = Repeater { sessions: &sessions, updates, folder: tries, times, made: 0 };
         let fails = repeater.failures(&compact, enough)? >= enough;
         made += repeater.made;
         if fails {
@@ -206,8 +222,6 @@ struct Tally {
     after: (u32, usize),
     enough: u32,
     times: u32,
-    /// Updates that must come first in the same guest.
-    before_it: usize,
     repetitions: u32,
 }
 
@@ -215,16 +229,16 @@ fn finish(arguments: &ShrinkArguments, scenario: &Scenario, tally: &Tally, folde
     let beside = if arguments.run.is_dir() { arguments.run.clone() } else { folder.to_owned() };
     let out = arguments.out.clone().unwrap_or_else(|| beside.join("shrunk.toml"));
     evidence::write_scenario(&out, scenario)?;
-    let Tally { before, after, enough, times, before_it, repetitions } = tally;
+    let Tally { before, after, enough, times, repetitions } = tally;
     if arguments.json {
         output::json(&serde_json::json!({
             "exit_code": 1, "holds_before": before.1, "holds": after.1, "cpus_before": before.0, "cpus": after.0,
-            "failed": enough, "of": times, "updates_before": before_it, "repetitions": repetitions, "scenario": out,
+            "failed": enough, "of": times, "updates": scenario.updates, "repetitions": repetitions, "scenario": out,
         }));
     } else {
         output::text_line(&format!(
-            "{} holds on {} CPUs, from {} on {}; fails {enough} times in {times} ({repetitions} repetitions in all)",
-            after.1, after.0, before.1, before.0
+            "{} holds on {} CPUs, from {} on {}, in {} updates; fails {enough} times in {times} ({repetitions} repetitions in all)",
+            after.1, after.0, before.1, before.0, scenario.updates
         ));
         for hold in &scenario.holds {
             output::text_line(&format!(

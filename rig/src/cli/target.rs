@@ -49,7 +49,6 @@ impl Target {
         scenario.subject = self.subject.unwrap_or(scenario.subject);
         scenario.ack = self.ack.or(scenario.ack);
         scenario.twin = self.twin.or(scenario.twin);
-        scenario.updates = 1;
         let rooms = crate::explore::explorer::UPDATES_PER_GUEST;
         scenario.platform.remaining_updates.get_or_insert(rooms);
         scenario.budget.stall_cpu_s.get_or_insert(STALL_CPU_S);
@@ -58,8 +57,9 @@ impl Target {
         scenario.check().map_err(|cause| Trouble::usage(cause, "change the flag, or the scenario file"))?;
         let holds = std::mem::take(&mut scenario.holds);
         for hold in &holds {
-            hold.check(scenario.cpus, 1).map_err(|cause| Trouble::usage(cause, "change the hold"))?;
+            hold.check(scenario.cpus, scenario.updates).map_err(|cause| Trouble::usage(cause, "change the hold"))?;
         }
+        scenario.updates = 1;
         Ok((scenario, holds))
     }
 

@@ -46,12 +46,32 @@ impl From<Verdict> for Repetition {
     }
 }
 
+/// The holds of each of so many updates.
+pub fn by_update(holds: &[HoldSpec], updates: u32) -> Vec<Vec<HoldSpec>> {
+    let is_in = |hold: &&HoldSpec, number| hold.update.is_none_or(|update| update == number);
+    (1..=updates).map(|number| holds.iter().filter(|hold| is_in(hold, number)).cloned().collect()).collect()
+}
+
+/// The inverse of [`by_update`].
+pub fn numbered(lists: &[Vec<HoldSpec>]) -> Vec<HoldSpec> {
+    let number = |(list, update): (&Vec<HoldSpec>, u32)| {
+        list.iter().map(|hold| HoldSpec { update: Some(update), ..hold.clone() }).collect::<Vec<_>>()
+    };
+    lists.iter().zip(1..).flat_map(number).collect()
+}
+
+/// The same without its first update.
+pub fn without_first(holds: &[HoldSpec]) -> Vec<HoldSpec> {
+    let later = holds.iter().filter(|hold| hold.update != Some(1)).cloned();
+    later.map(|hold| HoldSpec { update: hold.update.map(|update| update - 1), ..hold }).collect()
+}
+
 /// How often these holds fail.
 pub struct Repeater<'a> {
     /// The machine.
     pub sessions: &'a Sessions,
-    /// The holds of updates that come first in the same guest.
-    pub before: Vec<Vec<HoldSpec>>,
+    /// Updates in one guest; a hold says in which it is.
+    pub updates: u32,
     /// Where the evidence of each goes.
     pub folder: PathBuf,
     /// Repetitions of each candidate.
@@ -64,7 +84,7 @@ impl Repeater<'_> {
     /// Failures among the repetitions; ends early when `enough` can no longer be reached, or is.
     pub fn failures(&mut self, holds: &[HoldSpec], enough: u32) -> Result<u32, Trouble> {
         let mut failures = 0;
-        let lists: Vec<_> = self.before.iter().cloned().chain([holds.to_vec()]).collect();
+        let lists = by_update(holds, self.updates);
         for done in 0..self.times {
             if failures >= enough || failures + (self.times - done) < enough {
                 break;
@@ -138,6 +158,15 @@ mod tests {
         });
         assert_eq!(left.unwrap(), needed);
         assert!(asked < 20, "{asked}");
+    }
+
+    #[test]
+    fn updates_can_be_numbered_and_left_out() {
+        let lists = [vec![hold(1, 1)], vec![], vec![hold(2, 2), hold(3, 3)]];
+        let all = numbered(&lists);
+        assert_eq!(all.iter().map(|h| h.update).collect::<Vec<_>>(), [Some(1), Some(3), Some(3)]);
+        assert_eq!(by_update(&all, 3).iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 2]);
+        assert_eq!(by_update(&without_first(&all), 2).iter().map(Vec::len).collect::<Vec<_>>(), [0, 2]);
     }
 
     #[test]

@@ -54,10 +54,8 @@ impl Machine {
         stderr: &Path,
     ) -> Result<(Self, UnixStream), Trouble> {
         let agent = runtime.listen(AGENT_SOCKET)?;
-        let sockets = match spec.monitored {
-            true => Some((runtime.listen(QMP_SOCKET)?, runtime.listen(RAW_QMP_SOCKET)?)),
-            false => None,
-        };
+        let sockets =
+            if spec.monitored { Some((runtime.listen(QMP_SOCKET)?, runtime.listen(RAW_QMP_SOCKET)?)) } else { None };
         let program = qemu.get_program().to_owned();
         let process = Process::start(command(qemu, spec, runtime, stderr)?).map_err(|e| {
             let help = "check that the program exists and may be executed";

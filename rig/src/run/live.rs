@@ -257,7 +257,7 @@ impl Live {
             stall = watched.stalled(self.budget()) => Err(Stop::Stalled(stall)),
             status = self.machine.process.exited() => match tokio::time::timeout(GRACE, work).await {
                 Ok(Ok(())) => Ok(()),
-                _ => Err(self.stop_of_exit(status)),
+                _ => Err(stop_of_exit(status)),
             },
         }
     }
@@ -268,14 +268,6 @@ impl Live {
         match self.observer.alarm().await {
             Alarm::Breach(_) if self.prepared.plan.deterministic => std::future::pending().await,
             alarm => alarm,
-        }
-    }
-
-    /// A deterministic machine ends itself when it makes no progress.
-    fn stop_of_exit(&self, status: std::process::ExitStatus) -> Stop {
-        match status.code() {
-            Some(STALLED_EXIT_CODE) => Stop::Stalled("CPUs spin in the update, and none makes progress".into()),
-            _ => Stop::Exited(status),
         }
     }
 
@@ -307,7 +299,7 @@ impl Live {
     /// The channel closed; QEMU's exit, if it follows, says more.
     async fn exit_or(&self, error: DriveError) -> Stop {
         match tokio::time::timeout(GRACE, self.machine.process.exited()).await {
-            Ok(status) => self.stop_of_exit(status),
+            Ok(status) => stop_of_exit(status),
             Err(_) => Stop::Drive(error),
         }
     }
@@ -399,6 +391,14 @@ fn start_server(prepared: &mut Prepared) -> Result<Server, Trouble> {
 /// How a machine goes on from a snapshot: by itself where nobody may touch it.
 fn machine_start(spec: &MachineSpec, snapshot: &Snapshot) -> MachineStart {
     if spec.deterministic { MachineStart::Load(snapshot.machine().qemu) } else { MachineStart::Wait }
+}
+
+/// A deterministic machine ends itself when it makes no progress.
+fn stop_of_exit(status: std::process::ExitStatus) -> Stop {
+    match status.code() {
+        Some(STALLED_EXIT_CODE) => Stop::Stalled("CPUs spin in the update, and none makes progress".into()),
+        _ => Stop::Exited(status),
+    }
 }
 
 async fn pass_kernel_log(mut records: mpsc::UnboundedReceiver<String>, judge: Lines, count: Arc<AtomicU64>) {
