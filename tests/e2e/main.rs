@@ -11,6 +11,7 @@ mod hang;
 mod hw;
 mod kmod;
 mod kmod_errors;
+mod kvm_backend;
 mod kvm_td;
 mod races;
 mod trust_domains;

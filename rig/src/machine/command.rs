@@ -220,11 +220,13 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     line.0
 }
 
-/// What the kernel is told about its clock, so that it need not measure: without `lpj` each CPU does, for 150 ms.
+/// What the kernel is told about its clock, so that it need not measure: without `lpj` each CPU does, for 150 ms. On KVM the counter
+/// is the host's; Linux's watchdog of it would blame it where vCPUs wait for the host's cores.
 fn clock(spec: &MachineSpec) -> String {
     let per_jiffy = u64::from(spec.tsc_khz.unwrap_or(GUESSED_TSC_KHZ)) * 1000 / u64::from(spec.hz.max(1));
     let counter = spec.tsc_khz.map(|khz| format!("tsc_early_khz={khz} ")).unwrap_or_default();
-    format!("lpj={per_jiffy} {counter}")
+    let trusted = if matches!(spec.processor, Processor::Kvm(_)) { "tsc=reliable " } else { "" };
+    format!("lpj={per_jiffy} {counter}{trusted}")
 }
 
 /// `master=on` lets QEMU save the device's memory with the guest's.

@@ -48,6 +48,8 @@ struct Outer {
     spec: MachineSpec,
     qemu: std::process::Command,
     modules: Vec<PathBuf>,
+    /// Release of its kernel.
+    release: String,
     /// The host's cache.
     cache: PathBuf,
     /// Begins each command line in there.
@@ -71,7 +73,7 @@ pub fn run_nested(
     let facts = Facts {
         scenario: scenario.name.clone(),
         cpus: u16::try_from(CPUS).unwrap_or(u16::MAX),
-        kernel: Some(outer.spec.kernel.display().to_string()),
+        kernel: Some(outer.release.clone()),
         backend: Backend { name: "kvm".into(), reason: "in a virtual machine whose AMD processor TCG emulates".into() },
         subject: "kmod".into(),
         clock: "parallel".into(),
@@ -124,7 +126,8 @@ fn prepare(images: &Images, scenario: &Scenario, nested: &Nested, options: &Opti
     };
     let cache = std::path::absolute(images.cache_folder()).unwrap_or_else(|_| images.cache_folder());
     let rig = own_command(&agent)?;
-    Ok(Outer { folder, runtime, spec, qemu: root.qemu_command(), modules, cache, rig })
+    let release = kernel.release;
+    Ok(Outer { folder, runtime, release, spec, qemu: root.qemu_command(), modules, cache, rig })
 }
 
 fn modules(kernel: &Kernel) -> Result<Vec<PathBuf>, Trouble> {
@@ -176,7 +179,9 @@ async fn conduct(outer: &Outer, nested: &Nested, progress: &Progress) -> Result<
         let began = Instant::now();
         let file = outer.folder.file(&format!("{}.toml", scenario.name)).display().to_string();
         let out = format!("/tmp/nested/{}", scenario.name);
-        let executed = rig(outer, &guest, &["run", &file, "--json", "--out", &out]).await?;
+        let start = if nested.warm.contains(&scenario.name) { [].as_slice() } else { &["--cold"] };
+        let words = [&["run", &file, "--json", "--out", &out], start].concat();
+        let executed = rig(outer, &guest, &words).await?;
         outer.folder.write(&format!("{}.json", scenario.name), &executed.stdout)?;
         outer.folder.write(&format!("{}.log", scenario.name), &executed.stderr)?;
         let check = judged(&scenario.name, &executed);

@@ -122,6 +122,9 @@ pub struct Nested {
     /// Whether `rig doctor` must find KVM in there.
     #[serde(default)]
     pub doctor: bool,
+    /// Names of those that go on from a snapshot, of one machine that is booted for all of them; the others boot.
+    #[serde(default)]
+    pub warm: Vec<String>,
     /// What is run, one after another.
     pub scenarios: Vec<Scenario>,
 }

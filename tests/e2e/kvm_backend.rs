@@ -1,0 +1,110 @@
+//! The KVM backend: a shim in the guest, a mailbox, and the rig as the firmware's host; with KVM where it works, and without it.
+
+use rig_tests::{Ended, Rig, one_machine};
+use serde_json::Value;
+
+/// Invariants that a plain update must show as held without the plugin's instruments.
+const HELD: [&str; 9] = [
+    "participation",
+    "lockstep",
+    "lead-only",
+    "update-only",
+    "interrupts-off",
+    "serial-loader",
+    "progress",
+    "stable-cpus",
+    "quiet-kernel",
+];
+
+fn run(scenario: &str) -> Ended {
+    let rig = Rig::default();
+    let text = format!("name = \"shim\"\nsubject = \"kmod\"\nbackend = \"tcg-shim\"\n{scenario}\n");
+    let path = rig.file("scenario.toml", text);
+    rig.go(&["run", path.to_str().unwrap(), "--json"])
+}
+
+fn held(verdict: &Value) -> Vec<&str> {
+    let all = verdict["invariants"].as_object().unwrap();
+    all.iter().filter(|(_, standing)| *standing == "held").map(|(name, _)| name.as_str()).collect()
+}
+
+/// The way of KVM's guests, without KVM: what the module tells of itself is enough for the judge.
+#[test]
+fn an_update_behind_the_shim_shows_all_invariants_that_can_be_seen() {
+    let _machine = one_machine();
+    // The first one makes the snapshot, the second one finds it.
+    for _ in 0..2 {
+        let verdict = run("updates = 3").json(0);
+        assert_eq!(verdict["backend"]["name"], "tcg-shim");
+        let seen = held(&verdict);
+        assert!(HELD.iter().all(|name| seen.contains(name)), "{verdict:#}");
+    }
+}
+
+/// SEAMCALLs in threads, timer interrupts and IPIs all come through one slot of their CPU.
+#[test]
+fn seamcalls_from_every_context_are_served() {
+    let _machine = one_machine();
+    let load = "load = [{ profile = \"seamcall\" }]\nupdates = 3\n\
+        platform.durations.leaf_ns = { \"TDH.SYS.RD\" = 20000, \"TDH.PHYMEM.PAGE.RDMD\" = 20000 }";
+    assert!(held(&run(load).json(0)).contains(&"concurrency"));
+}
+
+/// Faults strike, and a CPU is held at a SEAMCALL until another has passed it.
+#[test]
+fn faults_and_holds_work_as_they_do_with_the_plugin() {
+    let _machine = one_machine();
+    let fault = "faults = [{ leaf = \"SEAMLDR.INSTALL\", lp = 2, action = { status = 0x8000000000010003 } }]\n\
+        expect = { update = \"lost\", update_error = \"firmware-invalid\" }";
+    run(fault).json(0);
+    let hold = "hold = [{ cpu = 2, at = \"seamcall:TDH.SYS.LP.INIT:enter\", until = { cpu = 1, passes = \
+        \"seamcall:TDH.SYS.LP.INIT:exit\" }, limit_ms = 5000 }]";
+    assert_eq!(run(hold).json(0)["holds"][0]["end"], "satisfied");
+}
+
+/// The judge is not blind without the plugin.
+#[test]
+fn twins_are_caught_behind_the_shim() {
+    let _machine = one_machine();
+    for (twin, broken) in [
+        ("double-install", "participation"),
+        ("early-advance", "lockstep"),
+        ("interrupts-on", "interrupts-off"),
+        ("foreign-seamcall", "update-only"),
+    ] {
+        let verdict = run(&format!("twin = \"{twin}\"\nupdates = 10")).json(1);
+        assert_eq!(verdict["breaches"][0]["invariant"], broken, "{twin}: {verdict:#}");
+    }
+}
+
+/// What KVM cannot do is said before anything is started.
+#[test]
+fn combinations_that_cannot_work_are_refused() {
+    let rig = Rig::default();
+    rig.go(&["run", "--backend", "kvm"]).expect(2).says(&["in-tree", "kmod"]);
+    let hold = "hold = [{ cpu = 2, at = \"state:3\", until = { time_us = 10 } }]";
+    run(hold).expect(2).says(&["SEAMCALLs only", "tcg"]);
+}
+
+/// Whatever /dev/kvm is here, `auto` comes to an end with it, and says in one line which way it went.
+#[test]
+fn auto_uses_kvm_only_where_it_boots_something() {
+    let _machine = one_machine();
+    let verdict = Rig::default().go(&["run", "--subject", "kmod", "--json"]).json(0);
+    let (name, reason) = (&verdict["backend"]["name"], verdict["backend"]["reason"].as_str().unwrap());
+    assert!(!reason.contains('\n'), "{reason}");
+    match name.as_str().unwrap() {
+        "kvm" => assert!(reason.contains("booted a kernel"), "{reason}"),
+        "tcg" => assert!(reason.starts_with("KVM does not work here: "), "{reason}"),
+        other => panic!("{other}: {reason}"),
+    }
+}
+
+/// The whole proof on a real KVM, some minutes: an emulated AMD processor, `kvm_amd` on it, and this rig.
+#[test]
+fn scenarios_pass_on_a_kvm_that_runs_on_an_emulated_processor() {
+    let _machine = one_machine();
+    let verdict = Rig::default().go(&["run", "nested-kvm", "--json"]).json(0);
+    let checks = verdict["checks"].as_array().unwrap();
+    assert!(checks.len() > 7 && checks.iter().all(|check| check["met"] == true), "{verdict:#}");
+}
