@@ -1,4 +1,5 @@
-//! How long a run takes, and what recording costs. `cargo bench -p rig-tests --bench speed [-- RUNS]`.
+//! How long a run takes, what recording costs, and how many schedules a second an exploration makes.
+//! `cargo bench -p rig-tests --bench speed [-- RUNS]`.
 //!
 //! A warm cache is made first. Runs with and without recording alternate, so that a slow phase of the host meets both.
 
@@ -13,7 +14,7 @@ fn main() {
          | boot without recording | runs |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for cpus in [4, 16, 64] {
+    for cpus in [4, 16, 64, 255] {
         let (mut warm, mut restore) = (Vec::new(), Vec::new());
         let (mut total, mut boot, mut bare) = (Vec::new(), Vec::new(), Vec::new());
         measure(cpus, &[]);
@@ -41,6 +42,27 @@ fn main() {
             median(&bare)
         );
     }
+    explorations(runs);
+}
+
+/// Schedules of an exploration whose rate is measured.
+const SCHEDULES: &str = "0..128";
+
+/// Schedules per second at 4 vCPUs: median and spread.
+fn explorations(runs: usize) {
+    println!("\n| clock | schedules per second, median (min .. max) | runs |");
+    println!("| --- | --- | --- |");
+    for clock in ["parallel", "deterministic"] {
+        let mut rates: Vec<f64> = (0..runs).map(|_| rate(clock)).collect();
+        rates.sort_unstable_by(f64::total_cmp);
+        println!("| {clock} | {:.1} ({:.1} .. {:.1}) | {runs} |", rates[runs / 2], rates[0], rates[runs - 1]);
+    }
+}
+
+fn rate(clock: &str) -> f64 {
+    let rig = Rig::default();
+    let said = rig.go(&["explore", "--seeds", SCHEDULES, "--clock", clock, "--out", "rate", "--json"]).json(0);
+    said["schedules_per_s"].as_f64().expect("an exploration tells its rate")
 }
 
 /// One run: host milliseconds of the whole command, and those until the agent was ready.
