@@ -99,11 +99,12 @@ impl Metadata {
 fn list(linked: &[&Package]) -> String {
     let mut text = "# Crates in bin/rig-hw and bin/rig-agent\n\nTheir texts lie beside this file.\n\n".to_owned();
     text += "| crate | version | licence |\n| --- | --- | --- |\n";
-    for package in linked {
+    let row = |package: &&Package| {
         let licence = package.license.as_deref().unwrap_or("see its text");
-        text += &format!("| {} | {} | {licence} |\n", package.name, package.version);
-    }
-    text
+        format!("| {} | {} | {licence} |", package.name, package.version)
+    };
+    text += &linked.iter().map(row).collect::<Vec<_>>().join("\n");
+    text + "\n"
 }
 
 /// The licence files of a crate's source.
