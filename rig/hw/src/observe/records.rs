@@ -16,25 +16,58 @@ const RFLAGS_IF: u64 = 1 << 9;
 pub(crate) struct Converter {
     /// The calls in which each thread is, with the CPU on which each began, innermost last. A thread that may be preempted can
     /// move between the probe and the instruction, and another one can call on the CPU that it left.
-    calls: HashMap<u32, Vec<(u64, u16)>>,
+    calls: HashMap<Thread, Vec<Call>>,
     /// CPUs of the host.
     cpus: u16,
+    records: Vec<Record>,
     /// Events of which an argument could not be read, or that end what did not begin.
-    pub(crate) unreadable: u64,
+    unreadable: u64,
+}
+
+/// A thread; the idle ones of all CPUs have the same number.
+type Thread = (u32, Option<u16>);
+
+/// A call under way.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    leaf: u64,
+    /// Where it began.
+    lp: u16,
+    /// Its entry among the records.
+    entry: usize,
+}
+
+fn thread(line: &Line<'_>) -> Thread {
+    (line.pid, (line.pid == 0).then_some(line.cpu))
 }
 
 impl Converter {
     /// For so many CPUs.
     pub(crate) fn new(cpus: usize) -> Self {
-        Self { calls: HashMap::new(), cpus: u16::try_from(cpus).unwrap_or(u16::MAX), unreadable: 0 }
+        let cpus = u16::try_from(cpus).unwrap_or(u16::MAX);
+        Self { calls: HashMap::new(), cpus, records: Vec::new(), unreadable: 0 }
     }
 
-    /// The records of one event; `ns` is its time.
-    pub(crate) fn convert(&mut self, line: &Line<'_>, ns: u64) -> Vec<Record> {
+    /// Takes one event; `ns` is its time.
+    pub(crate) fn take(&mut self, line: &Line<'_>, ns: u64) {
         let records = self.meaning(line);
         self.unreadable += u64::from(records.is_none());
         let stamp = |record: Record| Record { guest_ns: ns, ..record };
-        records.unwrap_or_default().into_iter().map(stamp).collect()
+        self.records.extend(records.unwrap_or_default().into_iter().map(stamp));
+    }
+
+    /// All records, and how many events could not be understood. A call that began after the update and had not ended when
+    /// the recording did is left out, as is one that had begun before it.
+    pub(crate) fn finish(mut self) -> (Vec<Record>, u64) {
+        let mut open: Vec<usize> = self.calls.values().flatten().map(|call| call.entry).collect();
+        let left = |r: &Record| r.kind == Kind::FunctionExit as u16 && r.a == 0;
+        let last_left = self.records.iter().rposition(left);
+        open.retain(|entry| Some(*entry) > last_left);
+        open.sort_unstable();
+        for entry in open.into_iter().rev() {
+            self.records.remove(entry);
+        }
+        (self.records, self.unreadable)
     }
 
     fn meaning(&mut self, line: &Line<'_>) -> Option<Vec<Record>> {
@@ -42,6 +75,11 @@ impl Converter {
             return None;
         }
         match line.event {
+            "end" | "endr" if !self.calls.contains_key(&thread(line)) => {
+                // It began before the recording; a second such one of this thread would not.
+                self.calls.insert(thread(line), Vec::new());
+                Some(Vec::new())
+            }
             "end" | "endr" => Some(vec![self.end(line)?]),
             _ => {
                 let here = |record: Record| Record { lp: line.cpu, ..record };
@@ -72,10 +110,9 @@ impl Converter {
 
     fn call(&mut self, line: &Line<'_>) -> Option<Record> {
         let leaf = line.value("fn")?;
-        self.calls.entry(line.pid).or_default().push((leaf, line.cpu));
         let on = line.value("fl")? & RFLAGS_IF != 0;
         let context = if line.hardirq { flags::HARDIRQ } else { 0 };
-        Some(Record {
+        let record = Record {
             kind: Kind::SeamcallEnter as u16,
             flags: flags::CONTEXT_KNOWN | context | if on { flags::IF } else { 0 },
             a: leaf,
@@ -83,12 +120,15 @@ impl Converter {
             c: line.value("rdx")?,
             d: line.value("r8")?,
             ..Record::default()
-        })
+        };
+        let call = Call { leaf, lp: line.cpu, entry: self.records.len() };
+        self.calls.entry(thread(line)).or_default().push(call);
+        Some(record)
     }
 
     /// The registers that a leaf returns are not told. A call ends on the CPU on which it began, wherever its thread is now.
     fn end(&mut self, line: &Line<'_>) -> Option<Record> {
-        let (leaf, lp) = self.calls.get_mut(&line.pid)?.pop()?;
+        let Call { leaf, lp, .. } = self.calls.get_mut(&thread(line))?.pop()?;
         let returned = line.value("ret")?;
         let flags = match returned {
             VMFAIL_INVALID => flags::VMFAIL_INVALID,
@@ -113,8 +153,8 @@ mod tests {
     fn convert(text: &str) -> (Vec<Record>, u64) {
         let trace = parse(text);
         let mut converter = Converter::new(2);
-        let records = trace.lines.iter().flat_map(|line| converter.convert(line, line.time)).collect();
-        (records, converter.unreadable)
+        trace.lines.iter().for_each(|line| converter.take(line, line.time));
+        converter.finish()
     }
 
     #[test]
@@ -153,6 +193,23 @@ x-9 [000] ..... 4: end: (a+0x1/0x2 <- __seamcall) ret=0x5
         assert_eq!((seen, unreadable), (vec![(1, 0, 0x22, 1), (1, 0, 8, 1), (2, 0, 0x22, 0), (2, 0, 8, 5)], 0));
     }
 
+    /// Loads call at any time, also when the recording begins and ends. What was recorded of such a call must not look like
+    /// one that is under way for ever.
+    #[test]
+    fn a_call_with_one_end_only_is_left_out() {
+        let text = "\
+reader-7 [000] ..... 1: end: (a+0x1/0x2 <- __seamcall) ret=0x0
+reader-7 [000] ..... 2: call: (__seamcall+0x0/0x50) fn=0x22 rcx=0x1 rdx=0x2 r8=0x3 fl=0x202
+reader-7 [000] ..... 3: end: (a+0x1/0x2 <- __seamcall) ret=0x0
+<idle>-0 [000] ..h.. 4: call: (__seamcall+0x0/0x50) fn=0x8 rcx=0x1 rdx=0x2 r8=0x3 fl=0x202
+<idle>-0 [001] ..h.. 5: call: (__seamcall+0x0/0x50) fn=0x9 rcx=0x1 rdx=0x2 r8=0x3 fl=0x202
+<idle>-0 [000] ..h.. 6: end: (a+0x1/0x2 <- __seamcall) ret=0x0
+";
+        let (records, unreadable) = convert(text);
+        let seen: Vec<_> = records.iter().map(|r| (r.kind, r.lp, r.a)).collect();
+        assert_eq!((seen, unreadable), (vec![(1, 0, 0x22), (2, 0, 0x22), (1, 0, 8), (2, 0, 8)], 0));
+    }
+
     #[test]
     fn the_state_machine_is_seen() {
         let text = "\
@@ -176,7 +233,8 @@ x-1 [001] d.... 5: leave0: (multi_cpu_stop+0x1/0x2 <- do_seamldr_install_module)
     #[test]
     fn what_cannot_be_read_is_counted() {
         let fault = "x-1 [001] d.... 1: ack0: (f+0x6f/0x1) ack=(fault) failed=0x0\n";
-        let endless = "x-1 [000] d.... 1: end: (a+0x1/0x2 <- __seamcall) ret=0x0\n";
+        let endless = "x-1 [000] d.... 1: end: (a+0x1/0x2 <- __seamcall) ret=0x0\n".repeat(2);
+        let endless = endless.as_str();
         let elsewhere = "x-1 [009] d.... 1: call: (f) fn=0x1 rcx=0x0 rdx=0x0 r8=0x0 fl=0x0\n";
         for text in [fault, endless, elsewhere, "x-1 [000] d.... 1: other: (f) a=0x1\n"] {
             assert_eq!(convert(text), (vec![], 1), "{text}");

@@ -117,9 +117,10 @@ impl Observer {
         };
         let mut converter = Converter::new(self.cpus);
         let ns = |ticks| scale.map_or(0, |scale| scale.ns(ticks));
-        let records = trace.lines.iter().flat_map(|line| converter.convert(line, ns(line.time))).collect();
+        trace.lines.iter().for_each(|line| converter.take(line, ns(line.time)));
+        let (records, unreadable) = converter.finish();
         let missed = missed(&self.profile()).saturating_sub(self.missed);
-        Ok(Observed { records, lost: loss(&trace, self.overrun(), missed, converter.unreadable) })
+        Ok(Observed { records, lost: loss(&trace, self.overrun(), missed, unreadable) })
     }
 
     /// Events that were dropped or overwritten on any CPU.

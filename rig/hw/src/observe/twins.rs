@@ -84,10 +84,12 @@ fn judge(lines: &[String]) -> Findings {
     assert_eq!(trace.garbage, None);
     let mut converter = Converter::new(2);
     let mut judge = Judge::new(setup());
-    for record in trace.lines.iter().flat_map(|line| converter.convert(line, line.time)).zip(0..) {
-        judge.observe(&rig_wire::event::Record { seq: record.1, ..record.0 });
+    trace.lines.iter().for_each(|line| converter.take(line, line.time));
+    let (records, unreadable) = converter.finish();
+    assert_eq!(unreadable, 0);
+    for (record, seq) in records.into_iter().zip(0..) {
+        judge.observe(&rig_wire::event::Record { seq, ..record });
     }
-    assert_eq!(converter.unreadable, 0);
     judge.finish(&RunEnd::Finished)
 }
 
