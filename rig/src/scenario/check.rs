@@ -156,6 +156,7 @@ mod tests {
             (with(|s| s.kernel = Some("debian:6.12".into())), "`subject`"),
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
             (with(|s| s.backend = Backend::Kvm), "in-tree"),
+            (with(|s| (s.backend, s.subject, s.clock) = (Backend::Kvm, Subject::Kmod, Clock::Deterministic)), "clock"),
             (with(|s| (s.backend, s.subject) = (Backend::Kvm, Subject::Kmod)).and(Err("fine".into())), "fine"),
             (with(|s| s.engine = Some(Engine::Kick)), "`engine`"),
             (with(|s| s.twin = Some(Twin::LostAck)), "`twin`"),

@@ -371,6 +371,8 @@ impl Scenario {
         };
         if self.subject == Subject::InTree {
             Some("the in-tree subject calls firmware before a shim could catch it on KVM")
+        } else if self.clock == Clock::Deterministic {
+            Some("the deterministic clock counts instructions, which KVM does not")
         } else if !self.holds.iter().all(only_seamcalls) {
             Some("CPUs can be held on KVM at SEAMCALLs only, until another passes one or for a time")
         } else if self.platform.seamret_clears_vmcs {
