@@ -39,6 +39,8 @@ const DETERMINISTIC_TSC_KHZ: u32 = 1_000_000;
 
 /// Grace for answers that were sent before QEMU ended, and for an exit after its channels closed.
 const GRACE: Duration = Duration::from_secs(2);
+/// Grace for the exit of a QEMU whose channels closed: a busy host takes some seconds to free its memory.
+const EXIT_GRACE: Duration = Duration::from_secs(15);
 /// Time for an orderly end after Ctrl-C.
 const ORDERLY: Duration = Duration::from_secs(5);
 
@@ -298,7 +300,7 @@ impl Live {
 
     /// The channel closed; QEMU's exit, if it follows, says more.
     async fn exit_or(&self, error: DriveError) -> Stop {
-        match tokio::time::timeout(GRACE, self.machine.process.exited()).await {
+        match tokio::time::timeout(EXIT_GRACE, self.machine.process.exited()).await {
             Ok(status) => stop_of_exit(status),
             Err(_) => Stop::Drive(error),
         }

@@ -83,6 +83,8 @@ pub struct Prepared {
     pub(super) seen: Observation,
     /// Orders of accesses that were seen, over all machines of an exploration.
     pub(super) orders: Option<Arc<Orders>>,
+    /// While it lives, the cache keeps what the run is made of.
+    pub(super) images: Arc<Images>,
 }
 
 impl Prepared {
@@ -120,6 +122,7 @@ impl Prepared {
             start: self.start.clone(),
             seen: self.seen.clone(),
             orders: self.orders.clone(),
+            images: Arc::clone(&self.images),
             folder,
             runtime,
             spec,
@@ -247,6 +250,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         start,
         seen,
         orders: None,
+        images: Arc::new(images),
     })
 }
 
