@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Errors of the update module that depend on timing: each is right if the CPUs happen to go the right way. `no-hotplug-lock` is
-/// another, but needs a load, which explorations do not make (tests/e2e/kmod.rs finds it).
+/// another, but needs a load, which explorations do not make (tests/e2e/kmod.rs has a test for it).
 const TWINS: [&str; 5] = ["early-advance", "late-reset", "lost-ack", "ack-before-work", "no-loader-lock"];
 /// How a seed becomes a schedule.
 const STRATEGIES: [&str; 3] = ["blind", "delays", "priorities"];
