@@ -3,21 +3,8 @@
 
 use clap::ValueEnum;
 use rig::scenario::Twin;
-use rig_tests::{Ended, Rig, one_machine};
+use rig_tests::{Ended, HELD, Rig, one_machine};
 use rstest::rstest;
-
-/// Invariants that a plain update of the module must show as held.
-const HELD: [&str; 9] = [
-    "participation",
-    "lockstep",
-    "lead-only",
-    "update-only",
-    "interrupts-off",
-    "serial-loader",
-    "progress",
-    "stable-cpus",
-    "quiet-kernel",
-];
 
 /// A CPU whose INSTALL fails.
 const FAILURE: &str = "faults = [{ leaf = \"SEAMLDR.INSTALL\", lp = 2, action = \"vm-fail-invalid\" }]";

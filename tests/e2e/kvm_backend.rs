@@ -1,20 +1,7 @@
 //! The KVM backend: a shim in the guest, a mailbox, and the rig as the firmware's host; with KVM where it works, and without it.
 
-use rig_tests::{Ended, Rig, one_machine};
+use rig_tests::{Ended, HELD, Rig, one_machine};
 use serde_json::Value;
-
-/// Invariants that a plain update must show as held without the plugin's instruments.
-const HELD: [&str; 9] = [
-    "participation",
-    "lockstep",
-    "lead-only",
-    "update-only",
-    "interrupts-off",
-    "serial-loader",
-    "progress",
-    "stable-cpus",
-    "quiet-kernel",
-];
 
 fn run(scenario: &str) -> Ended {
     let rig = Rig::default();

@@ -6,6 +6,19 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tempfile::TempDir;
 
+/// Invariants that a plain update by the kernel module must show as held, whatever brings its SEAMCALLs to the firmware.
+pub const HELD: [&str; 9] = [
+    "participation",
+    "lockstep",
+    "lead-only",
+    "update-only",
+    "interrupts-off",
+    "serial-loader",
+    "progress",
+    "stable-cpus",
+    "quiet-kernel",
+];
+
 /// The release binary that `cargo rig` runs, built when it is not.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
