@@ -267,3 +267,46 @@ fn a_race_is_found_repeated_and_shrunk_on_the_deterministic_clock() {
     std::fs::write(&path, changed.to_string()).unwrap();
     rig.go(&[&["replay", run, "--out", "refused"][..], &clock].concat()).expect(2).says(&["not as it was", "plugin"]);
 }
+
+/// Only a guest whose own load disturbs it shows that explorations make loads: this twin errs only while a CPU comes online.
+#[test]
+fn a_race_with_a_load_is_found_repeated_and_shrunk() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let load = "name = \"arrival\"\nsubject = \"kmod\"\nload = [{ profile = \"cpu-arrival\" }]\n";
+    let scenario = rig.file("arrival.toml", load);
+    let scenario = scenario.to_str().unwrap();
+    let clock = ["--clock", "deterministic", "--twin", "no-hotplug-lock"];
+    let explore = ["explore", scenario, "--seeds", "0..50", "--stop-on-first", "--out", "found", "--json"];
+    let found = rig.go(&[&explore[..], &clock].concat()).json(1);
+    assert_eq!(found["failed"][0]["broken"], serde_json::json!(["lockstep"]), "{found:#}");
+    let run = rig.path("found").join(found["failed"][0]["run"].as_str().expect("evidence is kept"));
+    let run = run.to_str().unwrap();
+    let again = rig.go(&[&["replay", run, "--times", "5", "--out", "again", "--json"][..], &clock].concat()).json(1);
+    assert_eq!((&again["failed"], &again["digest_as_recorded"]), (&5.into(), &true.into()), "{again:#}");
+    let small = rig.go(&[&["shrink", run, "--out", "small.toml", "--json"][..], &clock].concat()).json(1);
+    assert!(small["holds"].as_u64().is_some_and(|holds| holds <= 3), "{small:#}");
+    // It is the error that was found, not the load.
+    rig.go(&["explore", scenario, "--seeds", "0..20", "--out", "sound", "--json"]).json(0);
+}
+
+/// A load that does nothing tests nothing, however many updates pass beside it.
+#[test]
+fn an_exploration_whose_load_does_nothing_is_no_pass() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let idle = "name = \"idle\"\nload = [{ profile = \"reader\", threads = 1, paths = [\"/proc/no-such-file\"] }]\n";
+    let scenario = rig.file("idle.toml", idle);
+    let explore = ["explore", scenario.to_str().unwrap(), "--seeds", "0..2", "--out", "idle"];
+    rig.go(&explore).expect(5).says(&["without what was to disturb it"]);
+}
+
+/// What a guest under schedules would leave out is refused, not left out in silence.
+#[rstest]
+#[case("[[switch]]\ncpu = 1\nto = \"offline\"\nwhen = \"before\"\n", "switch")]
+#[case("[[during]]\nact = \"upload\"\nerrno = 16\n", "during")]
+fn what_no_exploration_makes_is_refused(#[case] part: &str, #[case] key: &str) {
+    let rig = Rig::default();
+    let path = rig.file("more.toml", format!("name = \"more\"\n{part}"));
+    rig.go(&["explore", path.to_str().unwrap(), "--seeds", "0..2"]).expect(2).says(&[key]);
+}

@@ -19,6 +19,7 @@ mod load;
 mod modules;
 mod port;
 mod power;
+mod prelude;
 mod raw;
 mod ready;
 mod scripted;

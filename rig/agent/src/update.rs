@@ -2,7 +2,7 @@
 //! (`Documentation/driver-api/firmware/fw_upload.rst`,
 //! `drivers/base/firmware_loader/sysfs_upload.c`).
 
-use crate::failure;
+use crate::{failure, prelude};
 use rig_wire::agent::{Failure, UpdateOutcome};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -58,6 +58,7 @@ impl Upload {
         if let Err(error) = self.hand_over(image) {
             return self.outcome(error.raw_os_error().or(Some(libc::EIO)), Duration::ZERO);
         }
+        prelude::play();
         let started = Instant::now();
         if let Err(error) = self.write("loading", b"0") {
             return self.outcome(error.raw_os_error().or(Some(libc::EIO)), started.elapsed());

@@ -159,7 +159,7 @@ fn tell(
     let summary = Summary::of(&results.done);
     let exit = if summary.rate.failures > 0 {
         Exit::Failed
-    } else if matches!(end, End::Rig(_) | End::Interrupted) || summary.rate.runs == 0 {
+    } else if matches!(end, End::Rig(_) | End::Load(_) | End::Interrupted) || summary.rate.runs == 0 {
         Exit::Environment
     } else {
         Exit::Passed
@@ -180,13 +180,17 @@ fn tell(
         }
         output::text_line(&format!("results: {}", folder.join("results.jsonl").display()));
     }
-    if let End::Rig(cause) = end {
-        return Err(Trouble::environment(
+    match end {
+        End::Rig(cause) => Err(Trouble::environment(
             format!("the rig failed again and again: {cause}"),
             "look at the folders in guests/; what has a result is kept, so the same command goes on",
-        ));
+        )),
+        End::Load(cause) => Err(Trouble::environment(
+            format!("every update of a guest passed, but without what was to disturb it: {cause}"),
+            "mend the load; what was explored with it says nothing",
+        )),
+        _ => Ok(exit as u8),
     }
-    Ok(exit as u8)
 }
 
 fn shard(how: &How) -> Result<Shard, Trouble> {

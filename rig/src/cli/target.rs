@@ -55,6 +55,10 @@ impl Target {
         let longest_ms = scenario.holds.iter().map(|hold| hold.limit_ms).max().unwrap_or(0);
         scenario.budget.stall_guest_us.get_or_insert(STALL_GUEST_US.saturating_add(longest_ms.saturating_mul(1000)));
         scenario.check().map_err(|cause| Trouble::usage(cause, "change the flag, or the scenario file"))?;
+        if let Some(key) = not_repeated(&scenario) {
+            let cause = format!("the scenario has `{key}`, and under schedules only updates and loads are made");
+            return Err(Trouble::usage(cause, "leave that out, or run the scenario as it is with `rig run`"));
+        }
         let holds = std::mem::take(&mut scenario.holds);
         for hold in &holds {
             hold.check(scenario.cpus, scenario.updates).map_err(|cause| Trouble::usage(cause, "change the hold"))?;
@@ -72,4 +76,16 @@ impl Target {
         let prepared = run::prepare(scenario, &options, progress)?;
         Sessions::new(prepared, progress)
     }
+}
+
+/// What the scenario has that no guest under schedules would do.
+fn not_repeated(scenario: &Scenario) -> Option<&'static str> {
+    let keys = [
+        ("switch", !scenario.switches.is_empty()),
+        ("during", !scenario.during.is_empty()),
+        ("tds", scenario.tds.is_some()),
+        ("hw", !scenario.hw.is_empty()),
+        ("nested", scenario.nested.is_some()),
+    ];
+    keys.into_iter().find_map(|(key, is_there)| is_there.then_some(key))
 }

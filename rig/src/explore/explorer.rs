@@ -56,6 +56,8 @@ pub enum End {
     Interrupted,
     /// The rig failed again and again.
     Rig(String),
+    /// A guest in which every update passed did not end well: its loads did not what they were to do.
+    Load(String),
 }
 
 struct Work<'a> {
@@ -189,10 +191,24 @@ impl Work<'_> {
             }
             seed = self.take();
         }
-        drop(session);
+        self.leave(session)?;
         // Nothing failed in it, so nobody needs its evidence; what cannot be removed stays in the way of nobody.
         let _ = std::fs::remove_dir_all(&path);
         Ok(seed)
+    }
+
+    /// Ends a guest in which all updates passed. Had its loads done nothing, that would say nothing.
+    fn leave(&self, session: Session) -> Result<(), Trouble> {
+        if !self.sessions.has_loads() {
+            drop(session);
+            return Ok(());
+        }
+        let verdict = session.finish()?;
+        if verdict.verdict != Outcome::Passed {
+            let why = verdict.reason.unwrap_or_else(|| verdict.verdict.name().to_owned());
+            self.stop(End::Load(why));
+        }
+        Ok(())
     }
 
     fn updates_per_guest(&self) -> u32 {

@@ -141,9 +141,7 @@ impl Drive<'_> {
             self.read_before(told).await?;
         }
         self.switch_cpus(told, Moment::Before).await?;
-        for load in &self.scenario.load {
-            self.ask(told, "starting the load", Command::StartLoad { load: loads::complete(load) }).await?;
-        }
+        self.start_loads(told).await?;
         self.start_tds(told).await?;
         let started = Instant::now();
         for number in 1..=self.scenario.updates {
@@ -158,14 +156,28 @@ impl Drive<'_> {
         }
         self.hardware(told).await?;
         self.end_tds(told).await?;
+        self.stop_loads(told).await?;
+        self.switch_cpus(told, Moment::After).await?;
+        self.read_after(told).await?;
+        self.ask(told, "powering off", Command::PowerOff).await.map(drop)
+    }
+
+    /// Starts what runs beside the updates.
+    pub(crate) async fn start_loads(&self, told: &mut Told) -> Result<(), DriveError> {
+        for load in &self.scenario.load {
+            self.ask(told, "starting the load", Command::StartLoad { load: loads::complete(load) }).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends it, and has it tell what it did.
+    pub(crate) async fn stop_loads(&self, told: &mut Told) -> Result<(), DriveError> {
         if !self.scenario.load.is_empty()
             && let Answer::Loads(reports) = self.ask(told, "stopping the load", Command::StopLoads).await?
         {
             told.loads = reports;
         }
-        self.switch_cpus(told, Moment::After).await?;
-        self.read_after(told).await?;
-        self.ask(told, "powering off", Command::PowerOff).await.map(drop)
+        Ok(())
     }
 
     /// Until the guest is ready for its first update.

@@ -83,7 +83,7 @@ fn checks_of(asked: &Load, report: &LoadReport, module_lives: bool) -> Vec<Check
         | Load::Hotplug { between_updates: true, .. } => {
             checks.push(no_failure());
         }
-        Load::ModuleLoop { .. } if module_lives => checks.push(no_failure()),
+        Load::CpuArrival {} | Load::ModuleLoop { .. } if module_lives => checks.push(no_failure()),
         _ => {}
     }
     checks

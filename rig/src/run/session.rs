@@ -95,6 +95,11 @@ impl Sessions {
         self.prepared.orders.as_ref().map_or(0, |orders| orders.len())
     }
 
+    /// Whether there are loads, whose work only the end of a guest shows.
+    pub fn has_loads(&self) -> bool {
+        !self.prepared.scenario.load.is_empty()
+    }
+
     /// Release of the kernel.
     pub fn kernel(&self) -> &str {
         &self.prepared.release
@@ -123,14 +128,15 @@ fn runtime() -> Result<Runtime, Trouble> {
 }
 
 impl Session {
-    /// Brings the guest to where it can be updated.
+    /// Brings the guest to where it can be updated, beneath the scenario's loads.
     pub fn ready(&mut self) -> Result<(), Box<Ended>> {
         let Self { runtime, live, told, .. } = self;
         let say = |_: &str| {};
         let drive = live.driver(&say);
         let ready = live.until_ended(async {
             drive.boot(told).await?;
-            drive.read_before(told).await
+            drive.read_before(told).await?;
+            drive.start_loads(told).await
         });
         runtime.block_on(ready).map_err(|stop| Box::new(Ended { stop, counts: Counts::default() }))
     }
@@ -179,9 +185,11 @@ impl Session {
         runtime.block_on(live.end(ended.stop, told))
     }
 
-    /// Ends the machine after a pass; all that was recorded is judged.
+    /// Ends the machine after a pass; all that was recorded is judged, and whether its loads did what they were to do.
     pub fn finish(self) -> Result<Verdict, Trouble> {
-        let Self { runtime, live, told, .. } = self;
-        runtime.block_on(live.end(Stop::Finished, told))
+        let Self { runtime, live, mut told, .. } = self;
+        let say = |_: &str| {};
+        let stopped = runtime.block_on(live.until_ended(live.driver(&say).stop_loads(&mut told)));
+        runtime.block_on(live.end(stopped.err().unwrap_or(Stop::Finished), told))
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides refuse any other.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
@@ -144,6 +144,9 @@ pub enum Load {
         #[serde(default)]
         between_updates: bool,
     },
+    /// Takes a CPU (all but CPU 0, in turn) offline before each update, and brings it back so that it is on its way up, under the
+    /// kernel's hotplug lock, when the update begins.
+    CpuArrival {},
     /// Switches the kernel between its clock sources, each time through `stop_machine`.
     Clocksource {
         /// Pause between two switches, milliseconds.
@@ -249,6 +252,7 @@ enum LoadOnWire {
     CpuHog { threads: u32 },
     Reader { paths: Vec<String>, threads: u32, only: Vec<String> },
     Hotplug { pause_ms: u32, between_updates: bool },
+    CpuArrival {},
     Clocksource { pause_ms: u32 },
     ModuleLoop { pause_ms: u32 },
     TextPatching { pause_ms: u32 },
@@ -450,6 +454,7 @@ mod tests {
             Load::CpuHog { threads: 1 },
             Load::Reader { paths: vec!["/proc/stat".into()], threads: 2, only: vec!["1".into()] },
             Load::Hotplug { pause_ms: 3, between_updates: true },
+            Load::CpuArrival {},
             Load::Clocksource { pause_ms: 1 },
             Load::ModuleLoop { pause_ms: 2 },
             Load::TextPatching { pause_ms: 8 },

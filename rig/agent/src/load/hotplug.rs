@@ -9,7 +9,7 @@ use std::sync::MutexGuard;
 use std::thread;
 use std::time::Duration;
 
-const CPUS: &str = "/sys/devices/system/cpu";
+pub(super) const CPUS: &str = "/sys/devices/system/cpu";
 
 /// One thread that switches all CPUs that can go offline, in turn. CPU 0 never does. With `between_updates` no update
 /// begins while one is offline.
@@ -26,7 +26,7 @@ pub(super) fn steps(pause_ms: u32, between_updates: bool) -> Result<Vec<Step>, F
 }
 
 /// The `online` files of all CPUs but CPU 0, in order of their numbers.
-fn switches(cpus: &Path) -> Vec<PathBuf> {
+pub(super) fn switches(cpus: &Path) -> Vec<PathBuf> {
     let names = fs::read_dir(cpus).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut numbers: Vec<u32> = names.filter_map(|name| name.to_str()?.strip_prefix("cpu")?.parse().ok()).collect();
     numbers.sort_unstable();
@@ -77,7 +77,7 @@ impl Drop for Storm {
     }
 }
 
-fn switch(cpu: &Path, to: &str) -> Result<(), String> {
+pub(super) fn switch(cpu: &Path, to: &str) -> Result<(), String> {
     fs::write(cpu, to).map_err(|e| format!("write {to} to {}: {e}", cpu.display()))
 }
 

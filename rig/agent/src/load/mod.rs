@@ -1,5 +1,6 @@
 //! Loads that the agent makes in the guest: threads that repeat one operation and count what came of it.
 
+mod arrival;
 mod clocksource;
 mod hotplug;
 mod memory;

@@ -2,7 +2,7 @@
 
 use super::tally::Tally;
 use super::{
-    clocksource, hotplug, memory, module_loop, pressure, reader, seamcall, text_patching, timer, trust_domain,
+    arrival, clocksource, hotplug, memory, module_loop, pressure, reader, seamcall, text_patching, timer, trust_domain,
 };
 use crate::failure;
 use rig_wire::agent::{Chain, Failure, Load};
@@ -40,6 +40,7 @@ pub(super) fn name(load: &Load) -> &'static str {
         Load::CpuHog { .. } => "cpu-hog",
         Load::Reader { .. } => "reader",
         Load::Hotplug { .. } => "hotplug",
+        Load::CpuArrival {} => "cpu-arrival",
         Load::Clocksource { .. } => "clocksource",
         Load::ModuleLoop { .. } => "module-loop",
         Load::TextPatching { .. } => "text-patching",
@@ -66,6 +67,7 @@ fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
         Load::CpuHog { threads } => Ok(repeat(*threads, || Box::new(hog))),
         Load::Reader { paths, threads, only } => reader::steps(paths, *threads, only),
         Load::Hotplug { pause_ms, between_updates } => hotplug::steps(*pause_ms, *between_updates),
+        Load::CpuArrival {} => arrival::steps(),
         Load::Clocksource { pause_ms } => clocksource::steps(*pause_ms),
         Load::ModuleLoop { pause_ms } => Ok(module_loop::steps(*pause_ms)),
         Load::TextPatching { pause_ms } => text_patching::steps(*pause_ms),
