@@ -1,5 +1,5 @@
 //! How many schedules it takes to find a race, by strategy, and whether what was found comes back. Writes the table of
-//! docs/races.md. `cargo bench -p rig-tests --bench tries [-- REPLAYS]`.
+//! docs/races.md. `cargo bench -p rig-tests --bench tries [-- REPLAYS SUBJECT...]`, where a subject is a twin or `kernel`.
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
 use rig_tests::Rig;
@@ -23,14 +23,16 @@ fn main() {
          digests | shrunk to |"
     );
     println!("|{}", " --- |".repeat(9));
-    let unlocked = unlocked();
-    let twins = TWINS.map(|twin| {
+    let asked: Vec<String> =
+        std::env::args().skip(1).filter(|a| !a.starts_with("--") && a.parse::<u32>().is_err()).collect();
+    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    for twin in TWINS.into_iter().filter(|twin| is_asked(twin)) {
         let scenario = (twin == "no-hotplug-lock").then_some(ARRIVAL);
-        (format!("`{twin}`"), scenario, vec!["--subject".to_owned(), "kmod".into(), "--twin".into(), twin.into()])
-    });
-    let kernel = ("kernel without the lock".to_owned(), None, vec!["--kernel".to_owned(), unlocked]);
-    for (name, scenario, target) in twins.into_iter().chain([kernel]) {
-        println!("{}", row(&name, scenario, &target, &replays));
+        let target = ["--subject", "kmod", "--twin", twin].map(str::to_owned);
+        println!("{}", row(&format!("`{twin}`"), scenario, &target, &replays));
+    }
+    if is_asked("kernel") {
+        println!("{}", row("kernel without the lock", None, &["--kernel".to_owned(), unlocked()], &replays));
     }
 }
 
