@@ -25,6 +25,8 @@ pub(crate) enum Intercept {
     Wrmsr,
     /// PAUSE.
     Pause,
+    /// HLT.
+    Halt,
     /// INVEPT or INVVPID.
     Invalidate,
     /// MOVDIR64B.
@@ -60,6 +62,7 @@ pub(crate) fn classify(bytes: &[u8]) -> Option<Intercept> {
         [0x0f, 0x32, ..] => Some(Intercept::Rdmsr),
         [0x0f, 0x30, ..] => Some(Intercept::Wrmsr),
         [0xf3, 0x90, ..] => Some(Intercept::Pause),
+        [0xf4, ..] => Some(Intercept::Halt),
         [0x0f, 0x20, modrm, ..] if reg(*modrm) == 4 => Some(Intercept::ReadCr4(modrm & 7)),
         [0x0f, 0x22, modrm, ..] if reg(*modrm) == 4 => Some(Intercept::WriteCr4(modrm & 7)),
         [0x41, 0x0f, 0x20, modrm, ..] if reg(*modrm) == 4 => Some(Intercept::ReadCr4(modrm & 7 | 8)),
@@ -219,6 +222,7 @@ mod tests {
             (&[0x0f, 0x32], Some(Intercept::Rdmsr)),
             (&[0x0f, 0x30], Some(Intercept::Wrmsr)),
             (&[0xf3, 0x90], Some(Intercept::Pause)),
+            (&[0xf4], Some(Intercept::Halt)),
             (&[0x90], None),
             (&EXCHANGE, Some(Intercept::Exchange)),
             (&[0x0f, 0x1f, 0x84, 0x00, 0, 0, 0, 0], None), // any other long nop

@@ -20,6 +20,7 @@ mod recorder;
 mod registers;
 mod rewind;
 mod seamcall;
+mod settled;
 mod unkicked;
 mod watch;
 
@@ -73,6 +74,9 @@ fn install(info: &Info, arguments: &[String]) -> Result<&'static Emulator, Strin
     let plan = plan.strip_prefix("plan=").ok_or_else(|| format!("unknown argument {plan}: give plan=PATH"))?;
     let vcpus = usize::try_from(info.max_vcpus).map_err(|_| "QEMU reports no vCPUs".to_string())?;
     let emulator = emulator::install(Path::new(plan), vcpus).map_err(|e| e.to_string())?;
+    if emulator.plan.deterministic {
+        settled::check()?;
+    }
     if let Some(socket) = &emulator.plan.control {
         control::serve(emulator, socket).map_err(|e| format!("control socket {}: {e}", socket.display()))?;
     }
@@ -166,7 +170,8 @@ fn instrument(site: &Site, intercept: Intercept) {
             return site.on_execute(callback, CB_RW_REGS_PC, next << 4 | u64::from(reg));
         }
         Intercept::Pause if emulator::get().plan.yield_at_pause => (on_pause, CB_NO_REGS),
-        Intercept::Pause => return,
+        Intercept::Halt if emulator::get().plan.deterministic => (on_halt, CB_NO_REGS),
+        Intercept::Pause | Intercept::Halt => return,
         Intercept::Invalidate => (on_invalidate, CB_RW_REGS_PC),
         Intercept::Movdir64b => (on_movdir64b, CB_RW_REGS_PC),
         Intercept::Exchange => (on_exchange, CB_RW_REGS),
@@ -259,6 +264,10 @@ extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
 
 extern "C" fn on_pause(_vcpu: c_uint, _userdata: *mut c_void) {
     std::thread::yield_now();
+}
+
+extern "C" fn on_halt(_vcpu: c_uint, _userdata: *mut c_void) {
+    settled::wait();
 }
 
 /// Ends QEMU at this instruction of this vCPU. It is not asked to end, since the machine would go on meanwhile.
