@@ -10,37 +10,19 @@ fn main() {
     let runs = std::env::args().find_map(|a| a.parse().ok()).unwrap_or(7);
     measure(4, &[]);
     println!(
-        "| vCPUs | restored: start to verdict, median (min .. max) | of it restore | booted: start to verdict | of it boot \
-         | boot without recording | runs |"
+        "| vCPUs | restore to verdict | whole command | boot to verdict | of it boot | boot without recording | runs |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for cpus in [4, 16, 64, 255] {
-        let (mut warm, mut restore) = (Vec::new(), Vec::new());
-        let (mut total, mut boot, mut bare) = (Vec::new(), Vec::new(), Vec::new());
         measure(cpus, &[]);
+        let mut columns = [const { Vec::new() }; 5];
         for _ in 0..runs {
-            let (ms, restore_ms) = measure(cpus, &[]);
-            warm.push(ms);
-            restore.push(restore_ms);
-            let (ms, boot_ms) = measure(cpus, &["--cold"]);
-            total.push(ms);
-            boot.push(boot_ms);
-            bare.push(measure(cpus, &["--no-events"]).1);
+            let (warm, cold) = (measure(cpus, &[]), measure(cpus, &["--cold"]));
+            let bare = measure(cpus, &["--no-events"]);
+            let figures = [warm.machine_ms, warm.total_ms, cold.machine_ms, cold.boot_ms, bare.boot_ms];
+            columns.iter_mut().zip(figures).for_each(|(column, figure)| column.push(figure));
         }
-        for figures in [&mut warm, &mut restore, &mut total, &mut boot, &mut bare] {
-            figures.sort_unstable();
-        }
-        let median = |v: &[u64]| v[v.len() / 2];
-        println!(
-            "| {cpus} | {} ms ({} .. {}) | {} ms | {} ms | {} ms | {} ms | {runs} |",
-            median(&warm),
-            warm[0],
-            warm[runs - 1],
-            median(&restore),
-            median(&total),
-            median(&boot),
-            median(&bare)
-        );
+        println!("| {cpus} | {} | {runs} |", columns.map(spread).join(" | "));
     }
     explorations(runs);
 }
@@ -65,13 +47,29 @@ fn rate(clock: &str) -> f64 {
     said["schedules_per_s"].as_f64().expect("an exploration tells its rate")
 }
 
-/// One run: host milliseconds of the whole command, and those until the agent was ready.
-fn measure(cpus: u32, more: &[&str]) -> (u64, u64) {
+/// Host milliseconds of one run.
+struct Run {
+    /// Until the agent was ready, or answered again.
+    boot_ms: u64,
+    /// From QEMU's start to the verdict.
+    machine_ms: u64,
+    /// The whole command.
+    total_ms: u64,
+}
+
+/// The median, with the least and the most.
+fn spread(mut figures: Vec<u64>) -> String {
+    figures.sort_unstable();
+    format!("{} ms ({} .. {})", figures[figures.len() / 2], figures[0], figures[figures.len() - 1])
+}
+
+fn measure(cpus: u32, more: &[&str]) -> Run {
     let rig = Rig::default();
     let cpus = cpus.to_string();
     let arguments: Vec<&str> = ["run", "--json", "--cpus", &cpus].iter().chain(more).copied().collect();
     let start = Instant::now();
     let verdict = rig.go(&arguments).json(0);
-    let ms = u64::try_from(start.elapsed().as_millis()).expect("a run ends within an age");
-    (ms, verdict["timing_ms"]["boot"].as_u64().expect("a verdict has its boot time"))
+    let total_ms = u64::try_from(start.elapsed().as_millis()).expect("a run ends within an age");
+    let of = |part: &str| verdict["timing_ms"][part].as_u64().expect("a verdict has its times");
+    Run { boot_ms: of("boot"), machine_ms: of("machine"), total_ms }
 }

@@ -23,7 +23,7 @@ fn assert_passed(verdict: &Value, cpus: u64, updates: u64) {
         assert_eq!(verdict["invariants"][name], "held", "{name}: {verdict:#}");
     }
     assert_ne!(verdict["module_before"], verdict["module_after"], "{verdict:#}");
-    for part in ["boot", "update", "total"] {
+    for part in ["boot", "update", "machine", "total"] {
         assert!(verdict["timing_ms"][part].as_u64().is_some_and(|ms| ms > 0), "{part}: {verdict:#}");
     }
 }

@@ -125,6 +125,9 @@ pub struct Timing {
     pub boot: u64,
     /// All updates, from upload to outcome.
     pub update: u64,
+    /// From the machine's start, or the start of its restore, to its judged end; 0: there was no such machine.
+    #[serde(default)]
+    pub machine: u64,
     /// The whole command.
     pub total: u64,
 }

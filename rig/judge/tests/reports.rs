@@ -17,7 +17,7 @@ fn facts() -> Facts {
         backend: Backend { name: "tcg".into(), reason: "no usable KVM".into() },
         subject: "in-tree".into(),
         clock: "parallel".into(),
-        timing_ms: Timing { boot: 2930, update: 80, total: 3456 },
+        timing_ms: Timing { boot: 2930, update: 80, machine: 3100, total: 3456 },
         run_dir: Some("runs/1".into()),
         ..Facts::default()
     }

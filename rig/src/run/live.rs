@@ -368,7 +368,8 @@ impl Live {
         });
         let Observed { end, findings, digest, .. } = observed;
         let digest = repeats.then_some(digest);
-        let evidence = Evidence { told, end, findings, digest, diagnosis, total: self.total.elapsed() };
+        let (machine, total) = (self.started.elapsed(), self.total.elapsed());
+        let evidence = Evidence { told, end, findings, digest, diagnosis, machine, total };
         conclude(&self.prepared, &evidence)
     }
 }

@@ -77,7 +77,7 @@ pub fn run_nested(
         backend: Backend { name: "kvm".into(), reason: "in a virtual machine whose AMD processor TCG emulates".into() },
         subject: "kmod".into(),
         clock: "parallel".into(),
-        timing_ms: Timing { boot: ms(boot), update: 0, total: ms(total.elapsed()) },
+        timing_ms: Timing { boot: ms(boot), update: 0, machine: 0, total: ms(total.elapsed()) },
         run_dir: Some(outer.folder.path().to_owned()),
         checks,
         ..Facts::default()

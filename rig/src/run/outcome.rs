@@ -31,6 +31,8 @@ pub(crate) struct Evidence {
     pub(crate) digest: Option<String>,
     /// Where everything was, after a hang.
     pub(crate) diagnosis: Option<Diagnosis>,
+    /// Host time from the machine's start to its judged end.
+    pub(crate) machine: Duration,
     /// Host time of the whole command.
     pub(crate) total: Duration,
 }
@@ -117,7 +119,12 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         clock: prepared.scenario.clock.name().into(),
         digest: evidence.digest.clone(),
         start: start(&prepared.start),
-        timing_ms: Timing { boot: ms(told.boot), update: ms(told.update), total: ms(evidence.total) },
+        timing_ms: Timing {
+            boot: ms(told.boot),
+            update: ms(told.update),
+            machine: ms(evidence.machine),
+            total: ms(evidence.total),
+        },
         run_dir: Some(prepared.folder.path().to_owned()),
         load: told.loads.iter().map(load_report).chain(told.tds.loads()).collect(),
         artifacts: prepared

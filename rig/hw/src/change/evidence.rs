@@ -111,7 +111,7 @@ fn run_facts(wish: &Wish, plan: &Plan, facts: &Facts, story: Story, folder: &Pat
         subject: "in-tree".into(),
         clock: "parallel".into(),
         start: Start { from: "boot".into(), reason: "the host ran already".into() },
-        timing_ms: Timing { boot: 0, update: ms(story.updating), total: ms(story.total) },
+        timing_ms: Timing { boot: 0, update: ms(story.updating), machine: 0, total: ms(story.total) },
         run_dir: Some(folder.to_owned()),
         checks: story.checks,
         load: story.loads.iter().map(load_report).collect(),
