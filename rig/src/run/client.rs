@@ -3,11 +3,14 @@
 use super::drive::{Drive, DriveError, Told};
 use super::folder::RunFolder;
 use super::program::{Demand, Ended};
+use crate::machine::snapshot::hex;
 use crate::releases;
 use crate::scenario::{ClientOrder, Scenario, Userspace};
 use crate::trouble::{Exit, Trouble};
+use rig_images::Artifact;
 use rig_judge::verdict::Check;
 use rig_wire::agent::Command;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 use walkdir::WalkDir;
 
@@ -26,12 +29,16 @@ pub(super) fn files(scenario: &Scenario) -> Result<Vec<releases::File>, Trouble>
     Ok(files.into_iter().map(|(name, bytes)| (format!("{FOLDER}/{name}"), bytes)).collect())
 }
 
-/// Why a scenario cannot be run: what it needs was not brought. That is nobody's fault.
-pub(super) fn check_brought(scenario: &Scenario) -> Result<(), Trouble> {
-    match &scenario.userspace {
-        Some(userspace) => brought(&scenario.name, userspace).map(drop),
-        None => Ok(()),
-    }
+/// What was brought for a scenario. That something was not is nobody's fault: then the run is skipped.
+pub(super) fn artifacts(scenario: &Scenario) -> Result<Vec<Artifact>, Trouble> {
+    let Some(userspace) = &scenario.userspace else { return Ok(Vec::new()) };
+    let artifact = |(name, bytes): releases::File| Artifact {
+        name,
+        version: String::new(),
+        sha256: hex(&Sha256::digest(bytes)),
+        path: None,
+    };
+    Ok(brought(&scenario.name, userspace)?.into_iter().map(artifact).collect())
 }
 
 fn brought(scenario: &str, userspace: &Userspace) -> Result<Vec<releases::File>, Trouble> {

@@ -20,6 +20,8 @@ fn what_is_brought_lies_beside_the_images() {
     // What the rig makes cannot be replaced: the last one of a name counts.
     fs::write(library.join("mapping_file.json"), "not ours").unwrap();
     let files = files(&scenario(&[&client, &library])).unwrap();
+    let names: Vec<String> = artifacts(&scenario(&[&client, &library])).unwrap().into_iter().map(|a| a.name).collect();
+    assert_eq!(names, ["client.py", "cpuid/__init__.py", "mapping_file.json"]);
     let find = |name: &str| files.iter().rfind(|(path, _)| path == name).unwrap_or_else(|| panic!("{name}"));
     assert_eq!(find("client/client.py").1, b"import cpuid");
     assert!(find("client/cpuid/__init__.py").1.is_empty());
@@ -29,23 +31,23 @@ fn what_is_brought_lies_beside_the_images() {
 
 #[test]
 fn what_was_not_brought_skips_the_run() {
-    let trouble = check_brought(&scenario(&[])).unwrap_err();
+    let trouble = artifacts(&scenario(&[])).unwrap_err();
     assert_eq!(trouble.exit, Exit::Skipped);
     assert!(trouble.cause.contains("client.py") && trouble.help.contains("its authors"), "{trouble:?}");
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("other.py");
     fs::write(&other, "").unwrap();
-    assert_eq!(check_brought(&scenario(&[&other])).unwrap_err().exit, Exit::Skipped);
-    assert_eq!(check_brought(&Scenario::default()), Ok(()));
+    assert_eq!(artifacts(&scenario(&[&other])).unwrap_err().exit, Exit::Skipped);
+    assert_eq!(artifacts(&Scenario::default()), Ok(Vec::new()));
 }
 
 #[test]
 fn cannot_bring_what_is_not_there_or_a_whole_checkout() {
-    let missing = check_brought(&scenario(&[Path::new("/nonexistent/client.py")])).unwrap_err();
+    let missing = artifacts(&scenario(&[Path::new("/nonexistent/client.py")])).unwrap_err();
     assert!(missing.exit == Exit::Environment && missing.cause.contains("/nonexistent"), "{missing:?}");
     let folder = tempfile::tempdir().unwrap();
     fs::File::create(folder.path().join("pack")).unwrap().set_len(MAX_BYTES + 1).unwrap();
-    let large = check_brought(&scenario(&[folder.path()])).unwrap_err();
+    let large = artifacts(&scenario(&[folder.path()])).unwrap_err();
     assert!(large.exit == Exit::Usage && large.cause.contains("64 MiB"), "{large:?}");
 }
 

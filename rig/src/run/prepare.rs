@@ -192,7 +192,7 @@ struct Made {
 
 /// Makes or finds everything. Blocks, for minutes when the cache is empty.
 pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Result<Prepared, Trouble> {
-    client::check_brought(&scenario)?;
+    let brought = client::artifacts(&scenario)?;
     let images = Images::open(progress.clone())?;
     let made = make(&images, &scenario, options)?;
     let symbols = symbols(&images, &made, progress)?;
@@ -206,7 +206,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         rig: env!("CARGO_PKG_VERSION"),
         scenario: &scenario,
         kernel_release: &made.kernel.release,
-        artifacts: &images.manifest(),
+        artifacts: &[images.manifest(), brought].concat(),
         warnings: images.warnings(),
     };
     folder.write_json("manifest.json", &manifest)?;
