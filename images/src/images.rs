@@ -3,8 +3,8 @@
 use crate::cache::{Cache, Entry, Recipe};
 use crate::initramfs::Contents;
 use crate::{
-    Artifact, CacheEntry, DebianKernel, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, hash, kernel,
-    parts, toolroot,
+    Artifact, CacheEntry, DebianKernel, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, Userspace,
+    hash, kernel, parts, toolroot, userspace,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -113,15 +113,28 @@ impl Images {
         Ok(modules)
     }
 
+    /// These packages of Debian's, and all that they depend on, as a root file system. The first call downloads them.
+    pub fn userspace(&self, packages: &[String]) -> Result<Userspace, ImagesError> {
+        let entry = userspace::entry(&self.cache, &self.progress, packages)?;
+        let userspace = Userspace::new(&entry);
+        self.hand_out(entry);
+        Ok(userspace)
+    }
+
     /// An initramfs: `/init` is `agent`, `modules` go to `/lib/modules/rig/NAME.ko`, `extra` are (path, content); those below
-    /// `/bin` are programs.
+    /// `/bin` and `/client` are programs. All of it lies in the userspace, if there is one.
     pub fn initramfs(
         &self,
         agent: &Path,
         modules: &[PathBuf],
         extra: &[(String, Vec<u8>)],
+        userspace: Option<&Userspace>,
     ) -> Result<PathBuf, ImagesError> {
-        let archive = Contents::read(agent, modules, extra)?.archive();
+        let mut contents = Contents::read(agent, modules, extra)?;
+        if let Some(Userspace { archive }) = userspace {
+            contents = contents.over(std::fs::read(archive).map_err(ImagesError::io(archive))?);
+        }
+        let archive = contents.archive();
         let inputs = json!({ "sha256": hash::of(&archive) });
         let space_bytes = archive.len() as u64;
         let recipe = Recipe { kind: "initramfs", what: "initramfs".into(), inputs, space_bytes };

@@ -1,6 +1,6 @@
 //! The guest's first file system: the agent as `/init`, modules, and whatever a run adds.
 
-use crate::{ImagesError, kernel};
+use crate::{ImagesError, kernel, unpack};
 use cpio::NewcBuilder;
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,9 +15,14 @@ const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 const CONSOLE: u32 = 0o020_600;
 
+/// Folders whose files are programs.
+const PROGRAMS: [&str; 2] = ["bin/", "client/"];
+
 /// What an archive is made of: paths without a leading slash, and contents.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
+    /// What is unpacked before: a userspace in which `bin`, `lib` and so on are links into `usr`; empty: none.
+    below: Vec<u8>,
     files: Vec<(String, u32, Vec<u8>)>,
 }
 
@@ -31,15 +36,31 @@ impl Contents {
         }
         for (path, content) in extra {
             let path = path.trim_start_matches('/');
-            let mode = if path.starts_with("bin/") { PROGRAM } else { FILE };
+            let mode = if PROGRAMS.iter().any(|folder| path.starts_with(folder)) { PROGRAM } else { FILE };
             files.push((path.to_owned(), mode, content.clone()));
         }
-        Ok(Self { files })
+        Ok(Self { below: Vec::new(), files })
+    }
+
+    /// The same on top of a userspace.
+    pub(crate) fn over(self, userspace: Vec<u8>) -> Self {
+        Self { below: userspace, ..self }
+    }
+
+    /// Where a path leads: a folder in place of a userspace's link would take its files away.
+    fn place(&self, path: &str) -> String {
+        let link = unpack::LINKS.iter().find(|(link, _)| path.split('/').next() == Some(link));
+        match link.filter(|_| !self.below.is_empty()) {
+            Some((link, target)) => format!("{target}{}", &path[link.len()..]),
+            None => path.to_owned(),
+        }
     }
 
     /// The archive in the "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst).
     pub(crate) fn archive(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = self.below.clone();
+        // The kernel wants each archive to begin at a multiple of 4.
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
         self.write(&mut bytes).expect("writing to memory succeeds");
         bytes
     }
@@ -57,7 +78,7 @@ impl Contents {
         header("dev/console", CONSOLE).rdev_major(5).rdev_minor(1).write(&mut *bytes, 0).finish()?;
         for (path, mode, content) in &self.files {
             let size = u32::try_from(content.len()).map_err(io::Error::other)?;
-            let mut file = header(path, *mode).write(&mut *bytes, size);
+            let mut file = header(&self.place(path), *mode).write(&mut *bytes, size);
             file.write_all(content)?;
             file.finish()?;
         }
@@ -68,8 +89,9 @@ impl Contents {
     /// Every folder that is needed, parents first.
     fn folders(&self) -> BTreeSet<String> {
         let usual = ["dev", "proc", "sys", "tmp", MODULES_FOLDER].map(|folder| format!("{folder}/x"));
-        let paths = self.files.iter().map(|(path, ..)| path).chain(&usual);
-        let parents = paths.flat_map(|path| Path::new(path).ancestors().skip(1));
+        let paths: Vec<String> =
+            self.files.iter().map(|(path, ..)| path).chain(&usual).map(|path| self.place(path)).collect();
+        let parents = paths.iter().flat_map(|path| Path::new(path).ancestors().skip(1));
         parents.map(|path| path.to_string_lossy().into_owned()).filter(|path| !path.is_empty()).collect()
     }
 }
@@ -124,6 +146,17 @@ mod tests {
             let before = members[..index].iter().any(|(name, mode, ..)| *name == parent && *mode == DIRECTORY);
             assert!(parent.is_empty() || before, "{path}");
         }
+    }
+
+    #[test]
+    fn nothing_takes_the_place_of_a_userspaces_links() {
+        let userspace = vec![0; 6];
+        let archive = sample().over(userspace.clone()).archive();
+        assert!(archive.starts_with(&userspace));
+        let names: Vec<String> = members(&archive[8..]).into_iter().map(|member| member.0).collect();
+        assert!(names.iter().any(|name| name == "usr/lib/modules/rig/tdx-host.ko"), "{names:?}");
+        assert!(!names.iter().any(|name| name.starts_with("lib")), "{names:?}");
+        assert!(names.iter().any(|name| name == "init" || name == "proc"), "{names:?}");
     }
 
     #[test]

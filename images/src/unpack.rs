@@ -14,7 +14,8 @@ const SUPERFLUOUS: &[&str] =
     &["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian", "usr/share/bug"];
 
 /// Links that Debian's alternatives or its merged `/usr` would have made.
-const LINKS: &[(&str, &str)] = &[("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")];
+pub(crate) const LINKS: &[(&str, &str)] =
+    &[("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")];
 
 /// Downloads `packages` and unpacks them into the folder being made; returns what they were.
 pub(crate) fn packages(
@@ -62,7 +63,7 @@ pub(crate) fn extract(package: &Path, folder: &Path, temp: &TempDir) -> Result<(
     })
 }
 
-fn lay_out(root: &Path) -> Result<(), ImagesError> {
+pub(crate) fn lay_out(root: &Path) -> Result<(), ImagesError> {
     for (link, target) in LINKS {
         let folder = root.join(target);
         fs::create_dir_all(&folder).map_err(ImagesError::io(&folder))?;

@@ -94,6 +94,25 @@ fn a_module_that_does_not_compile_says_where() {
 }
 
 #[test]
+fn a_userspace_has_its_packages_and_what_they_need() {
+    let images = images();
+    let packages = ["coreutils", "dash"].map(String::from);
+    let userspace = images.userspace(&packages).unwrap_or_else(|error| panic!("{error}\n{}", error.remedy()));
+    let archive = std::fs::read(&userspace.archive).unwrap();
+    let has = |name: &str| archive.windows(name.len()).any(|window| window == name.as_bytes());
+    for name in ["usr/bin/dash\0", "usr/bin/sh\0", "usr/bin/cat\0", "usr/lib/x86_64-linux-gnu/libc.so.6\0"] {
+        assert!(has(name), "{name}");
+    }
+    let artifacts = images.manifest();
+    assert!(
+        ["coreutils", "dash", "libc6"].iter().all(|name| artifacts.iter().any(|a| a.name == *name)),
+        "{artifacts:?}"
+    );
+    let error = images.userspace(&["no-such-package-ever".to_owned()]).unwrap_err();
+    assert!(matches!(&error, ImagesError::NoPackage(name) if name == "no-such-package-ever"), "{error}");
+}
+
+#[test]
 fn the_parts_are_built_for_where_they_run() {
     let images = images();
     let agent = images.agent().unwrap_or_else(|error| panic!("{error}\n{}", error.remedy()));

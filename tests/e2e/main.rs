@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_luck;
 mod busted_kernel;
 mod catalogue;
+mod client;
 mod dist;
 mod engines;
 mod hang;

@@ -71,6 +71,35 @@ mod tests {
         assert_eq!(mapping.release(version).map(|r| r.min_module), Some(version));
     }
 
+    /// Keys of the published file and of a release in it, and what their values are.
+    #[test]
+    fn the_rigs_own_mapping_file_has_the_published_shape() {
+        let file: serde_json::Value = serde_json::from_str(&mapping_file(&[ImageSpec::default()])).unwrap();
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&file), ["Header", "tdx_module_releases"]);
+        assert_eq!(keys(&file["Header"]), ["Copyright", "Info", "Version"]);
+        let release = &file["tdx_module_releases"][0];
+        let mut published = ["version", "min_module_version_for_td_preserving", "min_seamldr_versions", "tdx_feature0"];
+        published.sort_unstable();
+        let mut own = keys(release);
+        own.sort_unstable();
+        assert_eq!(own, published);
+        assert!(release["min_seamldr_versions"].as_array().unwrap().iter().all(serde_json::Value::is_string));
+        let feature0 = release["tdx_feature0"].as_str().unwrap().strip_prefix("0x").unwrap();
+        assert!(u64::from_str_radix(feature0, 16).is_ok() && feature0 == feature0.to_uppercase());
+    }
+
+    #[test]
+    #[ignore = "needs a checkout of the release repository in RIG_RELEASES"]
+    fn the_published_mapping_file_is_one() {
+        let folder = std::env::var_os("RIG_RELEASES").expect("RIG_RELEASES names a checkout");
+        let path = Path::new(&folder).join("mapping_file.json");
+        let mapping = Mapping::load(&path).unwrap();
+        assert!(mapping.releases.len() > 5, "{mapping:?}");
+        let found = crate::choose::by_mapping(&path).unwrap();
+        assert!(!found.is_empty() && found.iter().all(|c| c.release.is_some()), "{found:?}");
+    }
+
     #[test]
     fn cannot_read_what_lacks_a_rule() {
         for text in [

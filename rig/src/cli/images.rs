@@ -1,8 +1,10 @@
 //! `rig images`
 
 use super::output;
+use crate::releases;
 use crate::trouble::Trouble;
 use rig_images::{CacheEntry, Images, KernelRequest, Progress};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 #[derive(Debug, clap::Args)]
@@ -19,6 +21,17 @@ enum Action {
         #[arg(long, value_name = "NAME", default_value = "usual", value_parser = clap::builder::PossibleValuesParser::new(KernelRequest::PROFILES))]
         profile: String,
     },
+    /// Write module images and the version mapping file that update clients read, as the release repository has them
+    Module {
+        /// Folder for `mapping_file.json` and `joined_files`; must not exist or be empty
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Updates that follow the first module, an image each
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=90))]
+        updates: u32,
+        /// Scenario file (TOML), or the name of one that comes with the rig, whose images they are; without one, the plain update
+        scenario: Option<PathBuf>,
+    },
     /// List what is in the cache
     List,
     /// Remove what is in the cache and not in use
@@ -26,8 +39,12 @@ enum Action {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
+    if let Action::Module { out, updates, scenario } = &arguments.action {
+        return module(out, *updates, scenario.as_deref());
+    }
     let images = Images::open(Progress::stderr())?;
     match &arguments.action {
+        Action::Module { .. } => {}
         Action::Build { profile } => build(&images, profile)?,
         Action::List => list(&images.list()?),
         Action::Clean => {
@@ -43,10 +60,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
 fn build(images: &Images, profile: &str) -> Result<(), Trouble> {
     let root = images.tool_root()?;
     let kernel = images.kernel(&KernelRequest::profile(profile)?)?;
-    images.initramfs(&images.agent()?, &kernel.load_order("tdx-host")?, &[])?;
+    images.initramfs(&images.agent()?, &kernel.load_order("tdx-host")?, &[], None)?;
     images.plugin()?;
     output::text_line(&format!("QEMU {} and Linux {} are ready", root.qemu_version()?, kernel.release));
     Ok(())
+}
+
+fn module(out: &Path, updates: u32, scenario: Option<&Path>) -> Result<u8, Trouble> {
+    let scenario = super::run::scenario_of(scenario)?;
+    for path in releases::write(&releases::files(&scenario, updates)?, out)? {
+        output::text_line(&path.display().to_string());
+    }
+    Ok(0)
 }
 
 fn list(entries: &[CacheEntry]) {

@@ -129,10 +129,14 @@ fn code(exit: u8) -> std::process::ExitCode {
 }
 
 fn report(trouble: &Trouble, json: bool) {
-    eprintln!("error: {}", trouble.cause);
+    let (word, verdict) = match trouble.exit {
+        Exit::Usage => ("error", "usage-error"),
+        Exit::Skipped => ("skipped", "skipped"),
+        _ => ("error", "rig-error"),
+    };
+    eprintln!("{word}: {}", trouble.cause);
     eprintln!("help: {}", trouble.help);
     if json {
-        let verdict = if trouble.exit == Exit::Usage { "usage-error" } else { "rig-error" };
         output::json(&serde_json::json!({
             "verdict": verdict, "reason": trouble.cause, "remedy": trouble.help, "exit_code": trouble.exit as u8,
         }));

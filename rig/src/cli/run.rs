@@ -51,6 +51,10 @@ pub(super) struct Arguments {
     /// A deliberate error of the subject `kmod`, which the judge must find
     #[arg(long, value_enum, value_name = "NAME")]
     twin: Option<Twin>,
+    /// What the scenario needs and the rig has not, such as somebody's client: a file, or a folder with all that is in it; may be
+    /// repeated
+    #[arg(long = "client", value_name = "PATH")]
+    clients: Vec<PathBuf>,
     /// Run folder; must not exist or be empty [default: runs/TIME-NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -126,9 +130,24 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     scenario.twin = arguments.twin.or(scenario.twin);
     scenario.kernel = arguments.kernel.clone().or(scenario.kernel);
     scenario.image.file = arguments.image.clone().or(scenario.image.file);
+    bring(&mut scenario, &arguments.clients)?;
     let help = "change the flag, or the scenario file";
     scenario.check().map_err(|cause| Trouble::usage(cause, help))?;
     Ok(scenario)
+}
+
+/// Gives the scenario what was brought for it.
+fn bring(scenario: &mut Scenario, given: &[PathBuf]) -> Result<(), Trouble> {
+    let userspace = scenario.userspace.as_mut().filter(|userspace| !userspace.brings.is_empty());
+    match userspace {
+        Some(userspace) => userspace.given.extend_from_slice(given),
+        None if given.is_empty() => {}
+        None => {
+            let cause = format!("{} needs nothing that is brought, so --client has no use", scenario.name);
+            return Err(Trouble::usage(cause, "leave it out, or name a scenario that needs it, such as client-intel"));
+        }
+    }
+    Ok(())
 }
 
 /// The scenario of a file, or of the catalogue, or the default one.
@@ -175,6 +194,14 @@ mod tests {
         assert_eq!(parse(&["shutdown-busy"]).unwrap().name, "shutdown-busy");
         assert!(parse(&["shutdown-bsy"]).unwrap_err().help.contains("`shutdown-busy`"));
         assert!(parse(&["shutdown-busy.toml"]).unwrap_err().cause.contains("cannot read"));
+    }
+
+    #[test]
+    fn a_client_goes_to_a_scenario_that_needs_one() {
+        let scenario = parse(&["client-intel", "--client", "a/client.py", "--client", "b"]).unwrap();
+        assert_eq!(scenario.userspace.unwrap().given, ["a/client.py", "b"].map(PathBuf::from));
+        let trouble = parse(&["client-shell", "--client", "a"]).unwrap_err();
+        assert!(trouble.cause.contains("--client has no use"), "{trouble}");
     }
 
     #[test]

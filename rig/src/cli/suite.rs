@@ -17,6 +17,9 @@ pub(super) struct Arguments {
     /// The kernel of all scenarios that name none: a path as for `rig run`, or `profile:debug`, `profile:kcsan`, `profile:rt`
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
+    /// What some of its scenarios need and the rig has not, as for `rig run`; they are skipped without it
+    #[arg(long = "client", value_name = "PATH")]
+    clients: Vec<PathBuf>,
     /// Machines at once [default: one for each four cores of the host, within half of its available memory]
     #[arg(long, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
@@ -33,6 +36,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let mut scenarios = catalogue::suite(arguments.tag);
     for scenario in &mut scenarios {
         scenario.kernel = scenario.kernel.take().or(arguments.kernel.clone());
+        if let Some(userspace) = scenario.userspace.as_mut().filter(|userspace| !userspace.brings.is_empty()) {
+            userspace.given.clone_from(&arguments.clients);
+        }
     }
     let width = scenarios.iter().map(|s| s.name.len()).max().unwrap_or(0);
     let progress = Progress::stderr();

@@ -56,6 +56,8 @@ pub(crate) struct Told {
     pub(crate) loads: Vec<LoadReport>,
     /// What became of the orders to the program for real hosts.
     pub(crate) hw: Vec<super::hw::Ordered>,
+    /// What became of the clients.
+    pub(crate) clients: Vec<super::program::Ended>,
     /// What is under way, for the words of a hang.
     pub(crate) doing: String,
 }
@@ -155,6 +157,7 @@ impl Drive<'_> {
             }
         }
         self.hardware(told).await?;
+        self.clients(told).await?;
         self.end_tds(told).await?;
         self.stop_loads(told).await?;
         self.switch_cpus(told, Moment::After).await?;

@@ -2,14 +2,14 @@
 
 use super::drive::{Drive, DriveError, Told, failed};
 use super::folder::RunFolder;
-use super::plan::update_image;
+use super::program::{Demand, Ended};
 use crate::guest::GuestError;
+use crate::releases;
 use crate::scenario::{HwOrder, Scenario};
 use crate::trouble::Trouble;
 use rig_images::Images;
 use rig_judge::verdict::Check;
-use rig_wire::agent::{Answer, Command, EVIDENCE, Executed, MAX_READ};
-use seam_emu::image::mapping_file;
+use rig_wire::agent::{Answer, Command, EVIDENCE, MAX_READ};
 
 /// The program in the guest.
 const PROGRAM: &str = "bin/rig-hw";
@@ -23,9 +23,7 @@ const FETCHED: [&str; 5] = ["events.bin", "verdict.json", "kmsg.log", "junit.xml
 /// How one order ended.
 #[derive(Debug)]
 pub(crate) struct Ordered {
-    ended: Executed,
-    /// What `version` reads afterwards; none: the module is lost.
-    version: Option<String>,
+    ended: Ended,
     /// Evidence, by file name.
     files: Vec<(&'static str, Vec<u8>)>,
 }
@@ -38,17 +36,8 @@ pub(super) fn files(images: &Images, scenario: &Scenario) -> Result<Vec<(String,
     let program = images.hw()?;
     let bytes = std::fs::read(&program).map_err(|e| Trouble::file("read", &program, &e))?;
     let mut files = vec![(PROGRAM.to_owned(), bytes)];
-    let mut specs = Vec::new();
-    for number in 1..=UPDATES {
-        let (image, _) = update_image(scenario, number)?;
-        let spec = super::plan::update_spec(scenario, number);
-        let (series, version) = (format!("{}.{}", spec.major, spec.minor), spec.version_string());
-        files.push((format!("{IMAGES}/joined_files/{series}/tdx_module_{version}.blob"), image));
-        specs.push(spec);
-    }
-    // The release that runs is in the file, too, so that the others may follow it.
-    specs.insert(0, scenario.module.clone());
-    files.push((format!("{IMAGES}/mapping_file.json"), mapping_file(&specs).into_bytes()));
+    let releases = releases::files(scenario, UPDATES)?;
+    files.extend(releases.into_iter().map(|(name, bytes)| (format!("{IMAGES}/{name}"), bytes)));
     Ok(files)
 }
 
@@ -63,10 +52,7 @@ impl Drive<'_> {
             }
             let doing = format!("rig-hw {}", order.arguments.join(" "));
             let command = Command::Execute { program: format!("/{PROGRAM}"), arguments };
-            let ended = match self.ask(told, &doing, command).await? {
-                Answer::Executed(ended) => ended,
-                other => return Err(failed(told, GuestError::Unexpected(Box::new(other)))),
-            };
+            let executed = self.execute(told, &doing, command).await?;
             let mut files = Vec::new();
             if order.leaves_evidence() {
                 for name in FETCHED {
@@ -76,7 +62,7 @@ impl Drive<'_> {
             }
             let version = self.version(told).await?;
             told.after.clone_from(&version);
-            told.hw.push(Ordered { ended, version, files });
+            told.hw.push(Ordered { ended: Ended { executed, version }, files });
         }
         Ok(())
     }
@@ -103,62 +89,22 @@ impl Drive<'_> {
 
 /// What orders had to come to.
 pub(super) fn checks(orders: &[HwOrder], told: &[Ordered]) -> Vec<Check> {
-    let check = |name: String, expected: String, seen: String| Check { met: expected == seen, name, expected, seen };
     let mut checks = Vec::new();
     for (number, order) in orders.iter().enumerate() {
-        let name = format!("rig-hw {}", order.arguments.join(" "));
-        let Some(ordered) = told.get(number) else {
-            checks.push(check(name, "done".into(), "not begun".into()));
-            continue;
-        };
-        let Executed { code, stdout, stderr } = &ordered.ended;
-        checks.push(check(name.clone(), format!("exit code {}", order.code), format!("exit code {code}")));
-        let said = [stdout, stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat();
-        for words in &order.says {
-            let seen = if said.contains(words.as_str()) { words.as_str() } else { "it does not say so" };
-            checks.push(check(name.clone(), words.clone(), seen.into()));
-        }
-        if let Some(version) = &order.version {
-            let seen = ordered.version.as_deref().unwrap_or("lost");
-            checks.push(check(format!("version after {name}"), version.clone(), seen.into()));
-        }
+        let (name, version) = (format!("rig-hw {}", order.arguments.join(" ")), order.version.as_deref());
+        let demand = Demand { name, code: order.code, says: &order.says, version };
+        checks.extend(demand.checks(told.get(number).map(|ordered| &ordered.ended)));
     }
     checks
 }
 
 /// What each order said and left, as files of the run folder.
 pub(super) fn keep(folder: &RunFolder, told: &[Ordered]) -> Result<(), Trouble> {
-    for (number, ordered) in told.iter().enumerate().map(|(index, ordered)| (index + 1, ordered)) {
-        folder.write(&format!("hw-{number}.out"), &ordered.ended.stdout)?;
-        folder.write(&format!("hw-{number}.err"), &ordered.ended.stderr)?;
+    for (number, ordered) in (1..).zip(told) {
+        ordered.ended.keep(folder, &format!("hw-{number}"))?;
         for (name, bytes) in &ordered.files {
             folder.write(&format!("hw-{number}-{name}"), bytes)?;
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ordered(code: i32, said: &str, version: Option<&str>) -> Ordered {
-        let ended = Executed { code, stdout: said.into(), stderr: b"error: x".into() };
-        Ordered { ended, version: version.map(Into::into), files: Vec::new() }
-    }
-
-    #[test]
-    fn what_an_order_had_to_come_to_is_checked() {
-        let order = HwOrder {
-            arguments: vec!["check".into()],
-            code: 5,
-            says: vec!["error: x".into(), "not".into()],
-            version: Some("lost".into()),
-        };
-        let met =
-            |told: &[Ordered]| checks(std::slice::from_ref(&order), told).iter().map(|c| c.met).collect::<Vec<_>>();
-        assert_eq!(met(&[ordered(5, "it is not so", None)]), [true, true, true, true]);
-        assert_eq!(met(&[ordered(0, "", Some("1.5.06"))]), [false, true, false, false]);
-        assert_eq!(met(&[]), [false]);
-    }
 }

@@ -189,7 +189,7 @@ impl Live {
         if let Stop::Alarm(Alarm::Breach(breach)) = &stop {
             progress.say(&breach.summary());
         }
-        self.end(stop, told).await
+        Box::pin(self.end(stop, told)).await
     }
 
     /// Ends the machine and judges how it came to its end.

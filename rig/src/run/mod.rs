@@ -1,6 +1,7 @@
 //! One run: from a scenario to its verdict.
 
 mod backend;
+mod client;
 mod diagnose;
 mod drive;
 mod folder;
@@ -16,6 +17,7 @@ mod orders;
 mod outcome;
 mod plan;
 mod prepare;
+mod program;
 mod qemu;
 mod scripted;
 mod session;
@@ -29,6 +31,7 @@ mod tds;
 pub(crate) use interrupt::Interrupts;
 pub use live::run;
 pub use nested::run_nested;
+pub(crate) use plan::{update_image, update_spec};
 pub(crate) use prepare::clone_command;
 pub use prepare::{Options, Prepared, prepare};
 pub use session::{Counts, Ended, Session, Sessions, Tried};

@@ -112,7 +112,7 @@ fn prepare(images: &Images, scenario: &Scenario, nested: &Nested, options: &Opti
         cpus: CPUS,
         memory_mib: MEMORY_MIB,
         kernel: kernel.bzimage.clone(),
-        initramfs: subject::initramfs(images, &kernel, &modules, Vec::new())?,
+        initramfs: subject::initramfs(images, &kernel, &modules, Vec::new(), None)?,
         kernel_arguments: String::new(),
         plugin: None,
         mailbox: None,

@@ -56,6 +56,7 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdi
     let verdict = against_expectation(&prepared.scenario, verdict);
     write_reports(prepared, &verdict)?;
     super::hw::keep(&prepared.folder, &evidence.told.hw)?;
+    super::client::keep(&prepared.folder, &evidence.told.clients)?;
     if verdict.verdict == Outcome::Passed && !prepared.keep {
         // What a passed run leaves should be small; what is gone already needs no removing.
         for name in LARGE_FILES {
@@ -110,7 +111,7 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
     Facts {
         scenario: prepared.scenario.name.clone(),
         cpus: u16::try_from(prepared.scenario.cpus).unwrap_or(u16::MAX),
-        updates: told.updates.iter().filter(|t| t.succeeded()).count() as u32,
+        updates: (succeeded(told) + super::client::updates(told.before.as_deref(), &told.clients)) as u32,
         module_before: told.before.clone(),
         module_after: told.after.clone(),
         kernel: Some(told.ready.as_ref().map_or(&prepared.release, |r| &r.kernel).clone()),
@@ -191,6 +192,7 @@ fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
         checks.extend(super::tds::checks(asked, &told.tds));
     }
     checks.extend(super::hw::checks(&scenario.hw, &told.hw));
+    checks.extend(super::client::checks(&scenario.clients, &told.clients));
     checks.extend(loads::checks(scenario, &told.loads, told.after.is_some()));
     checks
 }

@@ -127,7 +127,7 @@ pub(crate) fn update_image(scenario: &Scenario, number: u32) -> Result<(Vec<u8>,
 }
 
 /// One update version more each time.
-pub(super) fn update_spec(scenario: &Scenario, number: u32) -> ImageSpec {
+pub(crate) fn update_spec(scenario: &Scenario, number: u32) -> ImageSpec {
     let number = u16::try_from(number).expect("scenarios make at most 1000 updates");
     match &scenario.image.spec {
         Some(first) => ImageSpec { update: first.update.wrapping_add(number - 1), ..first.clone() },

@@ -1,6 +1,7 @@
 //! Everything that a run needs, made or found before a machine is started.
 
 use super::backend::{Backing, Bridge};
+use super::client;
 use super::folder::RunFolder;
 use super::holds;
 use super::orders::Orders;
@@ -191,6 +192,7 @@ struct Made {
 
 /// Makes or finds everything. Blocks, for minutes when the cache is empty.
 pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Result<Prepared, Trouble> {
+    let brought = client::artifacts(&scenario)?;
     let images = Images::open(progress.clone())?;
     let made = make(&images, &scenario, options)?;
     let symbols = symbols(&images, &made, progress)?;
@@ -204,7 +206,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         rig: env!("CARGO_PKG_VERSION"),
         scenario: &scenario,
         kernel_release: &made.kernel.release,
-        artifacts: &images.manifest(),
+        artifacts: &[images.manifest(), brought].concat(),
         warnings: images.warnings(),
     };
     folder.write_json("manifest.json", &manifest)?;
@@ -260,7 +262,7 @@ fn symbols(images: &Images, made: &Made, progress: &Progress) -> Result<Symbols,
     if system_map.is_some() || vmlinux.is_some() {
         return Symbols::load(system_map.as_deref(), vmlinux.as_deref());
     }
-    let initramfs = subject::initramfs(images, &made.kernel, &[], Vec::new())?;
+    let initramfs = subject::initramfs(images, &made.kernel, &[], Vec::new(), None)?;
     let text = super::learn::symbols(&made.qemu, &made.kernel, initramfs, progress)?;
     Symbols::load(Some(&images.keep_system_map(&made.kernel, text.as_bytes())?), None)
 }
@@ -311,7 +313,9 @@ fn make(images: &Images, scenario: &Scenario, options: &Options) -> Result<Made,
             None => Backing::probed(images, scenario, &qemu, &kernel)?,
         };
         let subject = subject::provide(images, scenario, &kernel, backing.bridge)?;
-        let initramfs = subject::initramfs(images, &kernel, &subject.files, super::hw::files(images, scenario)?)?;
+        let userspace = scenario.userspace.as_ref().map(|u| images.userspace(&u.packages)).transpose()?;
+        let extra = [super::hw::files(images, scenario)?, client::files(scenario)?].concat();
+        let initramfs = subject::initramfs(images, &kernel, &subject.files, extra, userspace.as_ref())?;
         let plugin = match plugin {
             Some(plugin) => Some(join(plugin)?),
             None if backing.bridge == Bridge::Plugin => Some(images.plugin()?),

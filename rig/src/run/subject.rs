@@ -5,7 +5,7 @@ use super::loads;
 use crate::scenario::{Scenario, Subject};
 use crate::symbols::{KmodPlan, ModuleSymbols, Observation, SubjectError, Symbols, observe_update};
 use crate::trouble::Trouble;
-use rig_images::{Images, ImagesError, Kernel};
+use rig_images::{Images, ImagesError, Kernel, Userspace};
 use std::path::{Path, PathBuf};
 
 /// The agent's list of modules to load before it looks for its port.
@@ -132,19 +132,20 @@ pub(super) fn boot_modules(kernel: &Kernel) -> Result<Vec<PathBuf>, ImagesError>
     Ok(files)
 }
 
-/// The initramfs with the agent, these modules, those that it needs itself, and other files.
+/// The initramfs with the agent, these modules, those that it needs itself, and other files, on a userspace if there is one.
 pub(super) fn initramfs(
     images: &Images,
     kernel: &Kernel,
     modules: &[PathBuf],
     mut extra: Vec<(String, Vec<u8>)>,
+    userspace: Option<&Userspace>,
 ) -> Result<PathBuf, ImagesError> {
     let boot = boot_modules(kernel)?;
     let list: String = boot.iter().map(|file| stem(file) + "\n").collect();
     if !boot.is_empty() {
         extra.push((BOOT_LIST.to_owned(), list.into_bytes()));
     }
-    images.initramfs(&images.agent()?, &[&boot, modules].concat(), &extra)
+    images.initramfs(&images.agent()?, &[&boot, modules].concat(), &extra, userspace)
 }
 
 /// These modules of guest-kmod, built for this kernel, in this order. To find the build is to hash the kernel, so all are asked for at once.

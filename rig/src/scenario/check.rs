@@ -82,6 +82,10 @@ impl Scenario {
             ));
         }
         super::hw::check(&self.hw, self.updates)?;
+        super::client::check(self.userspace.as_ref(), &self.clients, self.updates)?;
+        if !self.hw.is_empty() && !self.clients.is_empty() {
+            return Err("`hw` and `client` both make the updates: leave out one of the two".into());
+        }
         self.check_clock()?;
         self.holds.iter().try_for_each(|hold| hold.check(self.cpus, self.updates))?;
         if !self.expect.broken.is_empty() && self.expect.verdict != Ending::Failed {

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 mod check;
+mod client;
 mod hold;
 mod hw;
 mod parse;
@@ -9,6 +10,7 @@ mod subject;
 mod tds;
 
 pub use check::MAX_CPUS;
+pub use client::{Brought, ClientOrder, Userspace};
 pub use hold::{HoldSpec, Location, Place, Since, UntilSpec};
 pub use hw::HwOrder;
 pub use parse::{from_file, from_text};
@@ -99,6 +101,12 @@ pub struct Scenario {
     /// What the program for real TDX hosts does, in place of `updates`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hw: Vec<HwOrder>,
+    /// A part of Debian in the guest, for `client`; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub userspace: Option<Userspace>,
+    /// Programs that are not the rig's and that make the updates, in place of `updates`.
+    #[serde(default, rename = "client", skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientOrder>,
     /// vCPUs that are held at places, to force an order of events.
     #[serde(default, rename = "hold", skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<HoldSpec>,
@@ -350,6 +358,8 @@ impl Default for Scenario {
             faults: Vec::new(),
             platform: Platform::default(),
             hw: Vec::new(),
+            userspace: None,
+            clients: Vec::new(),
             holds: Vec::new(),
             expect: Expect::default(),
             budget: Budget::default(),

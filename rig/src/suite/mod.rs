@@ -69,7 +69,10 @@ pub fn run_one(scenario: Scenario, out: &Path, progress: &Progress) -> Ran {
 fn ran(scenario: String, verdict: Result<Verdict, Trouble>, time: Duration, total_s: Option<u32>) -> Ran {
     let (verdict, reason, remedy, run_dir) = match verdict {
         Ok(verdict) => (verdict.verdict, verdict.reason, verdict.remedy, verdict.facts.run_dir),
-        Err(trouble) => (Outcome::RigError, Some(trouble.cause), Some(trouble.help), None),
+        Err(trouble) => {
+            let outcome = if trouble.exit == Exit::Skipped { Outcome::Skipped } else { Outcome::RigError };
+            (outcome, Some(trouble.cause), Some(trouble.help), None)
+        }
     };
     let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let budget_ms = total_s.map(|s| u64::from(s) * 1000);
@@ -105,6 +108,14 @@ pub(crate) mod tests {
         for failure in [Outcome::Failed, Outcome::Hung, Outcome::GuestCrashed] {
             assert_eq!(suite(&[failure, Outcome::RigError, Outcome::Passed]), Exit::Failed);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_run_here_is_skipped_and_fails_nothing() {
+        let skip = Trouble { exit: Exit::Skipped, cause: "no client".into(), help: "bring one".into() };
+        let ran = ran("x".into(), Err(skip), Duration::ZERO, None);
+        assert_eq!((ran.verdict, ran.reason.as_deref()), (Outcome::Skipped, Some("no client")));
+        assert_eq!(exit(&[ran]), Exit::Passed);
     }
 
     #[test]

@@ -24,8 +24,10 @@ pub fn summary(results: &[Ran]) -> String {
     let failed = results.iter().filter(|ran| ran.has_failed()).count();
     let over = results.iter().filter(|ran| ran.is_over_budget()).count();
     let seconds = results.iter().map(|ran| ran.time_ms).sum::<u64>() / 1000;
+    let skipped = Some(count(Outcome::Skipped)).filter(|number| *number > 0);
+    let skipped = skipped.map(|number| format!(", {number} skipped")).unwrap_or_default();
     format!(
-        "{} scenarios in {seconds} s: {} passed, {failed} failed, {} with trouble of the rig or this machine, {over} over budget",
+        "{} scenarios in {seconds} s: {} passed, {failed} failed, {} with trouble of the rig or this machine, {over} over budget{skipped}",
         results.len(),
         count(Outcome::Passed),
         count(Outcome::RigError),
@@ -48,8 +50,9 @@ mod tests {
 
     #[test]
     fn the_summary_counts_each_kind() {
-        let outcomes = [Outcome::Passed, Outcome::Hung, Outcome::RigError];
+        let outcomes = [Outcome::Passed, Outcome::Hung, Outcome::RigError, Outcome::Skipped];
         let text = summary(&outcomes.map(|outcome| example("x", outcome)));
-        assert!(text.contains("3 scenarios in 3 s: 1 passed, 1 failed, 1 with trouble"), "{text}");
+        assert!(text.contains("4 scenarios in 4 s: 1 passed, 1 failed, 1 with trouble"), "{text}");
+        assert!(text.ends_with(", 1 skipped"), "{text}");
     }
 }
