@@ -48,6 +48,7 @@ fn rate(clock: &str) -> f64 {
 }
 
 /// Host milliseconds of one run.
+#[expect(clippy::struct_field_names, reason = "units come last in a name")]
 struct Run {
     /// Until the agent was ready, or answered again.
     boot_ms: u64,

@@ -85,6 +85,7 @@ fn not_repeated(scenario: &Scenario) -> Option<&'static str> {
         ("during", !scenario.during.is_empty()),
         ("tds", scenario.tds.is_some()),
         ("hw", !scenario.hw.is_empty()),
+        ("client", !scenario.clients.is_empty()),
         ("nested", scenario.nested.is_some()),
     ];
     keys.into_iter().find_map(|(key, is_there)| is_there.then_some(key))

@@ -1,7 +1,7 @@
 //! Lets a vCPU of a deterministic machine halt only while QEMU's main loop sleeps.
 //!
 //! When all vCPUs are halted the main loop moves the virtual clock to the next timer (`icount_start_warp_timer()` of QEMU 11.1's
-//! accel/tcg/icount-common.c). It looks at each of its turns, and a guest that sets a timer before it halts has just woken it. If
+//! `accel/tcg/icount-common.c`). It looks at each of its turns, and a guest that sets a timer before it halts has just woken it. If
 //! it looks between a vCPU's halt and the moment at which the instructions of that vCPU's turn are added to the clock, it reckons from
 //! a clock that is behind, and the timer comes later by as much: 4 of 100 repetitions differed so, by 30 us. A main loop that
 //! sleeps is woken again only by that thread itself, which then has added them.
@@ -9,7 +9,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-/// `ppoll` (arch/x86/entry/syscalls/syscall_64.tbl), in which the main loop sleeps.
+/// `ppoll` (`arch/x86/entry/syscalls/syscall_64.tbl`), in which the main loop sleeps.
 const PPOLL: &str = "271";
 /// Host time that the main loop may take for one turn; QEMU is stuck when it takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
