@@ -174,6 +174,10 @@ impl Agent {
         let unit = |()| Answer::Unit;
         match command {
             Command::Ping => Ok(Answer::Unit),
+            Command::Rest { ms } => {
+                thread::sleep(Duration::from_millis(ms.into()));
+                Ok(Answer::Unit)
+            }
             Command::LoadModule { name, parameters } => modules::load(&name, &parameters).map(unit),
             Command::UnloadModule { name } => modules::unload(&name).map(unit),
             Command::Read { path } => files::read(&path).map(Answer::Bytes),

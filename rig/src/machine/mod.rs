@@ -1,8 +1,8 @@
 //! The machine: QEMU, its command line, its monitors and its process. Nothing outside this module knows QEMU.
 
+mod child;
 pub mod command;
 pub mod control;
-mod deathsig;
 pub mod failure;
 pub mod memory;
 pub mod process;

@@ -1,6 +1,6 @@
 //! QEMU's process: started by a thread that lives as long as it, observed, and never left behind.
 
-use super::deathsig::die_with_thread;
+use super::child::die_with_thread;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;

@@ -1,6 +1,7 @@
 //! A machine that was started: its process and the channels to it.
 
-use super::command::{AGENT_SOCKET, MachineSpec, QMP_SOCKET, RAW_QMP_SOCKET, arguments, shell_line};
+use super::child;
+use super::command::{AGENT_SOCKET, MachineSpec, MachineStart, QMP_SOCKET, RAW_QMP_SOCKET, arguments, shell_line};
 use super::failure::{died_at_start, meaningful};
 use super::process::Process;
 use super::qmp::{Qmp, QmpError, QmpEvent, RawQmp, START_LIMIT};
@@ -117,6 +118,9 @@ fn command(mut qemu: Command, spec: &MachineSpec, runtime: &RuntimeDir, stderr: 
     let failed = |e| Trouble::file("make", stderr, &e);
     let log = File::create(stderr).map_err(failed)?;
     let both = log.try_clone().map_err(failed)?;
+    if spec.start != MachineStart::Boot {
+        child::map_small_pages(&mut qemu);
+    }
     qemu.args(arguments(spec, runtime)).stdin(Stdio::null()).stdout(both).stderr(log);
     Ok(qemu)
 }

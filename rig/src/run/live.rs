@@ -153,7 +153,8 @@ impl Live {
         let say = |_: &str| {};
         let drive = live.driver(&say);
         live.until_ended(drive.boot(&mut told)).await.map_err(|stop| no_snapshot(&stop, &told))?;
-        let ready = told.ready.ok_or_else(|| cannot_save("the agent is not ready"))?;
+        let ready = told.ready.clone().ok_or_else(|| cannot_save("the agent is not ready"))?;
+        live.until_ended(drive.rest()).await.map_err(|stop| no_snapshot(&stop, &told))?;
         live.save(&SavedMachine::within(folder)).await?;
         if live.guest.is_within_frame() {
             return Err(cannot_save("the agent was in the middle of a message"));

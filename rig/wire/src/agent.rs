@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides refuse any other.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
@@ -37,6 +37,11 @@ pub struct Request {
 pub enum Command {
     /// Nothing; answers [`Answer::Unit`]. For liveness.
     Ping,
+    /// Do nothing for so long, and let the guest do what is due; answers [`Answer::Unit`].
+    Rest {
+        /// Milliseconds of the guest's time.
+        ms: u32,
+    },
     /// Load a kernel module from `/lib/modules/rig/NAME.ko` with these parameters.
     LoadModule {
         /// File name without `.ko`.

@@ -1,6 +1,6 @@
-//! Ties a child's life to the thread that starts it.
+//! What a child asks of the host's kernel before it becomes QEMU.
 
-#![allow(unsafe_code, reason = "`pre_exec` is the only way to make a child ask for its parent's death signal")]
+#![allow(unsafe_code, reason = "`pre_exec` is the only way to have a child ask for something")]
 
 use nix::sys::{prctl, signal::Signal};
 use nix::unistd::{Pid, getpid, getppid};
@@ -23,4 +23,13 @@ fn arm(parent: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // The parent may have died before the signal was armed.
     if getppid() == parent { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) }
+}
+
+/// The child's memory is mapped in small pages only. QEMU asks for huge ones, and a machine that is restored touches few bytes of each:
+/// at 64 vCPUs zeroing them took 0.4 s, more than reading the state.
+pub(super) fn map_small_pages(command: &mut Command) {
+    // SAFETY: as above; the one system call is prctl.
+    unsafe {
+        command.pre_exec(|| Ok(prctl::set_thp_disable(true)?));
+    }
 }
