@@ -22,7 +22,7 @@ const UPLOADS: [&str; 2] = ["/sys/class/firmware/tdx_module/status", "/sys/class
 const ENXIO: i32 = 6;
 /// How long an upload may take to begin, where somebody waits to disturb it.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
-pub(super) const ENOENT: i32 = 2;
+const ENOENT: i32 = 2;
 const ENODEV: i32 = 19;
 
 /// What is known so far; kept when the run is stopped half-way.

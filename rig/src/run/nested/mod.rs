@@ -4,24 +4,25 @@
 //! The outer machine has the host's files, read-only, with all changes in its own memory: the rig, its cache and QEMU are shared
 //! and not copied.
 
+mod inner;
+mod lost;
+mod outer;
+
 use super::folder::RunFolder;
 use super::prepare::Options;
 use super::subject;
-use crate::guest::{Guest, GuestError};
 use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor, Share};
 use crate::machine::sockets::RuntimeDir;
-use crate::machine::{Machine, tsc};
+use crate::machine::tsc;
 use crate::scenario::{Nested, Scenario};
 use crate::trouble::Trouble;
+use outer::Running;
 use rig_images::{Images, Kernel, KernelRequest, Progress};
 use rig_judge::verdict::{Backend, Check, Timing};
 use rig_judge::{Facts, Judge, RunEnd, Setup, SubjectNames, Verdict, report};
-use rig_wire::agent::{Answer, Command, Executed};
-use serde_json::Value;
+use rig_wire::agent::{Command, Executed};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 /// The outer machine: more vCPUs than host cores would only wait for one another.
 const CPUS: u32 = 2;
@@ -37,9 +38,6 @@ const CACHE: &str = "/var/seamrig-cache";
 const LINK: &str = "mkdir -p \"$2/entries\" && for entry in \"$1\"/entries/*; do
     case $entry in */snapshot-*|*/initramfs-*) ;; *) ln -s \"$entry\" \"$2/entries/\" || exit;; esac
 done";
-/// Bounds: on the outer boot, and on each program in there.
-const BOOT_LIMIT: Duration = Duration::from_secs(180);
-const PROGRAM_LIMIT: Duration = Duration::from_secs(400);
 
 /// What is needed before the outer machine starts.
 struct Outer {
@@ -113,7 +111,7 @@ fn prepare(images: &Images, scenario: &Scenario, nested: &Nested, options: &Opti
         memory_mib: MEMORY_MIB,
         kernel: kernel.bzimage.clone(),
         initramfs: subject::initramfs(images, &kernel, &modules, Vec::new(), None)?,
-        kernel_arguments: String::new(),
+        kernel_arguments: scenario.kernel_arguments.clone(),
         plugin: None,
         mailbox: None,
         share: Some(Share { folder: "/".into(), tag: TAG.into() }),
@@ -156,128 +154,72 @@ fn own_command(agent: &Path) -> Result<Vec<String>, Trouble> {
 async fn conduct(outer: &Outer, nested: &Nested, progress: &Progress) -> Result<(Duration, Vec<Check>), Trouble> {
     let started = Instant::now();
     progress.say("booting the outer machine");
-    let qemu = super::clone_command(&outer.qemu);
-    let (_machine, agent) = Machine::start(qemu, &outer.spec, &outer.runtime, &outer.folder.file("qemu.log")).await?;
-    let (kmsg, lines) = mpsc::unbounded_channel();
-    tokio::spawn(keep(lines, outer.folder.file("kmsg.log")));
-    let guest = Guest::new(agent, kmsg);
-    let ready = timeout(BOOT_LIMIT, guest.ready()).await.map_err(|_| silent("does not boot", BOOT_LIMIT))?;
-    ready.map_err(|e| gone(&e))?;
-    for module in &outer.modules {
-        let name = module.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        ask(&guest, Command::LoadModule { name, parameters: String::new() }).await?;
-    }
-    ask(&guest, Command::Enter { tag: TAG.into() }).await?;
-    link_cache(outer, &guest).await?;
+    let running = Running::start(outer).await?;
+    furnish(outer, &running).await?;
     let boot = started.elapsed();
     let mut checks = Vec::new();
     if nested.doctor {
         progress.say("rig doctor, inside");
-        checks.push(doctor(&rig(outer, &guest, &["doctor", "--json"]).await?));
+        checks.push(inner::doctor(&rig(outer, &running, &["doctor", "--json"]).await?));
     }
     for scenario in &nested.scenarios {
-        let began = Instant::now();
-        let file = outer.folder.file(&format!("{}.toml", scenario.name)).display().to_string();
-        let out = format!("/tmp/nested/{}", scenario.name);
-        let start = if nested.warm.contains(&scenario.name) { [].as_slice() } else { &["--cold"] };
-        let words = [&["run", &file, "--json", "--out", &out], start].concat();
-        let executed = rig(outer, &guest, &words).await?;
-        outer.folder.write(&format!("{}.json", scenario.name), &executed.stdout)?;
-        outer.folder.write(&format!("{}.log", scenario.name), &executed.stderr)?;
-        let check = judged(&scenario.name, &executed);
-        progress.say(&format!("{}: {}, {:.1} s", check.name, check.seen, began.elapsed().as_secs_f64()));
-        checks.push(check);
+        checks.extend(scene(outer, nested, scenario, &running, progress).await?);
     }
-    // It has no file system of its own that would suffer.
+    running.end().await;
     Ok((boot, checks))
 }
 
-async fn link_cache(outer: &Outer, guest: &Guest) -> Result<(), Trouble> {
+/// Brings in what the runs need: modules, files and the cache.
+async fn furnish(outer: &Outer, running: &Running<'_>) -> Result<(), Trouble> {
+    for module in &outer.modules {
+        let name = module.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let doing = format!("loading {name}");
+        running.ask(&doing, Command::LoadModule { name, parameters: String::new() }).await?;
+    }
+    running.ask("entering the host's files", Command::Enter { tag: TAG.into() }).await?;
     let words = ["-c", LINK, "sh", &outer.cache.display().to_string(), CACHE].map(str::to_owned);
-    let command = Command::Execute { program: "/bin/sh".into(), arguments: words.to_vec() };
-    match ask(guest, command).await? {
-        Answer::Executed(Executed { code: 0, .. }) => Ok(()),
-        Answer::Executed(failed) => {
-            let why = String::from_utf8_lossy(&failed.stderr).lines().last().unwrap_or_default().to_owned();
-            let help = "read console.log in the run folder";
-            Err(Trouble::environment(format!("the cache cannot be seen in the outer machine: {why}"), help))
+    let linked = running.execute("/bin/sh", words.to_vec()).await?;
+    if linked.code == 0 {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&linked.stderr).lines().last().unwrap_or_default().to_owned();
+    let help = "read console.log in the run folder";
+    Err(Trouble::environment(format!("the cache cannot be seen in the outer machine: {why}"), help))
+}
+
+/// Runs one scenario in there. What it left is brought out where it did not come to what it must.
+async fn scene(
+    outer: &Outer,
+    nested: &Nested,
+    scenario: &Scenario,
+    running: &Running<'_>,
+    progress: &Progress,
+) -> Result<Vec<Check>, Trouble> {
+    let (name, began) = (&scenario.name, Instant::now());
+    let file = outer.folder.file(&format!("{name}.toml")).display().to_string();
+    let out = Running::evidence(name);
+    let start = if nested.warm.contains(name) { [].as_slice() } else { &["--cold"] };
+    let executed = rig(outer, running, &[&["run", &file, "--json", "--out", &out], start].concat()).await;
+    let executed = match executed {
+        Ok(executed) => executed,
+        Err(trouble) => {
+            running.bring(name).await?;
+            return Err(trouble);
         }
-        other => Err(gone(&GuestError::Unexpected(Box::new(other)))),
+    };
+    outer.folder.write(&format!("{name}.json"), &executed.stdout)?;
+    outer.folder.write(&format!("{name}.log"), &executed.stderr)?;
+    let mut checks = vec![inner::judged(name, &executed)];
+    checks.extend(nested.held.get(name).map(|demanded| inner::held(name, demanded, &executed)));
+    progress.say(&format!("{name}: {}, {:.1} s", checks[0].seen, began.elapsed().as_secs_f64()));
+    if !checks.iter().all(|check| check.met) {
+        let folder = running.bring(name).await?;
+        progress.say(&format!("{name}: what it left is in {}", folder.display()));
     }
+    Ok(checks)
 }
 
-/// The outer kernel's log, for the evidence.
-async fn keep(mut lines: mpsc::UnboundedReceiver<String>, path: PathBuf) {
-    let mut text = String::new();
-    while let Some(line) = lines.recv().await {
-        text += &line;
-        text.push('\n');
-    }
-    // The evidence is a help, not the outcome.
-    let _ = tokio::fs::write(path, text).await;
-}
-
-async fn rig(outer: &Outer, guest: &Guest, arguments: &[&str]) -> Result<Executed, Trouble> {
+async fn rig(outer: &Outer, running: &Running<'_>, arguments: &[&str]) -> Result<Executed, Trouble> {
     let arguments = outer.rig.iter().cloned().chain(arguments.iter().map(|word| (*word).to_owned())).collect();
-    let command = Command::Execute { program: "/usr/bin/env".into(), arguments };
-    match ask(guest, command).await? {
-        Answer::Executed(executed) => Ok(executed),
-        other => Err(gone(&GuestError::Unexpected(Box::new(other)))),
-    }
-}
-
-async fn ask(guest: &Guest, command: Command) -> Result<Answer, Trouble> {
-    let answer = timeout(PROGRAM_LIMIT, guest.request(command)).await;
-    answer.map_err(|_| silent("does not answer", PROGRAM_LIMIT))?.map_err(|e| gone(&e))
-}
-
-fn gone(error: &GuestError) -> Trouble {
-    Trouble::environment(format!("the outer machine: {error}"), "read console.log and qemu.log in the run folder")
-}
-
-fn silent(what: &str, limit: Duration) -> Trouble {
-    let cause = format!("the outer machine {what} within {} s", limit.as_secs());
-    Trouble::environment(cause, "read console.log in the run folder; is the host overloaded?")
-}
-
-/// Whether the doctor in there finds a KVM that works.
-fn doctor(executed: &Executed) -> Check {
-    let said: Value = serde_json::from_slice(&executed.stdout).unwrap_or_default();
-    let seen = said["backend"].as_str().unwrap_or("no answer").to_owned();
-    Check { name: "rig doctor: backend".into(), met: seen == "kvm", expected: "kvm".into(), seen }
-}
-
-/// What a run in there came to; one that did not use KVM proves nothing.
-fn judged(name: &str, executed: &Executed) -> Check {
-    let verdict: Value = serde_json::from_slice(&executed.stdout).unwrap_or_default();
-    let words = || String::from_utf8_lossy(&executed.stderr).lines().last().unwrap_or("it said nothing").to_owned();
-    let outcome = verdict["verdict"].as_str().map_or_else(words, str::to_owned);
-    let backend = verdict["backend"]["name"].as_str().unwrap_or("nothing");
-    let reason = verdict["reason"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
-    let (expected, seen) = ("passed on kvm".to_owned(), format!("{outcome} on {backend}{reason}"));
-    Check { name: name.to_owned(), met: seen == expected, expected, seen }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ran(stdout: &str) -> Executed {
-        Executed { code: 0, stdout: stdout.into(), stderr: b"error: no such thing\n".to_vec() }
-    }
-
-    #[test]
-    fn only_a_pass_on_kvm_is_one() {
-        let pass = r#"{"verdict":"passed","backend":{"name":"kvm"}}"#;
-        assert!(judged("x", &ran(pass)).met);
-        assert!(!judged("x", &ran(&pass.replace("kvm", "tcg"))).met);
-        assert!(!judged("x", &ran(&pass.replace("passed", "failed"))).met);
-        assert_eq!(judged("x", &ran("")).seen, "error: no such thing on nothing");
-    }
-
-    #[test]
-    fn the_doctor_must_find_kvm() {
-        assert!(doctor(&ran(r#"{"backend":"kvm"}"#)).met);
-        assert!(!doctor(&ran(r#"{"backend":"tcg"}"#)).met && !doctor(&ran("")).met);
-    }
+    running.execute("/usr/bin/env", arguments).await
 }
