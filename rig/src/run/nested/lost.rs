@@ -1,6 +1,7 @@
 //! Why an outer machine went away, by all that is known of its end.
 
 use crate::machine::ShutdownReason;
+use crate::run::outcome::panic_line;
 use crate::trouble::Trouble;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -27,8 +28,7 @@ impl Loss {
     /// What to tell, after what was under way.
     pub(super) fn trouble(&self, doing: &str) -> Trouble {
         let (what, help) = self.what();
-        let words = self.words.as_deref().map(|words| format!(": {words}")).unwrap_or_default();
-        Trouble::environment(format!("the outer machine is gone, while {doing}: {what}{words}"), help)
+        Trouble::environment(format!("the outer machine is gone, while {doing}: {what}"), help)
     }
 
     fn what(&self) -> (String, &'static str) {
@@ -44,9 +44,22 @@ impl Loss {
             (Some(ShutdownReason::Reset), None) => ("it reset itself without a word".into(), LOGS),
             (Some(ShutdownReason::PowerOff), None) => ("it powered itself off".into(), LOGS),
             (Some(ShutdownReason::Other(why)), None) => (format!("QEMU shut it down ({why})"), LOGS),
-            (None, None) => (format!("QEMU died ({status})"), LOGS),
+            (None, None) => {
+                let words = self.words.as_deref().map(|words| format!(": {words}")).unwrap_or_default();
+                (format!("QEMU died ({status}){words}"), LOGS)
+            }
         }
     }
+}
+
+/// Whether the outer kernel's last words tell of an interrupt that its processor must not have taken: right behind VMRUN, where the global
+/// interrupt flag is clear (AMD64 Architecture Programmer's Manual, volume 2, 15.17) and the kernel relies on it. QEMU's emulation
+/// takes one there now and then.
+pub(super) fn is_emulations(console: &str) -> bool {
+    const VMRUN_RETURNED: &str = "RIP: 0010:__svm_vcpu_run";
+    let interrupt = |line: &&str| line.contains("asm_sysvec_") || line.contains("asm_common_interrupt");
+    let lines: Vec<_> = console.lines().collect();
+    panic_line(console).is_some() && lines.windows(2).any(|two| interrupt(&two[0]) && two[1].contains(VMRUN_RETURNED))
 }
 
 /// Processes that the kernel killed for want of memory since it was started (`oom_kill` of `/proc/vmstat`); none where it does not
@@ -64,7 +77,7 @@ mod tests {
     use super::*;
 
     fn cause(loss: &Loss) -> String {
-        loss.trouble("rig doctor").cause
+        loss.trouble("running the doctor").cause
     }
 
     #[test]
@@ -75,7 +88,7 @@ mod tests {
             oom_kills,
             ..Loss::default()
         };
-        assert!(cause(&died(6, 0)).ends_with("rig doctor: QEMU died (signal: 6 (SIGABRT)): assertion failed"));
+        assert!(cause(&died(6, 0)).ends_with("running the doctor: QEMU died (signal: 6 (SIGABRT)): assertion failed"));
         assert!(cause(&died(9, 0)).contains("QEMU died (signal: 9 (SIGKILL))"));
         assert!(cause(&died(9, 1)).contains("no memory left"));
         assert_eq!(died(9, 1).trouble("x").help, "free 4 GiB of memory");
@@ -91,6 +104,16 @@ mod tests {
         };
         assert!(cause(&ended(Some("Kernel panic - not syncing: x"))).contains("\"Kernel panic - not syncing: x\""));
         assert!(cause(&ended(None)).contains("reset itself without a word"));
+    }
+
+    #[test]
+    fn an_interrupt_behind_vmrun_is_the_emulations() {
+        let trace = "[ 207.2]  sysvec_reschedule_ipi+0x10/0x100\n[ 207.2]  asm_sysvec_reschedule_ipi+0x1a/0x20\n\
+            [ 207.3] RIP: 0010:__svm_vcpu_run+0x9c/0x240 [kvm_amd]\n";
+        let panic = "[ 207.4] Kernel panic - not syncing: Fatal exception in interrupt\n";
+        assert!(is_emulations(&format!("{trace}{panic}")));
+        assert!(!is_emulations(trace), "nobody died of it");
+        assert!(!is_emulations(&format!("[ 1.0]  ? svm_vcpu_run+0x258/0x8d0 [kvm_amd]\n{panic}")));
     }
 
     #[test]

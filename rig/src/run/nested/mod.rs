@@ -12,7 +12,6 @@ use super::folder::RunFolder;
 use super::prepare::Options;
 use super::subject;
 use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor, Share};
-use crate::machine::sockets::RuntimeDir;
 use crate::machine::tsc;
 use crate::scenario::{Nested, Scenario};
 use crate::trouble::Trouble;
@@ -26,6 +25,9 @@ use std::time::{Duration, Instant};
 
 /// The outer machine: more vCPUs than host cores would only wait for one another.
 const CPUS: u32 = 2;
+/// How many outer machines may be lost to a known defect of the emulation. What was under way in one is run in the next, and the verdict
+/// says so; nothing else is ever run twice.
+const MOST_LOST: usize = 2;
 /// Its memory, MiB: guests of half a GiB, their snapshots, and what is read of the host's files.
 const MEMORY_MIB: u32 = 3584;
 /// What the outer kernel loads, in this order, each with what it needs.
@@ -42,7 +44,6 @@ done";
 /// What is needed before the outer machine starts.
 struct Outer {
     folder: RunFolder,
-    runtime: RuntimeDir,
     spec: MachineSpec,
     qemu: std::process::Command,
     modules: Vec<PathBuf>,
@@ -104,7 +105,6 @@ fn prepare(images: &Images, scenario: &Scenario, nested: &Nested, options: &Opti
     }
     let kernel = images.debian_kernel(nested.kernel.parse()?)?;
     let modules = modules(&kernel)?;
-    let runtime = RuntimeDir::create()?;
     let spec = MachineSpec {
         processor: Processor::Svm,
         cpus: CPUS,
@@ -125,7 +125,7 @@ fn prepare(images: &Images, scenario: &Scenario, nested: &Nested, options: &Opti
     let cache = std::path::absolute(images.cache_folder()).unwrap_or_else(|_| images.cache_folder());
     let rig = own_command(&agent)?;
     let release = kernel.release;
-    Ok(Outer { folder, runtime, release, spec, qemu: root.qemu_command(), modules, cache, rig })
+    Ok(Outer { folder, release, spec, qemu: root.qemu_command(), modules, cache, rig })
 }
 
 fn modules(kernel: &Kernel) -> Result<Vec<PathBuf>, Trouble> {
@@ -152,21 +152,72 @@ fn own_command(agent: &Path) -> Result<Vec<String>, Trouble> {
 }
 
 async fn conduct(outer: &Outer, nested: &Nested, progress: &Progress) -> Result<(Duration, Vec<Check>), Trouble> {
-    let started = Instant::now();
+    let (mut checks, mut losses) = (Vec::new(), Vec::new());
+    let (mut running, mut boot) = (None, Duration::ZERO);
+    let scenarios = nested.scenarios.iter().map(Task::Scenario);
+    let tasks: Vec<_> = nested.doctor.then_some(Task::Doctor).into_iter().chain(scenarios).collect();
+    let mut next = 0;
+    while let Some(task) = tasks.get(next) {
+        let machine = match running.take() {
+            Some(machine) => machine,
+            None => {
+                let started = Instant::now();
+                let machine = furnished(outer, progress).await?;
+                boot += started.elapsed();
+                machine
+            }
+        };
+        match task.run(outer, nested, &machine, progress).await {
+            Ok(done) => {
+                checks.extend(done);
+                running = Some(machine);
+                next += 1;
+            }
+            Err(trouble) if losses.len() < MOST_LOST && machine.was_lost_to_emulation(losses.len() + 1).await? => {
+                progress.say(&format!("{}; QEMU's emulation is to blame: another one takes over", trouble.cause));
+                losses.push(trouble.cause);
+            }
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    checks.push(inner::losses(&losses, MOST_LOST));
+    if let Some(machine) = running {
+        machine.end().await;
+    }
+    Ok((boot, checks))
+}
+
+/// What is done in the outer machine.
+enum Task<'a> {
+    Doctor,
+    Scenario(&'a Scenario),
+}
+
+impl Task<'_> {
+    async fn run(
+        &self,
+        outer: &Outer,
+        nested: &Nested,
+        running: &Running<'_>,
+        progress: &Progress,
+    ) -> Result<Vec<Check>, Trouble> {
+        match self {
+            Self::Doctor => {
+                progress.say("rig doctor, inside");
+                let said = rig(outer, running, "running the doctor", &["doctor", "--json"]).await?;
+                Ok(vec![inner::doctor(&said)])
+            }
+            Self::Scenario(scenario) => scene(outer, nested, scenario, running, progress).await,
+        }
+    }
+}
+
+/// A machine in which programs can be run.
+async fn furnished<'a>(outer: &'a Outer, progress: &Progress) -> Result<Running<'a>, Trouble> {
     progress.say("booting the outer machine");
     let running = Running::start(outer).await?;
     furnish(outer, &running).await?;
-    let boot = started.elapsed();
-    let mut checks = Vec::new();
-    if nested.doctor {
-        progress.say("rig doctor, inside");
-        checks.push(inner::doctor(&rig(outer, &running, &["doctor", "--json"]).await?));
-    }
-    for scenario in &nested.scenarios {
-        checks.extend(scene(outer, nested, scenario, &running, progress).await?);
-    }
-    running.end().await;
-    Ok((boot, checks))
+    Ok(running)
 }
 
 /// Brings in what the runs need: modules, files and the cache.
@@ -178,7 +229,7 @@ async fn furnish(outer: &Outer, running: &Running<'_>) -> Result<(), Trouble> {
     }
     running.ask("entering the host's files", Command::Enter { tag: TAG.into() }).await?;
     let words = ["-c", LINK, "sh", &outer.cache.display().to_string(), CACHE].map(str::to_owned);
-    let linked = running.execute("/bin/sh", words.to_vec()).await?;
+    let linked = running.execute("linking the cache", "/bin/sh", words.to_vec()).await?;
     if linked.code == 0 {
         return Ok(());
     }
@@ -199,7 +250,8 @@ async fn scene(
     let file = outer.folder.file(&format!("{name}.toml")).display().to_string();
     let out = Running::evidence(name);
     let start = if nested.warm.contains(name) { [].as_slice() } else { &["--cold"] };
-    let executed = rig(outer, running, &[&["run", &file, "--json", "--out", &out], start].concat()).await;
+    let words = [&["run", &file, "--json", "--out", &out], start].concat();
+    let executed = rig(outer, running, &format!("running {name}"), &words).await;
     let executed = match executed {
         Ok(executed) => executed,
         Err(trouble) => {
@@ -219,7 +271,7 @@ async fn scene(
     Ok(checks)
 }
 
-async fn rig(outer: &Outer, running: &Running<'_>, arguments: &[&str]) -> Result<Executed, Trouble> {
+async fn rig(outer: &Outer, running: &Running<'_>, doing: &str, arguments: &[&str]) -> Result<Executed, Trouble> {
     let arguments = outer.rig.iter().cloned().chain(arguments.iter().map(|word| (*word).to_owned())).collect();
-    running.execute("/usr/bin/env", arguments).await
+    running.execute(doing, "/usr/bin/env", arguments).await
 }

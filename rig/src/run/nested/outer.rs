@@ -1,9 +1,10 @@
 //! The outer machine while it runs: what is asked of it, what is brought out of it, and why it went away if it does.
 
 use super::Outer;
-use super::lost::{Loss, oom_kills};
+use super::lost::{Loss, is_emulations, oom_kills};
 use crate::guest::{Guest, GuestError};
 use crate::machine::Machine;
+use crate::machine::sockets::RuntimeDir;
 use crate::run::live::EXIT_GRACE;
 use crate::run::outcome::panic_line;
 use crate::trouble::Trouble;
@@ -34,12 +35,17 @@ const BROUGHT: [&str; 9] = [
     "manifest.json",
     "report.html",
 ];
+/// What it leaves itself.
+const QEMU_LOG: &str = "qemu.log";
+const KERNEL_LOG: &str = "kmsg.log";
 /// Its registers, where it says nothing any more.
 const REGISTERS: &str = "registers.txt";
 
 /// An outer machine that was started.
 pub(super) struct Running<'a> {
     outer: &'a Outer,
+    /// Its sockets, which end with it.
+    _runtime: RuntimeDir,
     machine: Machine,
     guest: Guest,
     log: JoinHandle<()>,
@@ -50,11 +56,12 @@ impl<'a> Running<'a> {
     /// Starts it and waits for its agent.
     pub(super) async fn start(outer: &'a Outer) -> Result<Self, Trouble> {
         let qemu = crate::run::clone_command(&outer.qemu);
-        let folder = &outer.folder;
-        let (machine, agent) = Machine::start(qemu, &outer.spec, &outer.runtime, &folder.file("qemu.log")).await?;
+        let (folder, runtime) = (&outer.folder, RuntimeDir::create()?);
+        let (machine, agent) = Machine::start(qemu, &outer.spec, &runtime, &folder.file(QEMU_LOG)).await?;
         let (kmsg, lines) = mpsc::unbounded_channel();
-        let log = tokio::spawn(keep(lines, folder.create_file("kmsg.log")?));
-        let running = Self { outer, machine, guest: Guest::new(agent, kmsg), log, oom_kills: oom_kills() };
+        let log = tokio::spawn(keep(lines, folder.create_file(KERNEL_LOG)?));
+        let running =
+            Self { outer, _runtime: runtime, machine, guest: Guest::new(agent, kmsg), log, oom_kills: oom_kills() };
         match timeout(BOOT_LIMIT, running.guest.ready()).await {
             Err(_) => Err(running.silent("booting", BOOT_LIMIT).await),
             Ok(Err(error)) => Err(running.failed("booting", error).await),
@@ -72,12 +79,15 @@ impl<'a> Running<'a> {
     }
 
     /// Runs a program in there to its end.
-    pub(super) async fn execute(&self, program: &str, arguments: Vec<String>) -> Result<Executed, Trouble> {
-        let doing = arguments.iter().map(String::as_str).filter(|word| !word.contains(['/', '=', '\n']));
-        let doing = doing.collect::<Vec<_>>().join(" ");
-        match self.ask(&doing, Command::Execute { program: program.into(), arguments }).await? {
+    pub(super) async fn execute(
+        &self,
+        doing: &str,
+        program: &str,
+        arguments: Vec<String>,
+    ) -> Result<Executed, Trouble> {
+        match self.ask(doing, Command::Execute { program: program.into(), arguments }).await? {
             Answer::Executed(executed) => Ok(executed),
-            other => Err(self.failed(&doing, GuestError::Unexpected(Box::new(other))).await),
+            other => Err(self.failed(doing, GuestError::Unexpected(Box::new(other))).await),
         }
     }
 
@@ -98,6 +108,21 @@ impl<'a> Running<'a> {
             }
         }
         Ok(folder)
+    }
+
+    /// Whether it was lost to its processor's emulation. Its logs are kept under another name, since another machine may follow.
+    pub(super) async fn was_lost_to_emulation(&self, number: usize) -> Result<bool, Trouble> {
+        let gone = timeout(EXIT_GRACE, self.machine.process.exited()).await.is_ok();
+        let console = std::fs::read(&self.outer.spec.console).unwrap_or_default();
+        if !gone || !is_emulations(&String::from_utf8_lossy(&console)) {
+            return Ok(false);
+        }
+        for path in [&self.outer.spec.console, &self.outer.folder.file(QEMU_LOG), &self.outer.folder.file(KERNEL_LOG)] {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let kept = path.with_file_name(format!("lost-{number}-{name}"));
+            std::fs::rename(path, &kept).map_err(|e| Trouble::file("rename", path, &e))?;
+        }
+        Ok(true)
     }
 
     /// Ends it. It has no file system of its own that would suffer.
