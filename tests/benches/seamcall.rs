@@ -24,10 +24,13 @@ fn main() {
     }
     let doctor = Rig::default().go(&["doctor", "--json"]).json(0);
     if doctor["backend"] == "kvm" {
-        ROWS.iter().for_each(|row| print("kvm", *row, &direct("kvm", *row)));
+        for row in ROWS {
+            print("kvm", row, &direct("kvm", row));
+        }
     } else {
-        let verdicts = nested();
-        ROWS.iter().zip(&verdicts).for_each(|(row, verdict)| print("kvm, nested", *row, verdict));
+        for (row, verdict) in ROWS.into_iter().zip(nested()) {
+            print("kvm, nested", row, &verdict);
+        }
     }
 }
 
@@ -37,10 +40,12 @@ fn name((lps, _): (u32, u32)) -> String {
 
 fn scenario(backend: &str, row: (u32, u32)) -> String {
     let (lps, hz) = row;
+    // Where both contexts call, the judge demands that calls overlap, which those of one LP cannot.
+    let timer_hz = if lps > 1 { hz } else { 0 };
     format!(
         "name = \"{}\"\nsubject = \"kmod\"\nbackend = \"{backend}\"\ncpus = {lps}\nupdates = {UPDATES}\n\
          budget = {{ stall_cpu_s = {STALL_CPU_S} }}\n\
-         load = [{{ profile = \"seamcall\", process_hz = {hz}, timer_hz = {hz}, ipi_hz = 0 }}]\n",
+         load = [{{ profile = \"seamcall\", process_hz = {hz}, timer_hz = {timer_hz}, ipi_hz = 0 }}]\n",
         name(row)
     )
 }
@@ -68,8 +73,9 @@ fn print(backend: &str, (lps, _): (u32, u32), verdict: &Value) {
     let counts = &verdict["load"][0]["counts"];
     for context in ["process", "timer"] {
         let count = |what: &str| counts[format!("{context}.{what}")].as_u64().expect("the load counts it");
-        let us = |what: &str| format!("{:.1} us", count(what) as f64 / 1000.0);
-        let (calls, median, p99) = (count("success"), us("sys_rd_median_ns"), us("sys_rd_p99_ns"));
-        println!("| {backend} | {lps} | {context} | {calls} | {median} | {p99} |");
+        let (calls, median, p99) = (count("success"), count("sys_rd_median_ns"), count("sys_rd_p99_ns"));
+        if calls > 0 {
+            println!("| {backend} | {lps} | {context} | {calls} | {median} ns | {p99} ns |");
+        }
     }
 }

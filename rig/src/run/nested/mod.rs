@@ -158,14 +158,13 @@ async fn conduct(outer: &Outer, nested: &Nested, progress: &Progress) -> Result<
     let tasks: Vec<_> = nested.doctor.then_some(Task::Doctor).into_iter().chain(scenarios).collect();
     let mut next = 0;
     while let Some(task) = tasks.get(next) {
-        let machine = match running.take() {
-            Some(machine) => machine,
-            None => {
-                let started = Instant::now();
-                let machine = furnished(outer, progress).await?;
-                boot += started.elapsed();
-                machine
-            }
+        let machine = if let Some(machine) = running.take() {
+            machine
+        } else {
+            let started = Instant::now();
+            let machine = furnished(outer, progress).await?;
+            boot += started.elapsed();
+            machine
         };
         match task.run(outer, nested, &machine, progress).await {
             Ok(done) => {
