@@ -3,13 +3,12 @@
 use super::drive::{Drive, DriveError, Told, failed};
 use super::folder::RunFolder;
 use super::program::{Demand, Ended};
-use crate::guest::GuestError;
 use crate::releases;
 use crate::scenario::{HwOrder, Scenario};
 use crate::trouble::Trouble;
 use rig_images::Images;
 use rig_judge::verdict::Check;
-use rig_wire::agent::{Answer, Command, EVIDENCE};
+use rig_wire::agent::{Command, EVIDENCE};
 
 /// The program in the guest.
 const PROGRAM: &str = "bin/rig-hw";
