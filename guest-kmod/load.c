@@ -14,7 +14,8 @@
  * engine's gate first; operations from process context stand in for entries to
  * guests. tdx_update must be loaded before this module then.
  *
- * A read of /sys/module/tdx_load/parameters/stats tells what was achieved.
+ * A read of /sys/module/tdx_load/parameters/stats tells what was achieved, and
+ * how long a TDH.SYS.RD took from here.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -27,12 +28,15 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/sysfs.h>
+#include <linux/timekeeping.h>
 
 #include "compat.h"
 #include "gate.h"
 #include "seamcall.h"
+#include "times.h"
 
 #define MAX_RATE_HZ	1000000
 
@@ -104,6 +108,11 @@ struct load_stats {
 	u64 outcomes[NR_LOAD_CONTEXTS][NR_LOAD_OUTCOMES];
 };
 
+/* How long TDH.SYS.RD took; each is written in its own context only, too. */
+struct load_times {
+	struct times of[NR_LOAD_CONTEXTS];
+};
+
 struct load_cpu {
 	struct task_struct *thread;
 	struct hrtimer timer;
@@ -112,6 +121,9 @@ struct load_cpu {
 
 static DEFINE_PER_CPU(struct load_stats, load_stats);
 static DEFINE_PER_CPU(struct load_cpu, load_cpu);
+
+/* Too large for a module's static part. */
+static struct load_times __percpu *load_times;
 
 /* The first status that falls under "other". */
 static u64 first_other;
@@ -159,7 +171,14 @@ static bool load_account(enum load_context context, u64 status)
 
 static bool load_rd(enum load_context context, u64 field, u64 *value)
 {
-	return load_account(context, seamcall_sys_rd(field, value));
+	u64 began_ns = ktime_get_mono_fast_ns();
+	u64 status = seamcall_sys_rd(field, value);
+	u64 ns = ktime_get_mono_fast_ns() - began_ns;
+
+	if (!load_account(context, status))
+		return false;
+	times_add(&this_cpu_ptr(load_times)->of[context], ns);
+	return true;
 }
 
 /* Reads the whole version, and its last part once more: it must be the same. */
@@ -325,6 +344,21 @@ static u64 load_sum_outcomes(enum load_context context, enum load_outcome outcom
 	return sum;
 }
 
+static int load_show_times(char *buffer, int at, enum load_context context)
+{
+	struct times *all = kzalloc(sizeof(*all), GFP_KERNEL);
+	unsigned int cpu;
+
+	if (!all)
+		return at;
+	for_each_possible_cpu(cpu)
+		times_merge(all, &per_cpu_ptr(load_times, cpu)->of[context]);
+	at += sysfs_emit_at(buffer, at, " sys_rd_median_ns=%llu sys_rd_p99_ns=%llu",
+			    times_quantile_ns(all, 50), times_quantile_ns(all, 99));
+	kfree(all);
+	return at;
+}
+
 static int load_show_context(char *buffer, int at, enum load_context context)
 {
 	u64 operations = 0, torn = 0;
@@ -339,6 +373,7 @@ static int load_show_context(char *buffer, int at, enum load_context context)
 	for (i = 0; i < NR_LOAD_OUTCOMES; i++)
 		at += sysfs_emit_at(buffer, at, " %s=%llu", load_outcome_names[i],
 				    load_sum_outcomes(context, i));
+	at = load_show_times(buffer, at, context);
 	return at + sysfs_emit_at(buffer, at, "\n");
 }
 
@@ -439,13 +474,20 @@ static int __init load_init(void)
 	load_page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!load_page)
 		return -ENOMEM;
+	ret = -ENOMEM;
+	load_times = alloc_percpu(struct load_times);
+	if (!load_times)
+		goto free_page;
 
 	load_find_gate();
 	ret = load_start();
-	if (ret) {
-		load_forget_gate();
-		__free_page(load_page);
-	}
+	if (!ret)
+		return 0;
+
+	load_forget_gate();
+	free_percpu(load_times);
+free_page:
+	__free_page(load_page);
 	return ret;
 }
 module_init(load_init);
@@ -456,6 +498,7 @@ static void __exit load_exit(void)
 		kthread_stop(ipi_thread);
 	cpuhp_remove_state(load_hotplug_state);
 	load_forget_gate();
+	free_percpu(load_times);
 	__free_page(load_page);
 }
 module_exit(load_exit);

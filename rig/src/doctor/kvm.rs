@@ -14,9 +14,12 @@ use tempfile::TempDir;
 
 /// CPU models to try, best first.
 const MODELS: [&str; 3] = ["host", "max", "qemu64"];
-/// Bound on each boot. KVM on hardware takes a second or two; where the processor itself is emulated, ten.
-const LIMIT: Duration = Duration::from_secs(30);
-/// How the reason begins when [`LIMIT`] ran out.
+/// Bounds on each boot: how long it may say nothing on its console, and how long it may take. KVM on hardware takes a second or two; where the
+/// processor itself is emulated, ten, and some times that on a busy host.
+const LIMITS: Limits = Limits { silence: Duration::from_secs(30), whole: Duration::from_secs(180) };
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(20);
+/// How the reason begins when a bound was reached.
 const TOO_SLOW: &str = "nothing booted within";
 /// What the small program writes to the debug-exit device, and the exit code that QEMU makes of it (`2 * n + 1`).
 const MAGIC: u8 = 0x2a;
@@ -84,24 +87,31 @@ const KEPT: &str = "kvm.json";
 
 /// The probe with this kernel, made once for each boot of this machine: where KVM hangs it takes a while.
 pub fn kvm_once(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    // A device that came, went or changed hands since is another one.
-    let device = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .map_or_else(|e| e.to_string(), |_| String::new());
-    let words = qemu.get_args().map(|word| word.to_string_lossy().into_owned());
-    let of: Vec<String> = [boot, device, kernel.display().to_string()].into_iter().chain(words).collect();
+    let of = what_it_holds_for(qemu, kernel);
     let kept = std::fs::read(cache.join(KEPT)).ok().and_then(|text| serde_json::from_slice::<Found>(&text).ok());
-    if let Some(found) = kept.filter(|found| found.of == of) {
-        return found.kvm;
+    match kept.filter(|found| found.of == of) {
+        Some(found) => found.kvm,
+        None => kvm_anew(cache, qemu, kernel),
     }
+}
+
+/// The probe, made again; its answer is kept for those to come.
+pub(super) fn kvm_anew(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
     let kvm = probe(|| clone_command(qemu), Some(kernel));
-    let text = serde_json::to_vec(&Found { of, kvm: kvm.clone() }).expect("words are plain data");
+    let found = Found { of: what_it_holds_for(qemu, kernel), kvm };
+    let text = serde_json::to_vec(&found).expect("words are plain data");
     // What cannot be kept is found out again.
     let _ = std::fs::write(cache.join(KEPT), text);
-    kvm
+    found.kvm
+}
+
+/// This boot of the host, its KVM, QEMU and the kernel. A device that came, went or changed hands since is another one.
+fn what_it_holds_for(qemu: &Command, kernel: &Path) -> Vec<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
+    let device = device.map_or_else(|e| e.to_string(), |_| String::new());
+    let words = qemu.get_args().map(|word| word.to_string_lossy().into_owned());
+    [boot, device, kernel.display().to_string()].into_iter().chain(words).collect()
 }
 
 fn try_model(mut qemu: Command, model: &str, kernel: Option<&Path>) -> Result<(), String> {
@@ -114,7 +124,7 @@ fn try_model(mut qemu: Command, model: &str, kernel: Option<&Path>) -> Result<()
         Some(kernel) => qemu.arg("-kernel").arg(kernel).args(["-append", "console=ttyS0 panic=-1"]),
         None => qemu.arg("-kernel").arg(write_program(&dir).map_err(|e| e.to_string())?),
     };
-    let (status, stderr) = run(qemu, &dir)?;
+    let (status, stderr) = run(qemu, &dir, &console, LIMITS)?;
     let console = String::from_utf8_lossy(&std::fs::read(console).unwrap_or_default()).into_owned();
     judge(status, &stderr, &console, kernel.is_some())
 }
@@ -133,23 +143,38 @@ fn judge(status: ExitStatus, stderr: &str, console: &str, kernel: bool) -> Resul
     Err(format!("QEMU ended with {status}{said}"))
 }
 
-fn run(mut qemu: Command, dir: &TempDir) -> Result<(ExitStatus, String), String> {
+/// Bounds on a boot.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Without a word on its console.
+    silence: Duration,
+    /// From its start to its end.
+    whole: Duration,
+}
+
+fn run(mut qemu: Command, dir: &TempDir, console: &Path, limits: Limits) -> Result<(ExitStatus, String), String> {
     let stderr = dir.path().join("stderr");
     let log = std::fs::File::create(&stderr).map_err(|e| e.to_string())?;
     let child = qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
     let mut child = child.map_err(|e| format!("cannot start QEMU: {e}"))?;
     let start = Instant::now();
+    let (mut said, mut spoke) = (0, start);
     loop {
         if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
             return Ok((status, String::from_utf8_lossy(&std::fs::read(&stderr).unwrap_or_default()).into_owned()));
         }
-        if start.elapsed() > LIMIT {
+        let length = std::fs::metadata(console).map_or(0, |file| file.len());
+        if length > said {
+            (said, spoke) = (length, Instant::now());
+        }
+        if spoke.elapsed() > limits.silence || start.elapsed() > limits.whole {
             // It may have ended meanwhile; then there is nothing to kill, and it is reaped all the same.
             let _ = child.kill();
             let _ = child.wait();
-            return Err(format!("{TOO_SLOW} {} s", LIMIT.as_secs()));
+            let (taken_s, silent_s) = (start.elapsed().as_secs(), spoke.elapsed().as_secs());
+            return Err(format!("{TOO_SLOW} {taken_s} s; the last {silent_s} s without a word on the console"));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -195,10 +220,28 @@ mod tests {
         assert!(judge(ExitStatus::from_raw(6), "", "Linux version", true).is_err(), "an abort is a no");
     }
 
+    fn script(text: &str, silence_ms: u64, whole_ms: u64) -> Result<ExitStatus, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let console = dir.path().join("console");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", text, "sh"]).arg(&console);
+        let [silence, whole] = [silence_ms, whole_ms].map(Duration::from_millis);
+        run(shell, &dir, &console, Limits { silence, whole }).map(|(status, _)| status)
+    }
+
     #[test]
     fn a_qemu_that_cannot_start_is_a_no() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(run(Command::new("/nonexistent"), &dir).unwrap_err().contains("cannot start QEMU"));
+        let ended = run(Command::new("/nonexistent"), &dir, dir.path(), LIMITS);
+        assert!(ended.unwrap_err().contains("cannot start QEMU"));
+    }
+
+    #[test]
+    fn a_kernel_that_says_something_boots_and_one_that_does_not_is_given_up() {
+        let speaks = "i=0; while [ $i -lt 20 ]; do echo . >>$1; sleep 0.05; i=$((i+1)); done";
+        assert!(script(speaks, 900, 60_000).unwrap().success());
+        assert!(script("exec sleep 60", 50, 60_000).unwrap_err().starts_with(TOO_SLOW));
+        assert!(script("while :; do echo . >>$1; sleep 0.05; done", 60_000, 200).unwrap_err().starts_with(TOO_SLOW));
     }
 
     #[test]

@@ -91,7 +91,10 @@ pub fn examine(progress: &Progress) -> Result<Report, Trouble> {
         }
     };
     let kernel = built_kernel(&images, &mut items);
-    let kvm = kvm::probe(|| root.qemu_command(), kernel.as_deref());
+    let kvm = match &kernel {
+        Some(kernel) => kvm::kvm_anew(&images.cache_folder(), &root.qemu_command(), kernel),
+        None => kvm::probe(|| root.qemu_command(), None),
+    };
     items.push(kvm.item());
     Ok(report(items, &kvm))
 }

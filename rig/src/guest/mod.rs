@@ -37,6 +37,9 @@ pub enum GuestError {
     },
 }
 
+/// No such file.
+const ENOENT: i32 = 2;
+
 type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Result<Answer, Failure>>>>>>;
 
 /// The agent, from here.
@@ -124,6 +127,25 @@ impl Guest {
         match self.request(Command::Read { path: path.into() }).await? {
             Answer::Bytes(bytes) => Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
             other => Err(GuestError::Unexpected(Box::new(other))),
+        }
+    }
+
+    /// A file of the guest, whatever its length; none: it is not there.
+    pub async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, GuestError> {
+        let mut bytes = Vec::new();
+        loop {
+            let command = Command::ReadPart { path: path.to_owned(), offset: bytes.len() as u64 };
+            match self.request(command).await {
+                Ok(Answer::Bytes(part)) => {
+                    bytes.extend(&part);
+                    if part.len() < agent::MAX_READ as usize {
+                        return Ok(Some(bytes));
+                    }
+                }
+                Ok(other) => return Err(GuestError::Unexpected(Box::new(other))),
+                Err(GuestError::Failed(failure)) if failure.errno == Some(ENOENT) => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
     }
 }

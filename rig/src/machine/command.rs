@@ -221,11 +221,13 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
 }
 
 /// What the kernel is told about its clock, so that it need not measure: without `lpj` each CPU does, for 150 ms. On KVM the counter
-/// is the host's; Linux's watchdog of it would blame it where vCPUs wait for the host's cores.
+/// is the host's, and on a machine that is to run KVM itself it is one for all vCPUs; Linux's watchdog of it would blame it where vCPUs wait
+/// for the host's cores. Once it is blamed, KVM stops the counters of guests whose vCPUs wait.
 fn clock(spec: &MachineSpec) -> String {
     let per_jiffy = u64::from(spec.tsc_khz.unwrap_or(GUESSED_TSC_KHZ)) * 1000 / u64::from(spec.hz.max(1));
     let counter = spec.tsc_khz.map(|khz| format!("tsc_early_khz={khz} ")).unwrap_or_default();
-    let trusted = if matches!(spec.processor, Processor::Kvm(_)) { "tsc=reliable " } else { "" };
+    let is_one = matches!(spec.processor, Processor::Kvm(_) | Processor::Svm);
+    let trusted = if is_one { "tsc=reliable " } else { "" };
     format!("lpj={per_jiffy} {counter}{trusted}")
 }
 

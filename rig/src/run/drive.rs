@@ -26,7 +26,7 @@ const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 /// (`vmstat_shepherd()` in mm/vmstat.c); a machine that was saved before wakes them all when it goes on, and with nothing translated yet 64 vCPUs
 /// spend two seconds waiting for one another's translations.
 const REST_MS: u32 = 2500;
-pub(super) const ENOENT: i32 = 2;
+const ENOENT: i32 = 2;
 const ENODEV: i32 = 19;
 
 /// What is known so far; kept when the run is stopped half-way.

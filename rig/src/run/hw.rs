@@ -3,13 +3,12 @@
 use super::drive::{Drive, DriveError, Told, failed};
 use super::folder::RunFolder;
 use super::program::{Demand, Ended};
-use crate::guest::GuestError;
 use crate::releases;
 use crate::scenario::{HwOrder, Scenario};
 use crate::trouble::Trouble;
 use rig_images::Images;
 use rig_judge::verdict::Check;
-use rig_wire::agent::{Answer, Command, EVIDENCE, MAX_READ};
+use rig_wire::agent::{Command, EVIDENCE};
 
 /// The program in the guest.
 const PROGRAM: &str = "bin/rig-hw";
@@ -56,7 +55,7 @@ impl Drive<'_> {
             let mut files = Vec::new();
             if order.leaves_evidence() {
                 for name in FETCHED {
-                    let bytes = self.fetch(&format!("{folder}/{name}")).await;
+                    let bytes = self.guest.fetch(&format!("{folder}/{name}")).await;
                     files.extend(bytes.map_err(|error| failed(told, error))?.map(|bytes| (name, bytes)));
                 }
             }
@@ -65,25 +64,6 @@ impl Drive<'_> {
             told.hw.push(Ordered { ended: Ended { executed, version }, files });
         }
         Ok(())
-    }
-
-    /// A file of the guest, whatever its length; none: it is not there.
-    async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, GuestError> {
-        let mut bytes = Vec::new();
-        loop {
-            let command = Command::ReadPart { path: path.to_owned(), offset: bytes.len() as u64 };
-            match self.guest.request(command).await {
-                Ok(Answer::Bytes(part)) => {
-                    bytes.extend(&part);
-                    if part.len() < MAX_READ as usize {
-                        return Ok(Some(bytes));
-                    }
-                }
-                Ok(other) => return Err(GuestError::Unexpected(Box::new(other))),
-                Err(GuestError::Failed(failure)) if failure.errno == Some(super::drive::ENOENT) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
     }
 }
 

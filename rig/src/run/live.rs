@@ -40,7 +40,7 @@ const DETERMINISTIC_TSC_KHZ: u32 = 1_000_000;
 /// Grace for answers that were sent before QEMU ended, and for an exit after its channels closed.
 const GRACE: Duration = Duration::from_secs(2);
 /// Grace for the exit of a QEMU whose channels closed: a busy host takes some seconds to free its memory.
-const EXIT_GRACE: Duration = Duration::from_secs(15);
+pub(super) const EXIT_GRACE: Duration = Duration::from_secs(15);
 /// Time for an orderly end after Ctrl-C.
 const ORDERLY: Duration = Duration::from_secs(5);
 
@@ -146,8 +146,7 @@ impl Live {
         boot.plan.firmware = boot_config(&boot.plan.firmware);
         boot.plan.schedules.clear();
         boot.spec.monitored = true;
-        // What a scenario says of hangs is said of its updates; a boot takes longer.
-        boot.scenario.budget.stall_cpu_s = None;
+        boot.scenario.budget.stall_cpu_s = StallBudget::of_boot(boot.scenario.cpus, boot.scenario.budget.stall_cpu_s);
         let live = Self::start(boot, Instant::now()).await?;
         let mut told = Told::default();
         let say = |_: &str| {};

@@ -31,6 +31,13 @@ impl StallBudget {
         let cpu_ms = stall_cpu_s.map_or(default_ms, |s| u64::from(s) * 1000);
         Self { cpu_ms, wall_ms: cpu_ms * WALL_FACTOR, answer_cpu_ms: cpu_ms * ANSWER_FACTOR }
     }
+
+    /// What overrides the CPU time of a boot: a scenario that is impatient is so with its updates, and one that is patient has a slow
+    /// machine.
+    pub(crate) fn of_boot(cpus: u32, stall_cpu_s: Option<u32>) -> Option<u32> {
+        let usual = Self::for_machine(cpus, None);
+        stall_cpu_s.filter(|_| Self::for_machine(cpus, stall_cpu_s).cpu_ms > usual.cpu_ms)
+    }
 }
 
 /// What is known of a machine at one moment.
@@ -96,6 +103,13 @@ mod tests {
         assert_eq!(budget(4, None), 24_000);
         assert_eq!(budget(64, None), 84_000);
         assert_eq!(budget(64, Some(3)), 3000);
+    }
+
+    #[test]
+    fn a_boot_may_be_slow_and_need_not_be_quick() {
+        assert_eq!(StallBudget::of_boot(4, Some(60)), Some(60));
+        assert_eq!(StallBudget::of_boot(4, Some(3)), None);
+        assert_eq!(StallBudget::of_boot(4, None), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::{Backend, Budget, Clock, Ending, Engine, Scenario, Subject};
+use super::{Backend, Budget, Clock, Ending, Engine, Nested, Scenario, Subject};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
@@ -39,12 +39,7 @@ impl Scenario {
                     .into(),
             );
         }
-        for inner in self.nested.iter().flat_map(|nested| &nested.scenarios) {
-            if inner.nested.is_some() || inner.backend != Backend::Kvm {
-                return Err(format!("`nested.scenarios` has {}, which must be for the backend \"kvm\"", inner.name));
-            }
-            inner.check().map_err(|cause| format!("`nested.scenarios`: {}: {cause}", inner.name))?;
-        }
+        self.nested.iter().try_for_each(Nested::check)?;
         if let (Backend::Kvm | Backend::TcgShim, Some(why)) = (self.backend, self.needs_plugin()) {
             return Err(match self.subject {
                 Subject::InTree => format!("{why}: set `subject` to \"kmod\", or `backend` to \"tcg\""),
@@ -112,6 +107,24 @@ impl Scenario {
     }
 }
 
+impl Nested {
+    fn check(&self) -> Result<(), String> {
+        for inner in &self.scenarios {
+            if inner.nested.is_some() || inner.backend != Backend::Kvm {
+                return Err(format!("`nested.scenarios` has {}, which must be for the backend \"kvm\"", inner.name));
+            }
+            inner.check().map_err(|cause| format!("`nested.scenarios`: {}: {cause}", inner.name))?;
+        }
+        let is_one = |name: &String| self.scenarios.iter().any(|inner| inner.name == *name);
+        match self.warm.iter().chain(self.held.keys()).find(|name| !is_one(name)) {
+            Some(name) => {
+                Err(format!("`nested.warm` or `nested.held` names {name}, which is none of `nested.scenarios`"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
@@ -121,6 +134,7 @@ mod tests {
     use super::*;
     use crate::scenario::{Ack, CpuState, CpuSwitch, Engine, Moment, Twin, UpdateImage};
     use seam_emu::image::Mutation;
+    use std::collections::BTreeMap;
 
     fn with(change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
         let mut scenario = Scenario::default();
@@ -138,6 +152,20 @@ mod tests {
         assert_eq!(with(|s| s.cpus = MAX_CPUS), Ok(()));
         assert_eq!(with(|s| s.updates = 0), Ok(()));
         assert_eq!(with(|s| s.switches = vec![switch(1), switch(3)]), Ok(()));
+    }
+
+    #[test]
+    fn cannot_ask_for_nested_scenarios_that_are_not_there() {
+        let nested = |warm: &str, backend| Nested {
+            kernel: "debian:7.3".into(),
+            doctor: false,
+            warm: vec![warm.into()],
+            held: BTreeMap::new(),
+            scenarios: vec![Scenario { subject: Subject::Kmod, backend, ..Scenario::default() }],
+        };
+        assert_eq!(nested("plain", Backend::Kvm).check(), Ok(()));
+        assert!(nested("plan", Backend::Kvm).check().unwrap_err().contains("plan"));
+        assert!(nested("plain", Backend::Tcg).check().unwrap_err().contains("kvm"));
     }
 
     #[test]

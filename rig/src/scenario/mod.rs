@@ -17,9 +17,11 @@ pub use parse::{from_file, from_text};
 pub use subject::{Ack, Engine, Subject, Twin};
 pub use tds::Tds;
 
+use rig_judge::Invariant;
 use rig_wire::agent::Load;
 use seam_emu::image::{ImageSpec, Mutation};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One test as data; the form of a scenario file (TOML).
@@ -133,6 +135,9 @@ pub struct Nested {
     /// Names of those that go on from a snapshot, of one machine that is booted for all of them; the others boot.
     #[serde(default)]
     pub warm: Vec<String>,
+    /// Invariants that must be seen held, by the name of the scenario.
+    #[serde(default)]
+    pub held: BTreeMap<String, Vec<Invariant>>,
     /// What is run, one after another.
     pub scenarios: Vec<Scenario>,
 }

@@ -1,0 +1,88 @@
+//! What the rig in the outer machine said, as checks of the outer verdict.
+
+use rig_judge::Invariant;
+use rig_judge::verdict::Check;
+use rig_wire::agent::Executed;
+use serde_json::Value;
+
+/// Whether the doctor in there finds a KVM that works.
+pub(super) fn doctor(executed: &Executed) -> Check {
+    let said: Value = serde_json::from_slice(&executed.stdout).unwrap_or_default();
+    let seen = said["backend"].as_str().unwrap_or("no answer").to_owned();
+    Check { name: "rig doctor: backend".into(), met: seen == "kvm", expected: "kvm".into(), seen }
+}
+
+/// What a run in there came to; one that did not use KVM proves nothing.
+pub(super) fn judged(name: &str, executed: &Executed) -> Check {
+    let verdict: Value = serde_json::from_slice(&executed.stdout).unwrap_or_default();
+    let words = || String::from_utf8_lossy(&executed.stderr).lines().last().unwrap_or("it said nothing").to_owned();
+    let outcome = verdict["verdict"].as_str().map_or_else(words, str::to_owned);
+    let backend = verdict["backend"]["name"].as_str().unwrap_or("nothing");
+    let reason = verdict["reason"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+    let (expected, seen) = ("passed on kvm".to_owned(), format!("{outcome} on {backend}{reason}"));
+    Check { name: name.to_owned(), met: seen == expected, expected, seen }
+}
+
+/// Whether a run in there saw these invariants held, all of them; a pass alone says only that none was seen broken.
+pub(super) fn held(name: &str, demanded: &[Invariant], executed: &Executed) -> Check {
+    let verdict: Value = serde_json::from_slice(&executed.stdout).unwrap_or_default();
+    let is_held = |invariant: &Invariant| verdict["invariants"][invariant.name()] == "held";
+    let names = |of: Vec<Invariant>| of.iter().map(|one| one.name()).collect::<Vec<_>>().join(", ");
+    let expected = Invariant::ALL.into_iter().filter(|one| demanded.contains(one)).collect();
+    let seen = Invariant::ALL.into_iter().filter(is_held).collect();
+    Check {
+        name: format!("{name}: held"),
+        met: demanded.iter().all(is_held),
+        expected: names(expected),
+        seen: names(seen),
+    }
+}
+
+/// How many outer machines were lost to a defect of the emulation, and how.
+pub(super) fn losses(causes: &[String], most: usize) -> Check {
+    let seen = if causes.is_empty() { "none".to_owned() } else { format!("{}: {}", causes.len(), causes.join("; ")) };
+    let expected = format!("{most} at most");
+    Check { name: "outer machines lost to QEMU's emulation".into(), met: causes.len() <= most, expected, seen }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(stdout: &str) -> Executed {
+        Executed { code: 0, stdout: stdout.into(), stderr: b"error: no such thing\n".to_vec() }
+    }
+
+    #[test]
+    fn only_a_pass_on_kvm_is_one() {
+        let pass = r#"{"verdict":"passed","backend":{"name":"kvm"}}"#;
+        assert!(judged("x", &ran(pass)).met);
+        assert!(!judged("x", &ran(&pass.replace("kvm", "tcg"))).met);
+        assert!(!judged("x", &ran(&pass.replace("passed", "failed"))).met);
+        assert_eq!(judged("x", &ran("")).seen, "error: no such thing on nothing");
+    }
+
+    #[test]
+    fn what_must_be_held_must_have_been_seen() {
+        let said = r#"{"invariants":{"lockstep":"held","progress":"held","concurrency":"not-applicable"}}"#;
+        let check = |demanded: &[Invariant]| held("x", demanded, &ran(said));
+        assert!(check(&[Invariant::Progress, Invariant::Lockstep]).met);
+        assert_eq!(check(&[]).seen, "lockstep, progress");
+        let unseen = check(&[Invariant::Lockstep, Invariant::Concurrency]);
+        assert!(!unseen.met && unseen.expected == "lockstep, concurrency");
+        assert!(!held("x", &[Invariant::Lockstep], &ran("")).met);
+    }
+
+    #[test]
+    fn a_loss_is_never_silent() {
+        assert_eq!(losses(&[], 2).seen, "none");
+        let lost = losses(&["it is gone".into()], 2);
+        assert!(lost.met && lost.seen == "1: it is gone");
+    }
+
+    #[test]
+    fn the_doctor_must_find_kvm() {
+        assert!(doctor(&ran(r#"{"backend":"kvm"}"#)).met);
+        assert!(!doctor(&ran(r#"{"backend":"tcg"}"#)).met && !doctor(&ran("")).met);
+    }
+}

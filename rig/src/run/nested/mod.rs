@@ -1,0 +1,276 @@
+//! KVM where there is none: scenarios run by this very rig inside a virtual machine whose processor TCG emulates with AMD's
+//! virtualisation. What runs in there are real guests of a real KVM.
+//!
+//! The outer machine has the host's files, read-only, with all changes in its own memory: the rig, its cache and QEMU are shared
+//! and not copied.
+
+mod inner;
+mod lost;
+mod outer;
+
+use super::folder::RunFolder;
+use super::prepare::Options;
+use super::subject;
+use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor, Share};
+use crate::machine::tsc;
+use crate::scenario::{Nested, Scenario};
+use crate::trouble::Trouble;
+use outer::Running;
+use rig_images::{Images, Kernel, KernelRequest, Progress};
+use rig_judge::verdict::{Backend, Check, Timing};
+use rig_judge::{Facts, Judge, RunEnd, Setup, SubjectNames, Verdict, report};
+use rig_wire::agent::{Command, Executed};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The outer machine: more vCPUs than host cores would only wait for one another.
+const CPUS: u32 = 2;
+/// How many outer machines may be lost to a known defect of the emulation. What was under way in one is run in the next, and the verdict
+/// says so; nothing else is ever run twice.
+const MOST_LOST: usize = 2;
+/// Its memory, MiB: guests of half a GiB, their snapshots, and what is read of the host's files.
+const MEMORY_MIB: u32 = 3584;
+/// What the outer kernel loads, in this order, each with what it needs.
+const MODULES: [&str; 4] = ["9pnet_virtio", "9p", "overlay", "kvm_amd"];
+/// Name of the shared files.
+const TAG: &str = "host";
+/// The cache in there: what the host's has finished, and whatever is made beside it. What the host makes meanwhile is not seen,
+/// nor are its machines' states.
+const CACHE: &str = "/var/seamrig-cache";
+const LINK: &str = "mkdir -p \"$2/entries\" && for entry in \"$1\"/entries/*; do
+    case $entry in */snapshot-*|*/initramfs-*) ;; *) ln -s \"$entry\" \"$2/entries/\" || exit;; esac
+done";
+
+/// What is needed before the outer machine starts.
+struct Outer {
+    folder: RunFolder,
+    spec: MachineSpec,
+    qemu: std::process::Command,
+    modules: Vec<PathBuf>,
+    /// Release of its kernel.
+    release: String,
+    /// The host's cache.
+    cache: PathBuf,
+    /// Begins each command line in there.
+    rig: Vec<String>,
+}
+
+/// Runs the scenarios in a nest, one after another. Its verdict has a check for each.
+pub fn run_nested(
+    scenario: &Scenario,
+    nested: &Nested,
+    options: &Options,
+    total: Instant,
+    progress: &Progress,
+) -> Result<Verdict, Trouble> {
+    let images = Images::open(progress.clone())?;
+    let outer = prepare(&images, scenario, nested, options)?;
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let threads =
+        threads.map_err(|e| Trouble::environment(format!("cannot start threads: {e}"), "check `ulimit -a`"))?;
+    let (boot, checks) = threads.block_on(conduct(&outer, nested, progress))?;
+    let facts = Facts {
+        scenario: scenario.name.clone(),
+        cpus: u16::try_from(CPUS).unwrap_or(u16::MAX),
+        kernel: Some(outer.release.clone()),
+        backend: Backend { name: "kvm".into(), reason: "in a virtual machine whose AMD processor TCG emulates".into() },
+        subject: "kmod".into(),
+        clock: "parallel".into(),
+        timing_ms: Timing { boot: ms(boot), update: 0, machine: 0, total: ms(total.elapsed()) },
+        run_dir: Some(outer.folder.path().to_owned()),
+        checks,
+        ..Facts::default()
+    };
+    let setup = Setup::new(0, SubjectNames::kmod(true));
+    let findings = Judge::new(setup.clone()).finish(&RunEnd::Finished);
+    let verdict = Verdict::new(facts, &findings, &RunEnd::Finished);
+    let files = report::files(&setup, [], &[], &verdict);
+    files.into_iter().try_for_each(|(name, bytes)| outer.folder.write(name, bytes))?;
+    Ok(verdict)
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Makes on the host all that the runs inside need, so that nothing is built in there.
+fn prepare(images: &Images, scenario: &Scenario, nested: &Nested, options: &Options) -> Result<Outer, Trouble> {
+    let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
+    let (root, agent) = (images.tool_root()?, images.agent()?);
+    let inner = images.kernel(&KernelRequest::default())?;
+    subject::own_modules(images, &inner, &["seam_shim"])?;
+    for inner in &nested.scenarios {
+        let text = toml::to_string_pretty(inner).expect("a scenario is plain data");
+        folder.write(&format!("{}.toml", inner.name), text)?;
+    }
+    let kernel = images.debian_kernel(nested.kernel.parse()?)?;
+    let modules = modules(&kernel)?;
+    let spec = MachineSpec {
+        processor: Processor::Svm,
+        cpus: CPUS,
+        memory_mib: MEMORY_MIB,
+        kernel: kernel.bzimage.clone(),
+        initramfs: subject::initramfs(images, &kernel, &modules, Vec::new(), None)?,
+        kernel_arguments: scenario.kernel_arguments.clone(),
+        plugin: None,
+        mailbox: None,
+        share: Some(Share { folder: "/".into(), tag: TAG.into() }),
+        console: folder.file("console.log"),
+        hz: kernel.hz().unwrap_or(GUESSED_HZ),
+        tsc_khz: tsc::khz(),
+        start: MachineStart::Boot,
+        deterministic: false,
+        monitored: true,
+    };
+    let cache = std::path::absolute(images.cache_folder()).unwrap_or_else(|_| images.cache_folder());
+    let rig = own_command(&agent)?;
+    let release = kernel.release;
+    Ok(Outer { folder, release, spec, qemu: root.qemu_command(), modules, cache, rig })
+}
+
+fn modules(kernel: &Kernel) -> Result<Vec<PathBuf>, Trouble> {
+    let mut modules = Vec::new();
+    for name in MODULES {
+        let order = kernel.load_order(name)?;
+        modules.extend(order.into_iter().filter(|file| !modules.contains(file)).collect::<Vec<_>>());
+    }
+    Ok(modules)
+}
+
+/// This program with a cache of its own and with the parts that were built here.
+fn own_command(agent: &Path) -> Result<Vec<String>, Trouble> {
+    let help = "start the rig from a folder that is still there";
+    let own = std::env::current_exe();
+    let own = own.map_err(|e| Trouble::environment(format!("cannot find the rig's own program: {e}"), help))?;
+    let parts = agent.parent().expect("a file lies in a folder");
+    let set = |name: &str, path: &Path| format!("{name}={}", path.display());
+    let search = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin:/usr/sbin:/sbin".into());
+    let fixed = ["-i".to_owned(), format!("PATH={search}"), "HOME=/root".into()];
+    let paths =
+        [set(rig_images::CACHE_VARIABLE, Path::new(CACHE)), set(rig_images::PARTS, parts), own.display().to_string()];
+    Ok(fixed.into_iter().chain(paths).collect())
+}
+
+async fn conduct(outer: &Outer, nested: &Nested, progress: &Progress) -> Result<(Duration, Vec<Check>), Trouble> {
+    let (mut checks, mut losses) = (Vec::new(), Vec::new());
+    let (mut running, mut boot) = (None, Duration::ZERO);
+    let scenarios = nested.scenarios.iter().map(Task::Scenario);
+    let tasks: Vec<_> = nested.doctor.then_some(Task::Doctor).into_iter().chain(scenarios).collect();
+    let mut next = 0;
+    while let Some(task) = tasks.get(next) {
+        let machine = if let Some(machine) = running.take() {
+            machine
+        } else {
+            let started = Instant::now();
+            let machine = furnished(outer, progress).await?;
+            boot += started.elapsed();
+            machine
+        };
+        match task.run(outer, nested, &machine, progress).await {
+            Ok(done) => {
+                checks.extend(done);
+                running = Some(machine);
+                next += 1;
+            }
+            Err(trouble) if losses.len() < MOST_LOST && machine.was_lost_to_emulation(losses.len() + 1).await? => {
+                progress.say(&format!("{}; QEMU's emulation is to blame: another one takes over", trouble.cause));
+                losses.push(trouble.cause);
+            }
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    checks.push(inner::losses(&losses, MOST_LOST));
+    if let Some(machine) = running {
+        machine.end().await;
+    }
+    Ok((boot, checks))
+}
+
+/// What is done in the outer machine.
+enum Task<'a> {
+    Doctor,
+    Scenario(&'a Scenario),
+}
+
+impl Task<'_> {
+    async fn run(
+        &self,
+        outer: &Outer,
+        nested: &Nested,
+        running: &Running<'_>,
+        progress: &Progress,
+    ) -> Result<Vec<Check>, Trouble> {
+        match self {
+            Self::Doctor => {
+                progress.say("rig doctor, inside");
+                let said = rig(outer, running, "running the doctor", &["doctor", "--json"]).await?;
+                Ok(vec![inner::doctor(&said)])
+            }
+            Self::Scenario(scenario) => scene(outer, nested, scenario, running, progress).await,
+        }
+    }
+}
+
+/// A machine in which programs can be run.
+async fn furnished<'a>(outer: &'a Outer, progress: &Progress) -> Result<Running<'a>, Trouble> {
+    progress.say("booting the outer machine");
+    let running = Running::start(outer).await?;
+    furnish(outer, &running).await?;
+    Ok(running)
+}
+
+/// Brings in what the runs need: modules, files and the cache.
+async fn furnish(outer: &Outer, running: &Running<'_>) -> Result<(), Trouble> {
+    for module in &outer.modules {
+        let name = module.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let doing = format!("loading {name}");
+        running.ask(&doing, Command::LoadModule { name, parameters: String::new() }).await?;
+    }
+    running.ask("entering the host's files", Command::Enter { tag: TAG.into() }).await?;
+    let words = ["-c", LINK, "sh", &outer.cache.display().to_string(), CACHE].map(str::to_owned);
+    let linked = running.execute("linking the cache", "/bin/sh", words.to_vec()).await?;
+    if linked.code == 0 {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&linked.stderr).lines().last().unwrap_or_default().to_owned();
+    let help = "read console.log in the run folder";
+    Err(Trouble::environment(format!("the cache cannot be seen in the outer machine: {why}"), help))
+}
+
+/// Runs one scenario in there. What it left is brought out where it did not come to what it must.
+async fn scene(
+    outer: &Outer,
+    nested: &Nested,
+    scenario: &Scenario,
+    running: &Running<'_>,
+    progress: &Progress,
+) -> Result<Vec<Check>, Trouble> {
+    let (name, began) = (&scenario.name, Instant::now());
+    let file = outer.folder.file(&format!("{name}.toml")).display().to_string();
+    let out = Running::evidence(name);
+    let start = if nested.warm.contains(name) { [].as_slice() } else { &["--cold"] };
+    let words = [&["run", &file, "--json", "--out", &out], start].concat();
+    let executed = rig(outer, running, &format!("running {name}"), &words).await;
+    let executed = match executed {
+        Ok(executed) => executed,
+        Err(trouble) => {
+            running.bring(name).await?;
+            return Err(trouble);
+        }
+    };
+    outer.folder.write(&format!("{name}.json"), &executed.stdout)?;
+    outer.folder.write(&format!("{name}.log"), &executed.stderr)?;
+    let mut checks = vec![inner::judged(name, &executed)];
+    checks.extend(nested.held.get(name).map(|demanded| inner::held(name, demanded, &executed)));
+    progress.say(&format!("{name}: {}, {:.1} s", checks[0].seen, began.elapsed().as_secs_f64()));
+    if !checks.iter().all(|check| check.met) {
+        let folder = running.bring(name).await?;
+        progress.say(&format!("{name}: what it left is in {}", folder.display()));
+    }
+    Ok(checks)
+}
+
+async fn rig(outer: &Outer, running: &Running<'_>, doing: &str, arguments: &[&str]) -> Result<Executed, Trouble> {
+    let arguments = outer.rig.iter().cloned().chain(arguments.iter().map(|word| (*word).to_owned())).collect();
+    running.execute(doing, "/usr/bin/env", arguments).await
+}
