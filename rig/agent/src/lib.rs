@@ -22,6 +22,7 @@ mod power;
 mod prelude;
 mod raw;
 mod ready;
+mod rest;
 mod scripted;
 mod serve;
 mod setup;

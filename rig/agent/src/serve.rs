@@ -5,7 +5,7 @@ use crate::exchange::Exchange;
 use crate::kmsg::Kmsg;
 use crate::load::Loads;
 use crate::tds::Tds;
-use crate::{console, enter, execute, failure, files, modules, port, ready, update};
+use crate::{console, enter, execute, failure, files, modules, port, ready, rest, update};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rig_wire::agent::{Answer, Command, Failure, FrameError, FromAgent, Request, body_length, decode};
 use std::fs::File;
@@ -175,7 +175,7 @@ impl Agent {
         match command {
             Command::Ping => Ok(Answer::Unit),
             Command::Rest { ms } => {
-                thread::sleep(Duration::from_millis(ms.into()));
+                rest::rest(Duration::from_millis(ms.into()));
                 Ok(Answer::Unit)
             }
             Command::LoadModule { name, parameters } => modules::load(&name, &parameters).map(unit),

@@ -10,8 +10,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Bound on one monitor command. QEMU answers within milliseconds unless its main loop hangs.
-pub const COMMAND_LIMIT: Duration = Duration::from_secs(5);
+/// Bound on one monitor command. QEMU answers within milliseconds unless its main loop hangs, or waits for cores: of a host that is itself
+/// emulated, a restore took more than 5 s.
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
 /// Bound on the greeting and the negotiation after it. QEMU greets when it has made its vCPUs, and while they run their first
 /// instructions they keep its lock from the monitor: 512 take some seconds each.

@@ -22,7 +22,7 @@ const UPLOADS: [&str; 2] = ["/sys/class/firmware/tdx_module/status", "/sys/class
 const ENXIO: i32 = 6;
 /// How long an upload may take to begin, where somebody waits to disturb it.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
-/// How long a guest that is to be saved is left alone. The kernel gathers the statistics of all CPUs a second after the boot
+/// How long a guest that is to be saved is left alone, before the agent waits for its CPUs' timers. The kernel gathers the statistics of all CPUs a second after the boot
 /// (`vmstat_shepherd()` in mm/vmstat.c); a machine that was saved before wakes them all when it goes on, and with nothing translated yet 64 vCPUs
 /// spend two seconds waiting for one another's translations.
 const REST_MS: u32 = 2500;

@@ -37,7 +37,7 @@ pub struct Request {
 pub enum Command {
     /// Nothing; answers [`Answer::Unit`]. For liveness.
     Ping,
-    /// Do nothing for so long, and let the guest do what is due; answers [`Answer::Unit`].
+    /// Do nothing for so long, and until each CPU served a timer once more, if that comes within some seconds; answers [`Answer::Unit`].
     Rest {
         /// Milliseconds of the guest's time.
         ms: u32,
