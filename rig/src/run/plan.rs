@@ -4,10 +4,10 @@ use super::holds;
 use crate::machine::command::{CPUID_1_EAX, PHYSICAL_ADDRESS_BITS};
 use crate::machine::memory;
 use crate::scenario::{Ack, Clock, Scenario, Subject};
-use crate::symbols::Observation;
+use crate::symbols::{Observation, Symbols};
 use crate::trouble::Trouble;
 use rig_judge::{LoadDemands, Setup, SubjectNames};
-use rig_wire::plan::{Hold, PLAN_VERSION, Plan, hardirq_mask};
+use rig_wire::plan::{Hold, PLAN_VERSION, PhysicalRange, Plan, hardirq_mask};
 use seam_emu::Config;
 use seam_emu::image::ImageSpec;
 use std::path::PathBuf;
@@ -58,7 +58,18 @@ pub(crate) fn plan(
         counts_instructions,
         preempt_count_offset: seen.preempt_count_offset,
         hardirq_mask: hardirq_mask(release),
+        kernel_text: None,
     })
+}
+
+/// Where a kernel that is not moved (`nokaslr`) has its text: `__START_KERNEL_map` of `arch/x86/include/asm/page_64_types.h` is
+/// guest-physical address 0.
+pub(crate) fn kernel_text(symbols: &Symbols) -> Option<PhysicalRange> {
+    const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
+    const PAGE: u64 = 4096;
+    let [start, end] = ["_text", "_etext"].map(|name| symbols.address(name)?.checked_sub(START_KERNEL_MAP));
+    let (start, end) = (start?.next_multiple_of(PAGE), end? / PAGE * PAGE);
+    end.checked_sub(start).filter(|length| *length > 0).map(|length| PhysicalRange { start, length })
 }
 
 /// Guest time for which the update's code may spin for nothing: far longer than it takes for anything but what the scenario
@@ -208,5 +219,12 @@ mod tests {
         assert_eq!(update_image(&scenario, 1).unwrap().0, good[..good.len() - 4096]);
         scenario.image = UpdateImage { file: Some("/nonexistent".into()), ..UpdateImage::default() };
         assert!(update_image(&scenario, 1).unwrap_err().cause.contains("/nonexistent"));
+    }
+
+    #[test]
+    fn the_kernels_text_lies_where_it_is_linked() {
+        let symbols = Symbols::from_system_map("ffffffff81000010 T _text\nffffffff81406340 T _etext\n");
+        assert_eq!(kernel_text(&symbols), Some(PhysicalRange { start: 0x100_1000, length: 0x40_5000 }));
+        assert_eq!(kernel_text(&Symbols::from_system_map("ffffffff81000000 T _text\n")), None);
     }
 }

@@ -201,12 +201,16 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
     let runtime = RuntimeDir::create()?;
     let told = (made.kernel.release.as_str(), schedules);
-    let plan = make_plan(&scenario, (&seen, told), (&folder, &runtime), options.no_events)?;
+    let mut plan = make_plan(&scenario, (&seen, told), (&folder, &runtime), options.no_events)?;
+    let artifacts = images.manifest();
+    if options.qemu.is_none() && takes_text(&artifacts) {
+        plan.kernel_text = plan::kernel_text(&symbols);
+    }
     let manifest = ManifestFile {
         rig: env!("CARGO_PKG_VERSION"),
         scenario: &scenario,
         kernel_release: &made.kernel.release,
-        artifacts: &[images.manifest(), brought].concat(),
+        artifacts: &[artifacts.clone(), brought].concat(),
         warnings: images.warnings(),
     };
     folder.write_json("manifest.json", &manifest)?;
@@ -228,7 +232,6 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         monitored: scenario.clock == Clock::Parallel,
     };
     let setup = plan::setup(&scenario, &seen);
-    let artifacts = images.manifest();
     let (qemu, modules, keep, release) = (made.qemu, made.modules, options.keep, made.kernel.release);
     let (symbols, own_qemu, cold) = (Arc::new(symbols), options.qemu.clone(), options.cold);
     let start = Start::Boot("not decided yet".into());
@@ -254,6 +257,12 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         orders: None,
         images: Arc::new(images),
     })
+}
+
+/// Whether QEMU is of the version whose memory the plugin knows how to tell where code is.
+fn takes_text(artifacts: &[Artifact]) -> bool {
+    let is_qemu = |artifact: &&Artifact| artifact.name == "qemu-system-x86";
+    artifacts.iter().find(is_qemu).is_some_and(|qemu| qemu.version.trim_start_matches("1:").starts_with("11.1."))
 }
 
 /// The kernel's symbols; one that brings none is booted to tell them, once.

@@ -66,6 +66,18 @@ pub struct Plan<F> {
     pub preempt_count_offset: Option<u64>,
     /// Bits of `__preempt_count` that count hard interrupts: [`hardirq_mask`] of the kernel's release.
     pub hardirq_mask: u32,
+    /// Where the kernel's text lies, in whole pages, for a QEMU that can be told so (11.1); none: it finds out page by page.
+    #[serde(default)]
+    pub kernel_text: Option<PhysicalRange>,
+}
+
+/// Guest-physical memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhysicalRange {
+    /// Its first byte.
+    pub start: u64,
+    /// How many.
+    pub length: u64,
 }
 
 /// Bits of `preempt_count` that count hard interrupts, by a kernel's release. Source: include/linux/preempt.h, where 7.3

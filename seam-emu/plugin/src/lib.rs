@@ -7,6 +7,7 @@
 
 mod bytes;
 mod clock;
+mod code;
 mod control;
 mod decode;
 mod emulator;
@@ -131,6 +132,9 @@ impl Site {
 
 extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
     // SAFETY: QEMU hands out a valid block.
+    if let Some(text) = emulator::get().plan.kernel_text {
+        code::announce(text);
+    }
     let instructions = unsafe { ffi::qemu_plugin_tb_n_insns(tb) };
     let clock = &emulator::get().recorder.clock;
     clock.instrument(tb, instructions);

@@ -50,6 +50,7 @@ impl Bench {
             counts_instructions: false,
             preempt_count_offset: None,
             hardirq_mask: 0,
+            kernel_text: None,
         };
         change(&mut plan);
         Self { dir, plan, ring }

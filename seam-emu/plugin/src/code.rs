@@ -1,0 +1,35 @@
+//! Tells QEMU at once which guest memory holds code.
+//!
+//! The first time that QEMU translates code of a page it has all vCPUs notice writes to that page, and to that end walks the software
+//! TLBs of all of them (`tlb_protect_code()` of QEMU 11.1's `accel/tcg/cputlb.c`): some MiB of memory at 64 vCPUs, under the page's
+//! lock, for which others spin. A restored machine has nothing translated and pays for each page anew. Asked for the kernel's whole text before,
+//! while the TLBs are empty, it finds nothing to do later. Pages without code come to no harm: the first write to one takes it out again.
+
+#![allow(unsafe_code, reason = "QEMU's function is looked up by name")]
+
+use rig_wire::plan::PhysicalRange;
+use std::sync::Once;
+
+/// `physical_memory_test_and_clear_dirty(start, length, client, dest)` of QEMU 11.1's `system/physmem.c`; the rig asks for it of that
+/// version only. Addresses are RAM offsets, which for a q35's memory below the PCI hole are guest-physical addresses.
+type TestAndClearDirty = extern "C" fn(start: u64, length: u64, client: u32, dest: *mut u64) -> bool;
+
+/// `DIRTY_MEMORY_CODE` of `include/system/ramlist.h`.
+const DIRTY_MEMORY_CODE: u32 = 1;
+
+static TOLD: Once = Once::new();
+
+/// At the first translation: this memory holds code. A QEMU that does not export what that takes is only slower.
+pub(crate) fn announce(text: PhysicalRange) {
+    TOLD.call_once(|| {
+        // SAFETY: dlsym on the process itself.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"physical_memory_test_and_clear_dirty".as_ptr()) };
+        if found.is_null() {
+            return;
+        }
+        // SAFETY: the function of this name has this type in QEMU 11.1. A block is being translated, so the memory is there; it takes
+        // the TLBs' locks only, which no translation holds.
+        let clear: TestAndClearDirty = unsafe { std::mem::transmute(found) };
+        clear(text.start, text.length, DIRTY_MEMORY_CODE, std::ptr::null_mut());
+    });
+}
