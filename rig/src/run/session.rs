@@ -181,13 +181,16 @@ impl Session {
 
     /// Ends the machine and judges it.
     pub fn end(self, ended: Ended) -> Result<Verdict, Trouble> {
-        let Self { runtime, live, told, .. } = self;
+        let Self { runtime, mut live, told, updates } = self;
+        live.prepared.scenario.updates = updates;
         runtime.block_on(live.end(ended.stop, told))
     }
 
     /// Ends the machine after a pass; all that was recorded is judged, and whether its loads did what they were to do.
     pub fn finish(self) -> Result<Verdict, Trouble> {
-        let Self { runtime, live, mut told, .. } = self;
+        let Self { runtime, mut live, mut told, updates } = self;
+        // The scenario of a session speaks of one; all that were made are to have succeeded.
+        live.prepared.scenario.updates = updates;
         let say = |_: &str| {};
         let stopped = runtime.block_on(live.until_ended(live.driver(&say).stop_loads(&mut told)));
         runtime.block_on(live.end(stopped.err().unwrap_or(Stop::Finished), told))
