@@ -1,7 +1,6 @@
 //! Why an outer machine went away, by all that is known of its end.
 
 use crate::machine::ShutdownReason;
-use crate::run::outcome::panic_line;
 use crate::trouble::Trouble;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -52,16 +51,6 @@ impl Loss {
     }
 }
 
-/// Whether the outer kernel's last words tell of an interrupt that its processor must not have taken: right behind VMRUN, where the global
-/// interrupt flag is clear (AMD64 Architecture Programmer's Manual, volume 2, 15.17) and the kernel relies on it. QEMU's emulation
-/// takes one there now and then.
-pub(super) fn is_emulations(console: &str) -> bool {
-    const VMRUN_RETURNED: &str = "RIP: 0010:__svm_vcpu_run";
-    let interrupt = |line: &&str| line.contains("asm_sysvec_") || line.contains("asm_common_interrupt");
-    let lines: Vec<_> = console.lines().collect();
-    panic_line(console).is_some() && lines.windows(2).any(|two| interrupt(&two[0]) && two[1].contains(VMRUN_RETURNED))
-}
-
 /// Processes that the kernel killed for want of memory since it was started (`oom_kill` of `/proc/vmstat`); none where it does not
 /// say.
 pub(super) fn oom_kills() -> Option<u64> {
@@ -104,16 +93,6 @@ mod tests {
         };
         assert!(cause(&ended(Some("Kernel panic - not syncing: x"))).contains("\"Kernel panic - not syncing: x\""));
         assert!(cause(&ended(None)).contains("reset itself without a word"));
-    }
-
-    #[test]
-    fn an_interrupt_behind_vmrun_is_the_emulations() {
-        let trace = "[ 207.2]  sysvec_reschedule_ipi+0x10/0x100\n[ 207.2]  asm_sysvec_reschedule_ipi+0x1a/0x20\n\
-            [ 207.3] RIP: 0010:__svm_vcpu_run+0x9c/0x240 [kvm_amd]\n";
-        let panic = "[ 207.4] Kernel panic - not syncing: Fatal exception in interrupt\n";
-        assert!(is_emulations(&format!("{trace}{panic}")));
-        assert!(!is_emulations(trace), "nobody died of it");
-        assert!(!is_emulations(&format!("[ 1.0]  ? svm_vcpu_run+0x258/0x8d0 [kvm_amd]\n{panic}")));
     }
 
     #[test]

@@ -23,11 +23,15 @@ use rig_wire::agent::{Command, Executed};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The outer machine: more vCPUs than host cores would only wait for one another.
-const CPUS: u32 = 2;
-/// How many outer machines may be lost to a known defect of the emulation. What was under way in one is run in the next, and the verdict
-/// says so; nothing else is ever run twice.
-const MOST_LOST: usize = 2;
+/// vCPUs of the outer machine: the first runs no guest of KVM, and more of the others than the host has cores would only wait for one
+/// another.
+const CPUS: u32 = 3;
+/// Guests of KVM keep off the first vCPU. QEMU's other vCPUs clear a flag of the first one's whenever they
+/// restore the x87 state (`cpu_clear_ignne()` in target/i386/tcg), without locking; in the same word are the global interrupt flag and the one
+/// of nested paging, which VMRUN sets and #VMEXIT clears. A clearing that is undone makes the host take an interrupt on the guest's GS
+/// base, or walk its page tables through the guest's.
+const TASKSET: &str = "/usr/bin/taskset";
+const OFF_THE_FIRST: [&str; 3] = ["--cpu-list", "1-2", "/usr/bin/env"];
 /// Its memory, MiB: guests of half a GiB, their snapshots, and what is read of the host's files.
 const MEMORY_MIB: u32 = 3584;
 /// What the outer kernel loads, in this order, each with what it needs.
@@ -51,7 +55,7 @@ struct Outer {
     release: String,
     /// The host's cache.
     cache: PathBuf,
-    /// Begins each command line in there.
+    /// How each command line in there begins, for [`TASKSET`].
     rig: Vec<String>,
 }
 
@@ -145,78 +149,33 @@ fn own_command(agent: &Path) -> Result<Vec<String>, Trouble> {
     let parts = agent.parent().expect("a file lies in a folder");
     let set = |name: &str, path: &Path| format!("{name}={}", path.display());
     let search = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin:/usr/sbin:/sbin".into());
-    let fixed = ["-i".to_owned(), format!("PATH={search}"), "HOME=/root".into()];
+    let fixed = OFF_THE_FIRST.map(str::to_owned).into_iter().chain([
+        "-i".into(),
+        format!("PATH={search}"),
+        "HOME=/root".into(),
+    ]);
     let paths =
         [set(rig_images::CACHE_VARIABLE, Path::new(CACHE)), set(rig_images::PARTS, parts), own.display().to_string()];
-    Ok(fixed.into_iter().chain(paths).collect())
+    Ok(fixed.chain(paths).collect())
 }
 
 async fn conduct(outer: &Outer, nested: &Nested, progress: &Progress) -> Result<(Duration, Vec<Check>), Trouble> {
-    let (mut checks, mut losses) = (Vec::new(), Vec::new());
-    let (mut running, mut boot) = (None, Duration::ZERO);
-    let scenarios = nested.scenarios.iter().map(Task::Scenario);
-    let tasks: Vec<_> = nested.doctor.then_some(Task::Doctor).into_iter().chain(scenarios).collect();
-    let mut next = 0;
-    while let Some(task) = tasks.get(next) {
-        let machine = if let Some(machine) = running.take() {
-            machine
-        } else {
-            let started = Instant::now();
-            let machine = furnished(outer, progress).await?;
-            boot += started.elapsed();
-            machine
-        };
-        match task.run(outer, nested, &machine, progress).await {
-            Ok(done) => {
-                checks.extend(done);
-                running = Some(machine);
-                next += 1;
-            }
-            Err(trouble) if losses.len() < MOST_LOST && machine.was_lost_to_emulation(losses.len() + 1).await? => {
-                progress.say(&format!("{}; QEMU's emulation is to blame: another one takes over", trouble.cause));
-                losses.push(trouble.cause);
-            }
-            Err(trouble) => return Err(trouble),
-        }
-    }
-    checks.push(inner::losses(&losses, MOST_LOST));
-    if let Some(machine) = running {
-        machine.end().await;
-    }
-    Ok((boot, checks))
-}
-
-/// What is done in the outer machine.
-enum Task<'a> {
-    Doctor,
-    Scenario(&'a Scenario),
-}
-
-impl Task<'_> {
-    async fn run(
-        &self,
-        outer: &Outer,
-        nested: &Nested,
-        running: &Running<'_>,
-        progress: &Progress,
-    ) -> Result<Vec<Check>, Trouble> {
-        match self {
-            Self::Doctor => {
-                progress.say("rig doctor, inside");
-                let said = rig(outer, running, "running the doctor", &["doctor", "--json"]).await?;
-                Ok(vec![inner::doctor(&said)])
-            }
-            Self::Scenario(scenario) => scene(outer, nested, scenario, running, progress).await,
-        }
-    }
-}
-
-/// A machine in which programs can be run.
-async fn furnished<'a>(outer: &'a Outer, progress: &Progress) -> Result<Running<'a>, Trouble> {
+    let started = Instant::now();
     progress.say("booting the outer machine");
     let running = Running::start(outer).await?;
     furnish(outer, &running).await?;
-    Ok(running)
+    let boot = started.elapsed();
+    let mut checks = Vec::new();
+    if nested.doctor {
+        progress.say("rig doctor, inside");
+        let said = rig(outer, &running, "running the doctor", &["doctor", "--json"]).await?;
+        checks.push(inner::doctor(&said));
+    }
+    for scenario in &nested.scenarios {
+        checks.extend(scene(outer, nested, scenario, &running, progress).await?);
+    }
+    running.end().await;
+    Ok((boot, checks))
 }
 
 /// Brings in what the runs need: modules, files and the cache.
@@ -271,6 +230,6 @@ async fn scene(
 }
 
 async fn rig(outer: &Outer, running: &Running<'_>, doing: &str, arguments: &[&str]) -> Result<Executed, Trouble> {
-    let arguments = outer.rig.iter().cloned().chain(arguments.iter().map(|word| (*word).to_owned())).collect();
-    running.execute(doing, "/usr/bin/env", arguments).await
+    let words = outer.rig.iter().cloned().chain(arguments.iter().map(|word| (*word).to_owned())).collect();
+    running.execute(doing, TASKSET, words).await
 }

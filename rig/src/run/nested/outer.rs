@@ -1,7 +1,7 @@
 //! The outer machine while it runs: what is asked of it, what is brought out of it, and why it went away if it does.
 
 use super::Outer;
-use super::lost::{Loss, is_emulations, oom_kills};
+use super::lost::{Loss, oom_kills};
 use crate::guest::{Guest, GuestError};
 use crate::machine::Machine;
 use crate::machine::sockets::RuntimeDir;
@@ -108,21 +108,6 @@ impl<'a> Running<'a> {
             }
         }
         Ok(folder)
-    }
-
-    /// Whether it was lost to its processor's emulation. Its logs are kept under another name, since another machine may follow.
-    pub(super) async fn was_lost_to_emulation(&self, number: usize) -> Result<bool, Trouble> {
-        let gone = timeout(EXIT_GRACE, self.machine.process.exited()).await.is_ok();
-        let console = std::fs::read(&self.outer.spec.console).unwrap_or_default();
-        if !gone || !is_emulations(&String::from_utf8_lossy(&console)) {
-            return Ok(false);
-        }
-        for path in [&self.outer.spec.console, &self.outer.folder.file(QEMU_LOG), &self.outer.folder.file(KERNEL_LOG)] {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let kept = path.with_file_name(format!("lost-{number}-{name}"));
-            std::fs::rename(path, &kept).map_err(|e| Trouble::file("rename", path, &e))?;
-        }
-        Ok(true)
     }
 
     /// Ends it. It has no file system of its own that would suffer.
