@@ -87,10 +87,10 @@ fn auto_uses_kvm_only_where_it_boots_something() {
     }
 }
 
-/// The whole proof on a real KVM, some minutes: an emulated AMD processor, `kvm_amd` on it, and this rig. Not in every run: it
-/// is not dependable yet (docs/kvm.md says what went wrong).
+/// The whole proof on a real KVM: an emulated AMD processor, `kvm_amd` on it, and this rig. Not in every run, since it takes as long as a tenth
+/// of all others.
 #[test]
-#[ignore = "minutes, and not dependable yet (docs/kvm.md): cargo test -p rig-tests --test e2e -- --ignored nested"]
+#[ignore = "five to seven minutes: cargo test -p rig-tests --test e2e -- --ignored nested"]
 fn nested_scenarios_pass_on_a_kvm_that_runs_on_an_emulated_processor() {
     let _machine = one_machine();
     let verdict = Rig::default().go(&["run", "nested-kvm", "--json"]).json(0);
