@@ -9,11 +9,11 @@ use serde_json::Value;
 
 /// Updates, which say how long the load runs.
 const UPDATES: u32 = 40;
-/// Calling LPs, the context, and its rate.
+/// LPs that call, from which context, and how often a second and LP.
 type Row = (u32, &'static str, u32);
 
-/// LPs that call, from where, and operations per second and LP: an emulated processor gets no more through. One context in each: where both call,
-/// the judge demands that calls overlap, which so few do only by luck.
+/// An emulated processor gets no more through. One context in each: where both call, the judge demands that calls overlap, which so few do only
+/// by luck.
 const ROWS: [Row; 3] = [(1, "process", 100), (4, "process", 20), (4, "timer", 20)];
 /// An emulated processor boots a guest in ten times the CPU time of a real one.
 const STALL_CPU_S: u32 = 60;

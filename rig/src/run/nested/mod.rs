@@ -26,12 +26,10 @@ use std::time::{Duration, Instant};
 /// vCPUs of the outer machine: the first runs no guest of KVM, and more of the others than the host has cores would only wait for one
 /// another.
 const CPUS: u32 = 3;
-/// Guests of KVM keep off the first vCPU. QEMU's other vCPUs clear a flag of the first one's whenever they
-/// restore the x87 state (`cpu_clear_ignne()` in target/i386/tcg), without locking; in the same word are the global interrupt flag and the one
-/// of nested paging, which VMRUN sets and #VMEXIT clears. A clearing that is undone makes the host take an interrupt on the guest's GS
-/// base, or walk its page tables through the guest's.
+/// Keeps guests of KVM off the first vCPU. QEMU's other vCPUs clear a flag of that one whenever they restore an x87 state
+/// (`cpu_clear_ignne()` of QEMU 11.1.3), without locking; in the same word are the global interrupt flag and the one of nested paging. A change of
+/// these that is lost makes the host take an interrupt on the guest's GS base, or walk its page tables through the guest's.
 const TASKSET: &str = "/usr/bin/taskset";
-const OFF_THE_FIRST: [&str; 3] = ["--cpu-list", "1-2", "/usr/bin/env"];
 /// Its memory, MiB: guests of half a GiB, their snapshots, and what is read of the host's files.
 const MEMORY_MIB: u32 = 3584;
 /// What the outer kernel loads, in this order, each with what it needs.
@@ -149,14 +147,11 @@ fn own_command(agent: &Path) -> Result<Vec<String>, Trouble> {
     let parts = agent.parent().expect("a file lies in a folder");
     let set = |name: &str, path: &Path| format!("{name}={}", path.display());
     let search = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin:/usr/sbin:/sbin".into());
-    let fixed = OFF_THE_FIRST.map(str::to_owned).into_iter().chain([
-        "-i".into(),
-        format!("PATH={search}"),
-        "HOME=/root".into(),
-    ]);
+    let off_the_first = ["--cpu-list".to_owned(), format!("1-{}", CPUS - 1)];
+    let clean = ["/usr/bin/env".to_owned(), "-i".into(), format!("PATH={search}"), "HOME=/root".into()];
     let paths =
         [set(rig_images::CACHE_VARIABLE, Path::new(CACHE)), set(rig_images::PARTS, parts), own.display().to_string()];
-    Ok(fixed.chain(paths).collect())
+    Ok(off_the_first.into_iter().chain(clean).chain(paths).collect())
 }
 
 async fn conduct(outer: &Outer, nested: &Nested, progress: &Progress) -> Result<(Duration, Vec<Check>), Trouble> {
