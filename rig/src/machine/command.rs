@@ -15,8 +15,9 @@ const CPU: &str =
 pub const CPUID_1_EAX: u32 = 0x0008_06f8;
 /// Physical address bits of [`CPU`], which TCG takes from nobody: Linux puts KeyIDs above them.
 pub const PHYSICAL_ADDRESS_BITS: u8 = 40;
-/// A q35 without the devices that a headless guest does not need.
-const MACHINE: &str = "q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
+/// A q35 without the devices that a headless guest does not need. Without SMM all vCPUs see the same memory, else QEMU keeps a map of
+/// its own for each and makes all anew at each change: at 512 vCPUs 20 s and 4 GB before the guest's first instruction.
+const MACHINE: &str = "q35,smm=off,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
 /// Deterministic mode: one thread for all vCPUs and a clock that counts instructions. It takes a CPU without hardware's random numbers,
 /// and the machine's clock for the time of day.
 const ONE_THREAD: &str = "tcg,thread=single";
@@ -41,6 +42,15 @@ pub const GUESSED_HZ: u32 = 250;
 /// Linux uses x2APIC without interrupt remapping only up to APIC ID 255, of which one means "all"
 /// (`try_to_enable_x2apic()` in arch/x86/kernel/apic/apic.c).
 const MOST_WITHOUT_REMAPPING: u32 = 255;
+/// As many and more vCPUs of a TDX host boot sooner with x2APIC, which real ones always have: an interrupt to many costs one write, and the
+/// plugin sees the writes that set timers. On the deterministic clock QEMU 11.1 ends with such a machine ("Bad icount read").
+const GAINS_BY_REMAPPING: u32 = 16;
+
+/// QEMU gives each vCPU 2 MiB of its 1 GiB for translated code, and more of that as long as there is any. 512 vCPUs leave nothing, and
+/// whenever one has filled its part everything is translated anew: twice a second in a boot (`tcg_n_regions()` of `tcg/region.c`).
+const MOST_IN_USUAL_CODE_BUFFER: u32 = 255;
+/// As much as QEMU takes.
+const CODE_BUFFER: &str = ",tb-size=2048";
 
 /// The sockets' names in the runtime folder; QEMU connects to all of them.
 pub const QMP_SOCKET: &str = "qmp.sock";
@@ -162,10 +172,19 @@ impl MachineSpec {
         format!("{}{}", self.processor.model(), if self.deterministic { NO_RANDOM } else { "" })
     }
 
+    /// Whether its interrupts are remapped, which lets Linux use x2APIC.
+    fn remaps(&self) -> bool {
+        let gains = self.processor == Processor::TdxHost && !self.deterministic && self.cpus >= GAINS_BY_REMAPPING;
+        gains || self.cpus > MOST_WITHOUT_REMAPPING
+    }
+
     /// The arguments of the clock.
     fn mode(&self) -> Vec<String> {
         if !self.deterministic {
-            return vec!["-accel".into(), self.processor.accelerator().into()];
+            let accelerator = self.processor.accelerator();
+            let is_tcg = !matches!(self.processor, Processor::Kvm(_));
+            let room = if is_tcg && self.cpus > MOST_IN_USUAL_CODE_BUFFER { CODE_BUFFER } else { "" };
+            return vec!["-accel".into(), format!("{accelerator}{room}")];
         }
         let clock = format!("shift={DETERMINISTIC_SHIFT},sleep=off");
         let words = ["-accel", ONE_THREAD, "-icount", &clock].into_iter().chain(DETERMINISTIC);
@@ -190,7 +209,7 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
             line.words(["-mon", &format!("chardev={id},mode=control")]);
         }
     }
-    if spec.cpus > MOST_WITHOUT_REMAPPING {
+    if spec.remaps() {
         line.words(["-device", "intel-iommu,intremap=on,eim=on"]);
     }
     if !spec.deterministic {
@@ -339,9 +358,25 @@ mod tests {
 
     #[test]
     fn interrupts_are_remapped_where_there_are_more_cpus_than_short_apic_ids() {
-        let with = |cpus| line(&MachineSpec { cpus, ..spec() });
-        assert!(!with(255).contains("intel-iommu"));
-        assert!(with(256).contains("-device intel-iommu,intremap=on,eim=on "));
+        let plain = |cpus| line(&MachineSpec { processor: Processor::Plain, cpus, ..spec() });
+        assert!(!plain(255).contains("intel-iommu"));
+        assert!(plain(256).contains("-device intel-iommu,intremap=on,eim=on "));
+    }
+
+    #[test]
+    fn a_tdx_host_of_some_size_has_x2apic() {
+        let remaps = |cpus, deterministic| line(&MachineSpec { cpus, deterministic, ..spec() }).contains("intel-iommu");
+        assert_eq!(
+            [(15, false), (16, false), (16, true)].map(|(cpus, clock)| remaps(cpus, clock)),
+            [false, true, false]
+        );
+    }
+
+    #[test]
+    fn more_vcpus_have_more_room_for_translated_code() {
+        let room = |cpus, processor| line(&MachineSpec { processor, cpus, ..spec() }).contains("multi,tb-size=2048 ");
+        assert_eq!([room(255, Processor::TdxHost), room(256, Processor::TdxHost)], [false, true]);
+        assert!(!room(256, Processor::Kvm("host".into())));
     }
 
     #[test]
@@ -372,7 +407,7 @@ mod tests {
         let kvm = Processor::Kvm("host".into());
         let line = line(&MachineSpec { plugin: None, processor: kvm, mailbox, ..spec() });
         for part in [
-            "-accel kvm -machine q35,hpet=off,sata=off,smbus=off,usb=off,i8042=off -cpu host",
+            "-accel kvm -machine q35,smm=off,hpet=off,sata=off,smbus=off,usb=off,i8042=off -cpu host",
             "-object memory-backend-file,id=ram,size=512M,share=on,mem-path=/proc/1/fd/7",
             "-chardev socket,server=off,id=mailbox,path=/r/mailbox.sock",
         ] {

@@ -203,8 +203,8 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let told = (made.kernel.release.as_str(), schedules);
     let mut plan = make_plan(&scenario, (&seen, told), (&folder, &runtime), options.no_events)?;
     let artifacts = images.manifest();
-    if options.qemu.is_none() && takes_text(&artifacts) {
-        plan.kernel_text = plan::kernel_text(&symbols);
+    if options.qemu.is_none() && takes_shortcuts(&artifacts) {
+        plan.shortcuts = Some(plan::shortcuts(&symbols, scenario.cpus));
     }
     let manifest = ManifestFile {
         rig: env!("CARGO_PKG_VERSION"),
@@ -260,7 +260,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
 }
 
 /// Whether QEMU is of the version whose memory the plugin knows how to tell where code is.
-fn takes_text(artifacts: &[Artifact]) -> bool {
+fn takes_shortcuts(artifacts: &[Artifact]) -> bool {
     let is_qemu = |artifact: &&Artifact| artifact.name == "qemu-system-x86";
     artifacts.iter().find(is_qemu).is_some_and(|qemu| qemu.version.trim_start_matches("1:").starts_with("11.1."))
 }

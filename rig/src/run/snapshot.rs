@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 /// Form of what a snapshot's folder holds, and of how a guest is brought to the point where it is taken.
-const FORM: u32 = 4;
+const FORM: u32 = 5;
 const NOTE: &str = "snapshot.json";
 /// Events of the boot.
 pub(super) const EVENTS: &str = "events.bin";

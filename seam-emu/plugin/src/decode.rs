@@ -112,6 +112,14 @@ pub(crate) fn after_success(code: &[u8], address: u64) -> Option<u64> {
     matches!(jump.code(), Code::Jbe_rel8_64 | Code::Jbe_rel32_64).then(|| jump.next_ip())
 }
 
+/// Offset from RDI of the 32-bit field into which a function's code ORs ESI, if it does so first of all.
+pub(crate) fn field_that_is_ored(code: &[u8]) -> Option<usize> {
+    let or = Decoder::new(64, code, DecoderOptions::NONE).into_iter().find(|i| i.code() != Code::Endbr64)?;
+    let is_it = or.code() == Code::Or_rm32_r32 && or.op1_register() == Register::ESI;
+    let plain = or.memory_base() == Register::RDI && or.memory_index() == Register::None && !or.has_segment_prefix();
+    (is_it && plain).then(|| usize::try_from(or.memory_displacement64()).ok()).flatten()
+}
+
 /// A MOVDIR64B: its length in bytes, and the linear addresses of source and destination. `read` as for [`accesses`].
 pub(crate) fn movdir64b(code: &[u8], address: u64, read: impl Fn(u8) -> u64) -> Option<(u64, u64, u64)> {
     let instruction = decode(code, address).filter(|i| i.code() == Code::Movdir64b_r64_m512)?;
@@ -185,6 +193,23 @@ pub(crate) fn leaves(code: &[u8], address: u64, range: (u64, u64)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_told_by_the_code_that_ors_into_it() {
+        let endbr_or_32 = [0xf3, 0x0f, 0x1e, 0xfa, 0x09, 0xb7, 0xb8, 0x02, 0x00, 0x00, 0x31, 0xf6];
+        assert_eq!(field_that_is_ored(&endbr_or_32), Some(0x2b8));
+        assert_eq!(field_that_is_ored(&[0x09, 0x77, 0x10, 0xc3]), Some(0x10));
+        let others: [&[u8]; 5] = [
+            &[0x09, 0x7e, 0x10, 0xc3],       // or [rsi+0x10], edi
+            &[0x48, 0x09, 0x77, 0x10, 0xc3], // or [rdi+0x10], rsi
+            &[0x21, 0x77, 0x10, 0xc3],       // and [rdi+0x10], esi
+            &[0x09, 0x74, 0x07, 0x10, 0xc3], // or [rdi+rax+0x10], esi
+            &[0xc3],
+        ];
+        for code in others {
+            assert_eq!(field_that_is_ored(code), None, "{code:02x?}");
+        }
+    }
 
     #[test]
     fn a_locked_instruction_stores_what_it_computes() {

@@ -8,6 +8,7 @@ use crate::points::Sight;
 use crate::recorder::Recorder;
 use crate::rewind;
 use crate::seamcall::InFlight;
+use crate::ticks::Ticks;
 use crate::watch::Watchlist;
 use rig_wire::event::{Kind, NO_LP};
 use rig_wire::plan::{Function, Hold, PLAN_VERSION, Plan, Watch};
@@ -28,6 +29,8 @@ pub(crate) struct Emulator {
     firmware: Mutex<Firmware>,
     /// What each vCPU believes of VMX.
     pub(crate) facade: Facade,
+    /// The first ticks of secondary vCPUs.
+    pub(crate) ticks: Ticks,
     /// Where events go.
     pub(crate) recorder: Recorder,
     /// Which vCPU runs a callback.
@@ -118,6 +121,7 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
         holds: Mutex::new(holds),
         firmware: Mutex::new(firmware),
         facade: Facade::restore(&saved.facade),
+        ticks: Ticks::new(tick_stretch(&plan), vcpus),
         recorder: Recorder::new(ring, Clock::new(plan.deterministic, (plan.counts_instructions, vcpus), saved.now_ns)),
         identity,
         exchange: plan.exchange.is_some().then(Exchange::new),
@@ -141,6 +145,13 @@ fn start(plan: &Plan<Config>, vcpus: usize) -> Result<(Firmware, Saved), LoadErr
     }
     let firmware = Firmware::restore(plan.firmware.clone(), &saved.firmware).map_err(|e| unusable(e.to_string()))?;
     Ok((firmware, saved))
+}
+
+/// A restored machine's vCPUs have had their first ticks. A deterministic one's clock stands still within blocks, where the timer
+/// would be set.
+fn tick_stretch(plan: &Plan<Config>) -> u32 {
+    let boots = plan.restore.is_none() && !plan.deterministic;
+    plan.shortcuts.as_ref().filter(|_| boots).map_or(1, |shortcuts| shortcuts.tick_stretch)
 }
 
 impl Saved {

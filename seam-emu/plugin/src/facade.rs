@@ -9,6 +9,7 @@ use crate::emulator::Emulator;
 use crate::memory;
 use crate::registers::{self, GPR, Reg};
 use crate::seamcall;
+use crate::ticks;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 const CR4_VMXE: u64 = 1 << 13;
@@ -139,10 +140,12 @@ pub(crate) fn rdmsr(emulator: &Emulator, pc: u64) -> Option<u64> {
 }
 
 /// WRMSR: `IA32_FEATURE_CONTROL` is locked. Linux reads the lock and does not write it; a write is dropped here, where
-/// hardware would raise #GP, which the plugin interface cannot.
-pub(crate) fn wrmsr(pc: u64) -> Option<u64> {
+/// hardware would raise #GP, which the plugin interface cannot. Some timers are set here, in place of TCG.
+pub(crate) fn wrmsr(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
     let index = registers::read(Reg::Rcx) as u32;
-    (index == 0x3a).then_some(pc + 2)
+    let value = || registers::read(Reg::Rdx) << 32 | registers::read(Reg::Rax) & 0xffff_ffff;
+    let served = index == 0x3a || ticks::is_of_timer(index) && emulator.ticks.write(vcpu, index, value());
+    served.then_some(pc + 2)
 }
 
 /// The VMX capability registers (SDM volume 3, appendix A). Control registers allow every setting: high word all ones,

@@ -126,6 +126,8 @@ unsafe extern "C" {
     pub(crate) fn qemu_plugin_scoreboard_new(element_size: usize) -> *mut c_void;
     pub(crate) fn qemu_plugin_u64_get(entry: PerVcpuWord, vcpu: c_uint) -> u64;
     pub(crate) fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
+    /// Guest virtual address of the block's first instruction.
+    pub(crate) fn qemu_plugin_tb_vaddr(tb: *const Tb) -> u64;
     pub(crate) fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;
     pub(crate) fn qemu_plugin_insn_data(insn: *const Insn, dest: *mut c_void, len: usize) -> usize;
     pub(crate) fn qemu_plugin_insn_vaddr(insn: *const Insn) -> u64;

@@ -14,6 +14,7 @@ mod emulator;
 mod exchange;
 mod facade;
 mod ffi;
+mod fixed;
 mod identity;
 mod memory;
 mod points;
@@ -22,6 +23,7 @@ mod registers;
 mod rewind;
 mod seamcall;
 mod settled;
+mod ticks;
 mod unkicked;
 mod watch;
 
@@ -97,10 +99,13 @@ fn register(id: u64) {
 
 extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
     registers::learn();
-    if emulator::get().plan.deterministic
-        && let Err(cause) = unkicked::keep_turns()
-    {
-        panic!("{cause}");
+    let plan = &emulator::get().plan;
+    if plan.deterministic {
+        if let Err(cause) = unkicked::keep_turns() {
+            panic!("{cause}");
+        }
+    } else if plan.shortcuts.is_some() {
+        fixed::translate();
     }
 }
 
@@ -132,10 +137,10 @@ impl Site {
 
 extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
     // SAFETY: QEMU hands out a valid block.
-    if let Some(text) = emulator::get().plan.kernel_text {
-        code::announce(text);
+    let (instructions, pc) = unsafe { (ffi::qemu_plugin_tb_n_insns(tb), ffi::qemu_plugin_tb_vaddr(tb)) };
+    if let Some(shortcuts) = &emulator::get().plan.shortcuts {
+        code::announce(&shortcuts.code, pc);
     }
-    let instructions = unsafe { ffi::qemu_plugin_tb_n_insns(tb) };
     let clock = &emulator::get().recorder.clock;
     clock.instrument(tb, instructions);
     if clock.wants_counts() {
@@ -242,8 +247,8 @@ extern "C" fn on_rdmsr(_vcpu: c_uint, userdata: *mut c_void) {
     resume(facade::rdmsr(emulator::get(), userdata as u64));
 }
 
-extern "C" fn on_wrmsr(_vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::wrmsr(userdata as u64));
+extern "C" fn on_wrmsr(vcpu: c_uint, userdata: *mut c_void) {
+    resume(facade::wrmsr(emulator::get(), running(vcpu), userdata as u64));
 }
 
 /// Undoes the packing of [`instrument`]: the next instruction's address, sign-extended, and a register's number.

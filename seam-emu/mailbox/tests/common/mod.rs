@@ -50,7 +50,7 @@ impl Bench {
             counts_instructions: false,
             preempt_count_offset: None,
             hardirq_mask: 0,
-            kernel_text: None,
+            shortcuts: None,
         };
         change(&mut plan);
         Self { dir, plan, ring }
