@@ -43,7 +43,7 @@ pub const GUESSED_HZ: u32 = 250;
 /// (`try_to_enable_x2apic()` in arch/x86/kernel/apic/apic.c).
 const MOST_WITHOUT_REMAPPING: u32 = 255;
 /// As many and more vCPUs of a TDX host boot sooner with x2APIC, which real ones always have: an interrupt to many costs one write, and the
-/// plugin sees the writes that set timers. On the deterministic clock QEMU 11.1 ends with such a machine ("Bad icount read").
+/// plugin sees the writes that set timers. Not on the deterministic clock: with 512 vCPUs QEMU 11.1 ended there ("Bad icount read"), fewer were not tried.
 const GAINS_BY_REMAPPING: u32 = 16;
 
 /// QEMU gives each vCPU 2 MiB of its 1 GiB for translated code, and more of that as long as there is any. 512 vCPUs leave nothing, and
