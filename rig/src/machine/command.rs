@@ -49,8 +49,8 @@ const GAINS_BY_REMAPPING: u32 = 16;
 /// QEMU gives each vCPU 2 MiB of its 1 GiB for translated code, and more of that as long as there is any. 512 vCPUs leave nothing, and
 /// whenever one has filled its part everything is translated anew: twice a second in a boot (`tcg_n_regions()` of `tcg/region.c`).
 const MOST_IN_USUAL_CODE_BUFFER: u32 = 255;
-/// As much as QEMU takes.
-const CODE_BUFFER: &str = ",tb-size=2048";
+/// As much room as QEMU takes, MiB.
+const MANY_THREADS_WITH_ROOM: &str = "tcg,thread=multi,tb-size=2048";
 
 /// The sockets' names in the runtime folder; QEMU connects to all of them.
 pub const QMP_SOCKET: &str = "qmp.sock";
@@ -74,10 +74,11 @@ pub enum Processor {
 }
 
 impl Processor {
-    fn accelerator(&self) -> &'static str {
+    fn accelerator(&self, cpus: u32) -> &'static str {
         match self {
-            Self::TdxHost | Self::Plain | Self::Svm => "tcg,thread=multi",
             Self::Kvm(_) => "kvm",
+            _ if cpus > MOST_IN_USUAL_CODE_BUFFER => MANY_THREADS_WITH_ROOM,
+            Self::TdxHost | Self::Plain | Self::Svm => "tcg,thread=multi",
         }
     }
 
@@ -181,10 +182,7 @@ impl MachineSpec {
     /// The arguments of the clock.
     fn mode(&self) -> Vec<String> {
         if !self.deterministic {
-            let accelerator = self.processor.accelerator();
-            let is_tcg = !matches!(self.processor, Processor::Kvm(_));
-            let room = if is_tcg && self.cpus > MOST_IN_USUAL_CODE_BUFFER { CODE_BUFFER } else { "" };
-            return vec!["-accel".into(), format!("{accelerator}{room}")];
+            return vec!["-accel".into(), self.processor.accelerator(self.cpus).into()];
         }
         let clock = format!("shift={DETERMINISTIC_SHIFT},sleep=off");
         let words = ["-accel", ONE_THREAD, "-icount", &clock].into_iter().chain(DETERMINISTIC);

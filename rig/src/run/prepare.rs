@@ -259,7 +259,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     })
 }
 
-/// Whether QEMU is of the version whose memory the plugin knows how to tell where code is.
+/// Whether QEMU is of the version whose inside the plugin's shortcuts know.
 fn takes_shortcuts(artifacts: &[Artifact]) -> bool {
     let is_qemu = |artifact: &&Artifact| artifact.name == "qemu-system-x86";
     artifacts.iter().find(is_qemu).is_some_and(|qemu| qemu.version.trim_start_matches("1:").starts_with("11.1."))

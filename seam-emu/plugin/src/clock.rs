@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "QEMU's clock is looked up by name; its scoreboards are C structures")]
 
+use crate::exported;
 use crate::ffi::{self, INLINE_ADD_U64, PerVcpuWord, Tb};
 use rig_wire::plan::DETERMINISTIC_SHIFT;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,12 +156,9 @@ impl Counter {
 }
 
 fn virtual_clock() -> Option<ClockFn> {
-    // SAFETY: dlsym on the process itself; QEMU's function of this name has this type (`int64_t (QEMUClockType)`) since
-    // QEMU 1.6, and a process without it yields null.
-    unsafe {
-        let address = libc::dlsym(libc::RTLD_DEFAULT, c"qemu_clock_get_ns".as_ptr());
-        if address.is_null() { None } else { Some(std::mem::transmute::<*mut libc::c_void, ClockFn>(address)) }
-    }
+    let [address] = exported::find([c"qemu_clock_get_ns"])?;
+    // SAFETY: QEMU's function of this name has this type (`int64_t (QEMUClockType)`) since QEMU 1.6.
+    Some(unsafe { std::mem::transmute::<*mut libc::c_void, ClockFn>(address) })
 }
 
 #[cfg(test)]

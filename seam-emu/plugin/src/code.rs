@@ -10,8 +10,10 @@
 
 #![allow(unsafe_code, reason = "QEMU's function is looked up by name")]
 
+use crate::exported;
 use rig_wire::plan::PhysicalRange;
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -41,14 +43,10 @@ pub(crate) fn announce(code: &[PhysicalRange], pc: u64) {
 }
 
 fn tell(code: &[PhysicalRange]) {
-    // SAFETY: dlsym on the process itself.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"physical_memory_test_and_clear_dirty".as_ptr()) };
-    if found.is_null() {
-        return;
-    }
+    let Some([found]) = exported::find([c"physical_memory_test_and_clear_dirty"]) else { return };
     // SAFETY: the function of this name has this type in QEMU 11.1. A block is being translated, so the memory is there; it takes
     // the TLBs' locks only, which no translation holds.
-    let clear: TestAndClearDirty = unsafe { std::mem::transmute(found) };
+    let clear = unsafe { std::mem::transmute::<*mut c_void, TestAndClearDirty>(found) };
     for range in code {
         clear(range.start, range.length, DIRTY_MEMORY_CODE, std::ptr::null_mut());
     }

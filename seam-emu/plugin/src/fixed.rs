@@ -8,13 +8,14 @@
 #![allow(unsafe_code, reason = "a field of QEMU's is found and written by what QEMU exports")]
 
 use crate::decode;
+use crate::exported;
 use crate::identity::current_cpu;
 use std::ffi::c_void;
 use std::sync::OnceLock;
 
 /// `CF_PCREL` of QEMU 11.1's `include/exec/translation-block.h`.
 const CF_PCREL: u32 = 0x0002_0000;
-/// Bytes of code that are read of `tcg_cflags_set()`: more than it has, less than what follows it.
+/// Bytes that are read of `tcg_cflags_set()`: its first two instructions have ten, and it has fifteen.
 const CODE: usize = 12;
 
 /// `bool tcg_cflags_has(CPUState *cpu, uint32_t flags)` of `accel/tcg/tcg-accel-ops.h`.
@@ -44,13 +45,8 @@ pub(crate) fn translate() {
 
 /// There is no function that takes a flag away; the one that sets one tells where they are.
 fn find() -> Option<Flags> {
-    // SAFETY: dlsym on the process itself.
-    let [set, has] =
-        [c"tcg_cflags_set", c"tcg_cflags_has"].map(|name| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) });
-    if set.is_null() || has.is_null() {
-        return None;
-    }
-    // SAFETY: the code of a function of QEMU's, which is longer than that together with the padding behind it.
+    let [set, has] = exported::find([c"tcg_cflags_set", c"tcg_cflags_has"])?;
+    // SAFETY: the code of a function of QEMU's; functions begin at multiples of 16 bytes, so that many can be read.
     let code = unsafe { set.cast::<[u8; CODE]>().read() };
     let offset = decode::field_that_is_ored(&code)?;
     // SAFETY: a function of this name has this type in QEMU 11.1.

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "QEMU's variables and functions are looked up by name")]
 
+use crate::exported;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::null;
@@ -32,12 +33,8 @@ impl Identity {
         if !single_thread {
             return Ok(Self::Argument);
         }
-        // SAFETY: dlsym on the process itself.
-        let [get, exit, current] = [c"qemu_get_cpu", c"cpu_exit", c"current_cpu"]
-            .map(|name| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) });
-        if get.is_null() || exit.is_null() || current.is_null() {
-            return Err("this QEMU does not export current_cpu and cpu_exit, which deterministic mode needs");
-        }
+        let [get, exit, _] = exported::find([c"qemu_get_cpu", c"cpu_exit", c"current_cpu"])
+            .ok_or("this QEMU does not export current_cpu and cpu_exit, which deterministic mode needs")?;
         // SAFETY: `CPUState *qemu_get_cpu(int index)` and `void cpu_exit(CPUState *cpu)` of QEMU's hw/core/cpu.h.
         let (get, exit) = unsafe {
             (std::mem::transmute::<*mut c_void, GetCpu>(get), std::mem::transmute::<*mut c_void, ExitCpu>(exit))

@@ -12,6 +12,7 @@ mod control;
 mod decode;
 mod emulator;
 mod exchange;
+mod exported;
 mod facade;
 mod ffi;
 mod fixed;

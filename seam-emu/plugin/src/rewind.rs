@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "QEMU's function is looked up by name")]
 
+use crate::exported;
 use crate::identity::current_cpu;
 use std::ffi::c_void;
 use std::sync::OnceLock;
@@ -20,11 +21,9 @@ pub(crate) const IMPOSSIBLE: &str = "this QEMU does not export cpu_loop_exit_res
 fn exit_restore() -> Option<ExitRestore> {
     static FOUND: OnceLock<Option<ExitRestore>> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        // SAFETY: dlsym on the process itself; a function of this name has this type.
-        unsafe {
-            let address = libc::dlsym(libc::RTLD_DEFAULT, c"cpu_loop_exit_restore".as_ptr());
-            (!address.is_null()).then(|| std::mem::transmute::<*mut c_void, ExitRestore>(address))
-        }
+        let [address] = exported::find([c"cpu_loop_exit_restore"])?;
+        // SAFETY: a function of this name has this type.
+        Some(unsafe { std::mem::transmute::<*mut c_void, ExitRestore>(address) })
     })
 }
 

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "QEMU's functions are looked up by name")]
 
+use crate::exported;
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -78,19 +79,15 @@ impl Ticks {
 
 impl Apic {
     fn find() -> Option<Self> {
-        let names = [c"cpu_get_current_apic", c"apic_msr_write", c"bql_lock_impl", c"bql_unlock"];
-        // SAFETY: dlsym on the process itself.
-        let found = names.map(|name| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) });
-        if found.iter().any(|address| address.is_null()) {
-            return None;
-        }
+        let [current, write, lock, unlock] =
+            exported::find([c"cpu_get_current_apic", c"apic_msr_write", c"bql_lock_impl", c"bql_unlock"])?;
         // SAFETY: functions of these names have these types in QEMU 11.1, of which alone the rig asks for it.
         unsafe {
             Some(Self {
-                current: std::mem::transmute::<*mut c_void, extern "C" fn() -> *mut c_void>(found[0]),
-                write: std::mem::transmute::<*mut c_void, extern "C" fn(*mut c_void, c_int, u64) -> c_int>(found[1]),
-                lock: std::mem::transmute::<*mut c_void, extern "C" fn(*const c_char, c_int)>(found[2]),
-                unlock: std::mem::transmute::<*mut c_void, extern "C" fn()>(found[3]),
+                current: std::mem::transmute::<*mut c_void, extern "C" fn() -> *mut c_void>(current),
+                write: std::mem::transmute::<*mut c_void, extern "C" fn(*mut c_void, c_int, u64) -> c_int>(write),
+                lock: std::mem::transmute::<*mut c_void, extern "C" fn(*const c_char, c_int)>(lock),
+                unlock: std::mem::transmute::<*mut c_void, extern "C" fn()>(unlock),
             })
         }
     }

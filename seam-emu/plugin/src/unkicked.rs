@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "QEMU's functions are looked up by name, and its list is a C structure")]
 
+use crate::exported;
 use std::ffi::c_void;
 use std::mem::zeroed;
 
@@ -19,13 +20,9 @@ const FORCE_RCU: usize = 32;
 
 /// Ends the kicks for the calling thread, which runs the vCPUs. Without kicks it does nothing. The error says what this QEMU lacks.
 pub(crate) fn keep_turns() -> Result<(), &'static str> {
-    // SAFETY: dlsym on the process itself; functions of these names have these types since QEMU 6.2.
-    let [get, remove] = [c"get_ptr_rcu_reader", c"rcu_remove_force_rcu_notifier"]
-        .map(|name| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) });
-    if get.is_null() || remove.is_null() {
-        return Err("this QEMU does not export its RCU, whose kicks would spoil a deterministic run");
-    }
-    // SAFETY: as above.
+    let [get, remove] = exported::find([c"get_ptr_rcu_reader", c"rcu_remove_force_rcu_notifier"])
+        .ok_or("this QEMU does not export its RCU, whose kicks would spoil a deterministic run")?;
+    // SAFETY: functions of these names have these types since QEMU 6.2.
     let (get, take_off) = unsafe {
         (std::mem::transmute::<*mut c_void, GetReader>(get), std::mem::transmute::<*mut c_void, RemoveNotifier>(remove))
     };
