@@ -1,7 +1,8 @@
 //! The oracle on a recorded timeline.
 
-use crate::timeline::{EventsError, EventsReader, TimelineDigest};
-use crate::{Findings, Judge, RunEnd};
+use crate::examination::{Examination, Examined};
+use crate::timeline::{EventsError, EventsReader};
+use crate::{Findings, RunEnd};
 use rig_wire::event::{Kind, Mark, Record};
 use std::path::Path;
 
@@ -14,7 +15,8 @@ pub struct Checked {
     pub end: RunEnd,
     /// The timeline's digest.
     pub digest: String,
-    /// The file ends in the middle of a record, or without the run's end: the rig was killed.
+    /// The file ends in the middle of a record, or without the run's end: the rig was killed, or the file was cut. Unless an
+    /// invariant broke before, [`Findings::fault`] says so, too.
     pub cut_short: bool,
 }
 
@@ -23,8 +25,7 @@ pub struct Checked {
 pub fn check(events: &Path, console: Option<&Path>) -> Result<Checked, EventsError> {
     let console = console.map_or_else(|| Ok(Vec::new()), read_lines)?;
     let reader = EventsReader::open(events)?;
-    let mut judge = Judge::new(reader.setup().clone());
-    let mut digest = TimelineDigest::default();
+    let mut examination = Examination::new(reader.setup().clone());
     let mut end = None;
     for record in reader {
         let record = match record {
@@ -32,15 +33,20 @@ pub fn check(events: &Path, console: Option<&Path>) -> Result<Checked, EventsErr
             Err(EventsError::Truncated { .. }) => break,
             Err(error) => return Err(error),
         };
-        digest.add(&record);
-        end = end.or(run_end(&record));
-        if end.is_none() {
-            judge.replay(&record, &console);
+        match (run_end(&record), &end) {
+            (Some(how), None) => {
+                examination.run_end(&record);
+                end = Some(how);
+            }
+            _ => drop(examination.record(&record, console.get(record.a as usize).map(String::as_str))),
         }
     }
     let cut_short = end.is_none();
-    let end = end.unwrap_or(RunEnd::Stopped);
-    Ok(Checked { findings: judge.finish(&end), end, digest: digest.finish(), cut_short })
+    if cut_short {
+        examination.cut_short();
+    }
+    let Examined { findings, end, digest } = examination.finish(&end.unwrap_or(RunEnd::Stopped));
+    Ok(Checked { findings, end, digest, cut_short })
 }
 
 /// The lines of a console file.

@@ -9,8 +9,11 @@ use std::{fmt, iter};
 /// The outcome of one invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// It was observed, and it held.
-    Held,
+    /// What it demands was seen, and nothing that contradicts it.
+    Held {
+        /// The updates in which it was seen, by their numbers from 1, ascending; none: it is about the run as a whole.
+        updates: Vec<u32>,
+    },
     /// It was broken; this is the first time.
     Broken(Box<Breach>),
     /// Nothing was observed by which it could be judged.
@@ -36,7 +39,7 @@ impl Finding {
     /// The finding without its details.
     pub fn standing(&self) -> Standing {
         match self {
-            Self::Held => Standing::Held,
+            Self::Held { .. } => Standing::Held,
             Self::Broken(_) => Standing::Broken,
             Self::NotApplicable { .. } => Standing::NotApplicable,
         }

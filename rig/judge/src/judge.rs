@@ -1,6 +1,7 @@
 //! The judge: every event goes in, breaches and findings come out.
 
 use crate::finding::{Breach, Finding};
+use crate::form::Malformed;
 use crate::oracle::{self, Rule};
 use crate::stats::{Statistics, Tally};
 use crate::timeline::{Event, Leaf, What, is_guests};
@@ -47,6 +48,8 @@ pub struct Findings {
     pub statistics: Statistics,
     /// Events of the guest that were judged.
     pub events: u64,
+    /// What is wrong with the recording itself; then nothing is said of the subject.
+    pub fault: Option<Malformed>,
 }
 
 /// Judges a run while it is under way. The first event that breaks an invariant ends the judging, since what follows may be
@@ -98,7 +101,7 @@ impl Judge {
     }
 
     /// Judges one line of the guest's console, without its line end.
-    pub fn console_line(&mut self, line: &str, _guest_us: Option<u64>) -> Option<Breach> {
+    pub fn console_line(&mut self, line: &str) -> Option<Breach> {
         if self.broken {
             return None;
         }
@@ -125,15 +128,8 @@ impl Judge {
             updates: self.past.updates(),
             statistics: self.tally.finish(),
             events: self.events,
+            fault: None,
         }
-    }
-
-    /// Judges a recorded event as it was judged when it was recorded: a console record stands for its line.
-    pub(crate) fn replay(&mut self, record: &Record, console: &[String]) -> Option<Breach> {
-        let is_console = record.kind == Kind::Console as u16;
-        let line = console.get(record.a as usize).filter(|_| is_console);
-        let on_console = line.and_then(|line| self.console_line(line, None));
-        on_console.or(self.observe(record))
     }
 
     fn end_update(&mut self) -> Option<Breach> {

@@ -6,7 +6,9 @@
 
 mod check;
 pub mod compare;
+mod examination;
 pub mod finding;
+mod form;
 mod invariant;
 mod judge;
 pub mod lps;
@@ -27,7 +29,9 @@ pub mod verdict;
 
 pub use check::{Checked, check};
 pub use compare::{Comparison, compare};
+pub use examination::{Examination, Examined};
 pub use finding::{Breach, Cited, Finding, Standing};
+pub use form::Malformed;
 pub use invariant::Invariant;
 pub use judge::{Findings, Judge, RunEnd};
 pub use recorder::Recorder;

@@ -1,7 +1,9 @@
-//! A run that is under way: every event is written down and judged in one go, so that the recording is judged alike later.
+//! A run that is under way: every record is written down and judged in one go, so that the recording is judged alike later.
 
+use crate::examination::{Examination, Examined};
+use crate::form::Malformed;
 use crate::timeline::{EventsError, EventsWriter};
-use crate::{Breach, Findings, Judge, RunEnd, Setup};
+use crate::{Breach, RunEnd, Setup};
 use rig_wire::event::{Kind, NO_LP, Record};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -14,7 +16,7 @@ pub struct Recorder {
     console: BufWriter<File>,
     console_path: PathBuf,
     lines: u64,
-    judge: Judge,
+    examination: Examination,
 }
 
 impl Recorder {
@@ -26,17 +28,17 @@ impl Recorder {
             console: BufWriter::new(file),
             console_path: console.into(),
             lines: 0,
-            judge: Judge::new(setup),
+            examination: Examination::new(setup),
         })
     }
 
-    /// Records and judges the next event; its `seq` becomes its place in the file.
+    /// Records and judges the next event; its `seq` becomes its place in the file. Returns the first breach.
     pub fn record(&mut self, record: &Record) -> Result<Option<Breach>, EventsError> {
         let record = self.events.append(record)?;
-        Ok(self.judge.observe(&record))
+        Ok(self.examination.record(&record, None))
     }
 
-    /// Records and judges a line of the guest's console, without its line end.
+    /// Records and judges a line of the guest's console, without its line end; `guest_us` is the guest's time, microseconds.
     pub fn console_line(&mut self, line: &str, guest_us: Option<u64>) -> Result<Option<Breach>, EventsError> {
         let record = Record {
             lp: NO_LP,
@@ -51,14 +53,25 @@ impl Recorder {
         written.map_err(|source| EventsError::Io { path: self.console_path.clone(), source })?;
         self.lines += 1;
         let record = self.events.append(&record)?;
-        let breach = self.judge.console_line(&line, guest_us);
-        Ok(breach.or(self.judge.observe(&record)))
+        Ok(self.examination.record(&record, Some(&line)))
+    }
+
+    /// What is wrong with the recording, if anything is: then nothing more is judged, and the run is to end.
+    pub fn fault(&self) -> Option<&Malformed> {
+        self.examination.fault()
+    }
+
+    /// Hands what was recorded to the operating system, so that it survives the death of this process.
+    pub fn flush(&mut self) -> Result<(), EventsError> {
+        self.console.flush().map_err(|source| EventsError::Io { path: self.console_path.clone(), source })?;
+        self.events.flush()
     }
 
     /// Records the run's end, and judges what can only be judged then.
-    pub fn finish(mut self, end: &RunEnd) -> Result<Findings, EventsError> {
-        self.console.flush().map_err(|source| EventsError::Io { path: self.console_path.clone(), source })?;
+    pub fn finish(mut self, end: &RunEnd) -> Result<Examined, EventsError> {
+        self.flush()?;
+        // What the file says is how the run ended. That the recording cannot be trusted is found again by whoever reads it.
         self.events.finish(end)?;
-        Ok(self.judge.finish(end))
+        Ok(self.examination.finish(end))
     }
 }

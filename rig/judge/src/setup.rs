@@ -28,6 +28,14 @@ pub struct Setup {
     pub expected_console: Vec<String>,
     /// Guest address range `[start, end)` of the kernel's NMI entry; none: interrupts inside the section are not judged.
     pub nmi_entry: Option<(u64, u64)>,
+    /// SEAMCALLs are seen by probes around the kernel's functions for them, as on a real host, and not at the instruction. Then
+    /// one call may lie inside another on the same LP: an interrupt came behind the first one's probe, or its thread moved.
+    #[serde(default)]
+    pub is_probed: bool,
+    /// Every call of `set_online_function` since the machine's start is recorded with its arguments, so that the online set is
+    /// known. Otherwise the kernel's own count of CPUs decides how many must take part.
+    #[serde(default)]
+    pub knows_online: bool,
     /// Invariants that whoever records this run cannot observe completely, and why: they are never found to hold. That one
     /// of them broke can still be seen.
     #[serde(default)]
@@ -112,6 +120,8 @@ impl Setup {
             load: LoadDemands::default(),
             expected_console: Vec::new(),
             nmi_entry: None,
+            is_probed: false,
+            knows_online: false,
             unobservable: BTreeMap::new(),
         }
     }

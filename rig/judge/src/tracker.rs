@@ -23,8 +23,10 @@ pub(crate) struct Tracker {
     pub(crate) stopped: LpSet,
     /// The update that is under way, or the last one.
     pub(crate) update: Option<Update>,
-    /// Uploads that the agent announced.
-    pub(crate) uploads: u32,
+    /// The upload that is under way, by its number.
+    pub(crate) upload: Option<u32>,
+    /// Updates that began in the upload under way.
+    pub(crate) updates_in_upload: u32,
     updates: u32,
 }
 
@@ -38,7 +40,8 @@ impl Tracker {
             last: vec![None; lps],
             stopped: LpSet::default(),
             update: None,
-            uploads: 0,
+            upload: None,
+            updates_in_upload: 0,
             updates: 0,
             setup,
         }
@@ -83,14 +86,15 @@ impl Tracker {
     /// Begins an update at this event.
     pub(crate) fn open(&mut self, event: &Event<'_>) {
         self.updates += 1;
-        self.update = Some(Update::new(self.updates, *event.record, &self.online));
+        self.updates_in_upload += 1;
+        let (serial, number) = (self.updates, self.upload.unwrap_or(self.updates));
+        self.update = Some(Update::new(serial, number, *event.record, &self.online, self.setup.knows_online));
     }
 
     /// Takes note of an event. Returns whether it ended the update under way.
     pub(crate) fn apply(&mut self, event: &Event<'_>) -> bool {
         if let What::Mark(mark) = event.what {
-            self.uploads += u32::from(is_mark(mark, Mark::UpdateBegin));
-            return is_mark(mark, Mark::UpdateEnd) && self.under_way().is_some();
+            return self.apply_mark(mark, event.record);
         }
         let Some(lp) = event.lp().filter(|lp| self.has(*lp)) else { return false };
         let in_update = self.update_of(lp).is_some();
@@ -112,6 +116,17 @@ impl Tracker {
             }
             None => false,
         }
+    }
+
+    fn apply_mark(&mut self, mark: u64, record: &Record) -> bool {
+        if is_mark(mark, Mark::UpdateBegin) {
+            (self.upload, self.updates_in_upload) = (Some(record.b as u32), 0);
+        }
+        let ends = is_mark(mark, Mark::UpdateEnd);
+        if ends {
+            self.upload = None;
+        }
+        ends && self.under_way().is_some()
     }
 
     /// Ends the update under way.

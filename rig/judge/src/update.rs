@@ -39,6 +39,9 @@ pub(crate) struct LpPart {
 /// One update.
 #[derive(Debug)]
 pub(crate) struct Update {
+    /// Its place among all updates that were seen, from 1: tells one update from another.
+    pub(crate) serial: u32,
+    /// What people call it: the number of its upload where uploads are announced, else `serial`.
     pub(crate) number: u32,
     pub(crate) begun: Record,
     pub(crate) open: bool,
@@ -53,8 +56,12 @@ pub(crate) struct Update {
     pub(crate) step_begun: Record,
     /// SHUTDOWN's first entry.
     pub(crate) shutdown: Option<Record>,
+    /// SHUTDOWN's successful end.
+    pub(crate) shut_down: Option<Record>,
     /// SYS.INIT's entry.
     pub(crate) sys_init: Option<Record>,
+    /// SYS.INIT's successful end.
+    pub(crate) initialised: Option<Record>,
     /// UPDATE's successful end.
     pub(crate) completed: Option<Record>,
     /// UPDATE's end, however it came out.
@@ -63,11 +70,14 @@ pub(crate) struct Update {
     pub(crate) parts: Vec<LpPart>,
     /// How many CPUs the kernel says are online.
     pub(crate) num_online: Option<(u64, Record)>,
+    /// `online` is what was observed; else the kernel's count says how many must take part.
+    knows_online: bool,
 }
 
 impl Update {
-    pub(crate) fn new(number: u32, begun: Record, online: &LpSet) -> Self {
+    pub(crate) fn new(serial: u32, number: u32, begun: Record, online: &LpSet, knows_online: bool) -> Self {
         Self {
+            serial,
             number,
             begun,
             open: true,
@@ -77,12 +87,25 @@ impl Update {
             step: None,
             step_begun: begun,
             shutdown: None,
+            shut_down: None,
             sys_init: None,
+            initialised: None,
             completed: None,
             lead_done: None,
             failure: None,
             parts: Vec::new(),
             num_online: None,
+            knows_online,
+        }
+    }
+
+    /// The step that everybody has behind them in an update that came to its end: all of them, unless a CPU failed in one or
+    /// nobody ever came. `follows`: entries into the install function are recorded.
+    pub(crate) fn behind(&self, follows: bool) -> Step {
+        match &self.failure {
+            Some(failure) => failure.step.unwrap_or(Step::Start),
+            None if follows && self.entered.is_empty() => Step::Start,
+            None => Step::Done,
         }
     }
 
@@ -153,8 +176,11 @@ impl Update {
             Leaf::UPDATE => self.lead_done = Some(*event.record),
             _ => {}
         }
-        if leaf == Leaf::UPDATE && status.is_success() {
-            self.completed = Some(*event.record);
+        match leaf {
+            Leaf::SHUTDOWN if status.is_success() => self.shut_down = Some(*event.record),
+            Leaf::SYS_INIT if status.is_success() => self.initialised = Some(*event.record),
+            Leaf::UPDATE if status.is_success() => self.completed = Some(*event.record),
+            _ => {}
         }
         if leaf.step().is_some() && !status.is_success() {
             self.fail(event, lp);
@@ -191,11 +217,13 @@ impl Update {
         self.inside.is_empty() && !self.entered.is_empty() && self.expected().without(&self.entered).is_empty()
     }
 
-    /// LPs that must take part: those that were online at the start. When the kernel counts another number of them, the set
-    /// is stale (the recorder does not tell who comes and goes), and as many of those that entered must do.
+    /// LPs that must take part: those that were online at the start. Where the recorder does not tell who comes and goes and
+    /// the kernel counts another number of them, the set is stale, and as many of those that entered must do.
     pub(crate) fn expected(&self) -> LpSet {
         match self.num_online {
-            Some((count, _)) if count != self.online.len() as u64 && self.entered.len() as u64 == count => {
+            Some((count, _))
+                if !self.knows_online && count != self.online.len() as u64 && self.entered.len() as u64 == count =>
+            {
                 self.entered.clone()
             }
             _ => self.online.clone(),

@@ -246,6 +246,8 @@ pub struct Verdict {
 impl Verdict {
     /// The verdict on a run that was judged.
     pub fn new(facts: Facts, findings: &Findings, end: &RunEnd) -> Self {
+        let untrusted = findings.fault.as_ref().map(|fault| RunEnd::Lost { cause: fault.to_string() });
+        let end = untrusted.as_ref().unwrap_or(end);
         let breaches = findings.breaches();
         let (verdict, reason) = decide(&facts, &breaches, end);
         Self {
@@ -300,6 +302,9 @@ fn decide(facts: &Facts, breaches: &[Breach], end: &RunEnd) -> (Outcome, Option<
     match end {
         RunEnd::Hung { what } => (Outcome::Hung, Some(what.clone())),
         RunEnd::Crashed { what } => (Outcome::GuestCrashed, Some(what.clone())),
+        RunEnd::Stopped => {
+            (Outcome::RigError, Some("the run was stopped before its end, and no invariant broke".into()))
+        }
         _ => match facts.checks.iter().find(|c| !c.met) {
             Some(c) => (Outcome::Failed, Some(format!("{}: expected {}, seen {}", c.name, c.expected, c.seen))),
             None => (Outcome::Passed, None),

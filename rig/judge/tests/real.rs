@@ -38,7 +38,7 @@ impl Run {
         let mut judge = Judge::new(self.setup.clone());
         for (record, seq) in self.records.iter().zip(0..) {
             if record.kind == Kind::Console as u16 {
-                judge.console_line(&self.console[record.a as usize], None);
+                judge.console_line(&self.console[record.a as usize]);
             }
             judge.observe(&Record { seq, ..*record });
         }

@@ -4,7 +4,7 @@ use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::{
     Decoder, EventsError, EventsReader, EventsWriter, Leaf, Strictness, TimelineDigest, first_difference,
 };
-use rig_judge::{Findings, Recorder, RunEnd, Setup, Step, SubjectNames, check};
+use rig_judge::{Findings, Recorder, RunEnd, Setup, Standing, Step, SubjectNames, check};
 use rig_wire::event::{Kind, Record};
 use rstest::rstest;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ fn record(run: &Synthetic) -> (Recording, Findings) {
         breached |= breach.is_some();
     }
     let end = if breached { RunEnd::Stopped } else { run.end.clone() };
-    (recording, recorder.finish(&end).unwrap())
+    (recording, recorder.finish(&end).unwrap().findings)
 }
 
 #[rstest]
@@ -88,6 +88,11 @@ fn a_truncated_timeline_is_judged_as_far_as_it_goes() {
     let checked = check(&recording.events(), Some(&recording.console())).unwrap();
     assert!(checked.cut_short);
     assert!(checked.findings.events < online.events && checked.findings.breaches().is_empty());
+    // Nothing of it counts as held.
+    let fault = checked.findings.fault.as_ref().unwrap().to_string();
+    assert!(fault.contains("without the run's end"), "{fault}");
+    assert!(matches!(checked.end, RunEnd::Lost { .. }));
+    assert!(checked.findings.invariants.values().all(|f| f.standing() == Standing::NotApplicable));
 }
 
 #[test]

@@ -155,7 +155,9 @@ fn ktap_is_well_formed() {
     let text = ktap(&failed());
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[..4], ["KTAP version 1", "1..1", "  KTAP version 1", "  1..12"]);
-    assert!(lines.contains(&"  not ok 2 lockstep") && lines.contains(&"  ok 6 serial-loader"), "{text}");
+    assert!(lines.contains(&"  not ok 2 lockstep"), "{text}");
+    // The run was stopped at the breach: what the update would have shown of the others is not known.
+    assert!(lines.contains(&"  ok 6 serial-loader # SKIP the update was not seen to its end"), "{text}");
     assert!(text.contains("  ok 10 concurrency # SKIP the scenario has no load"), "{text}");
     assert_eq!(*lines.last().unwrap(), "not ok 1 plain");
     assert!(ktap(&passed()).ends_with("\nok 1 plain\n"));

@@ -60,7 +60,7 @@ fn summary(checked: &Checked, exit: Exit) -> serde_json::Value {
 fn print(checked: &Checked) {
     for (invariant, finding) in &checked.findings.invariants {
         let text = match finding {
-            Finding::Held => format!("held            {invariant}"),
+            Finding::Held { .. } => format!("held            {invariant}"),
             Finding::Broken(breach) => format!("broken          {breach}"),
             Finding::NotApplicable { reason } => format!("not applicable  {invariant}: {reason}"),
         };

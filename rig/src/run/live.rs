@@ -84,13 +84,11 @@ impl Live {
         }
         prepared.write_plan()?;
         let check = snapshot.as_ref().map(Snapshot::check);
-        let folder = &prepared.folder;
         let interrupts = Interrupts::listen().map_err(|e| {
             Trouble::environment(format!("cannot take over signals: {e}"), "start the rig from an ordinary shell")
         })?;
         let ring_path = prepared.runtime.path(RING);
         let ring = Ring::create(&ring_path, RING_CAPACITY).map_err(|e| Trouble::file("make", &ring_path, &e))?;
-        let log = folder.create_file("kmsg.log")?;
         let past = snapshot.as_ref().map(|s| Past { events: s.file(EVENTS), log: s.file(KERNEL_LOG) });
         let server = match prepared.backing.bridge {
             Bridge::Plugin => None,
@@ -101,7 +99,7 @@ impl Live {
         let observer = Observer::start(
             ring,
             &folder.file("events.bin"),
-            log,
+            &folder.file("kmsg.log"),
             prepared.setup.clone(),
             past.as_ref(),
             prepared.orders.clone(),

@@ -3,12 +3,10 @@
 
 use super::orders::{OrderWatch, Orders};
 use crate::guest::KernelLine;
-use rig_judge::timeline::{EventsError, EventsReader, EventsWriter, TimelineDigest};
-use rig_judge::{Breach, Findings, Judge, RunEnd, Setup};
+use rig_judge::timeline::{EventsError, EventsReader};
+use rig_judge::{Breach, Examined, Findings, Recorder, RunEnd, Setup};
 use rig_wire::event::{HoldEnd, Kind, Mark, NO_LP, Record, flags};
 use rig_wire::ring::Ring;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,11 +96,11 @@ pub(crate) struct HoldTally {
 
 impl Observer {
     /// Starts reading the ring into the file `events` and the judge, after what is known from before; lines of the
-    /// kernel's log go to `log`.
+    /// kernel's log go to the file `log`.
     pub(crate) fn start(
         ring: Ring,
         events: &Path,
-        log: File,
+        log: &Path,
         setup: Setup,
         past: Option<&Past>,
         orders: Option<Arc<Orders>>,
@@ -114,11 +112,7 @@ impl Observer {
         let lps = usize::from(setup.lps);
         let mut reader = Reader {
             ring,
-            events: EventsWriter::create(events, &setup)?,
-            log: BufWriter::new(log),
-            log_lines: 0,
-            digest: TimelineDigest::default(),
-            judge: Judge::new(setup),
+            recorder: Recorder::create(events, log, setup)?,
             alarm: alarm_in,
             progress: Arc::clone(&progress),
             last: vec![None; lps],
@@ -175,11 +169,7 @@ impl Observer {
 
 struct Reader {
     ring: Ring,
-    events: EventsWriter,
-    log: BufWriter<File>,
-    log_lines: u64,
-    digest: TimelineDigest,
-    judge: Judge,
+    recorder: Recorder,
     alarm: watch::Sender<Option<Alarm>>,
     progress: Arc<AtomicU64>,
     last: Vec<Option<Record>>,
@@ -199,7 +189,8 @@ impl Reader {
             let record = record?;
             let is = |kind: Kind| record.kind == kind as u16;
             if is(Kind::Console) {
-                lines.next().into_iter().for_each(|line| self.line(&KernelLine::parse_console(line)));
+                let line = lines.next().ok_or_else(|| EventsError::LineMissing { path: past.log.clone() })?;
+                self.line(&KernelLine::parse_console(line));
             } else if !(is(Kind::Mark) && record.a == Mark::RunEnd as u64) {
                 self.record(&record);
             }
@@ -222,11 +213,8 @@ impl Reader {
 
     /// Nothing to do for a moment: what was seen so far is made to survive the rig's death.
     fn idle(&mut self) {
-        if let Err(e) = self.events.flush() {
-            self.raise(Alarm::Lost(format!("the events cannot be kept: {e}")));
-        }
-        if let Err(e) = self.log.flush() {
-            self.raise(Alarm::Lost(format!("the kernel's log cannot be kept: {e}")));
+        if let Err(e) = self.recorder.flush() {
+            self.raise(Alarm::Lost(format!("the events or the kernel's log cannot be kept: {e}")));
         }
         thread::sleep(POLL);
     }
@@ -241,20 +229,25 @@ impl Reader {
     }
 
     fn record(&mut self, record: &Record) {
-        // Records of the rig's own stand in the file too, so a record's place is the file's to say.
-        let record = &Record { seq: self.events.records(), ..*record };
-        if let Err(e) = self.events.append(record) {
-            self.raise(Alarm::Lost(format!("the events cannot be kept: {e}")));
-        }
         if self.ring.lost() > 0 {
             self.raise(Alarm::Lost(format!("{} events were lost: the ring overflowed", self.ring.lost())));
         }
-        self.digest.add(record);
         self.remember(record);
-        if let Some(breach) = self.judge.observe(record) {
-            self.raise(Alarm::Breach(Box::new(breach)));
-        }
+        let judged = self.recorder.record(record);
+        self.heed(judged);
         self.count(record);
+    }
+
+    /// Raises what the judge says of the last record.
+    fn heed(&self, judged: Result<Option<Breach>, EventsError>) {
+        match judged {
+            Ok(Some(breach)) => self.raise(Alarm::Breach(Box::new(breach))),
+            Ok(None) => {}
+            Err(e) => self.raise(Alarm::Lost(format!("the events or the kernel's log cannot be kept: {e}"))),
+        }
+        if let Some(fault) = self.recorder.fault() {
+            self.raise(Alarm::Lost(fault.to_string()));
+        }
     }
 
     /// Comes last: who sees an update counted knows that it was judged.
@@ -286,16 +279,9 @@ impl Reader {
     }
 
     fn line(&mut self, line: &KernelLine) {
-        let text = line.to_string();
-        if let Err(e) = writeln!(self.log, "{text}") {
-            self.raise(Alarm::Lost(format!("the kernel's log cannot be kept: {e}")));
-        }
-        if let Some(breach) = self.judge.console_line(&text, Some(line.time_us)) {
-            self.raise(Alarm::Breach(Box::new(breach)));
-        }
-        let (a, guest_ns) = (self.log_lines, line.time_us * 1000);
-        self.log_lines += 1;
-        self.record(&Record { lp: NO_LP, kind: Kind::Console as u16, guest_ns, a, ..Record::default() });
+        self.progress.fetch_add(1, Ordering::Relaxed);
+        let judged = self.recorder.console_line(&line.to_string(), Some(line.time_us));
+        self.heed(judged);
     }
 
     fn raise(&self, alarm: Alarm) {
@@ -308,19 +294,27 @@ impl Reader {
 
     fn finish(mut self, end: &RunEnd) -> Observed {
         while self.drain() {}
-        if let Err(e) = self.log.flush() {
-            self.raise(Alarm::Lost(format!("the kernel's log cannot be kept: {e}")));
+        if let Some(cause) = self.left_behind() {
+            self.raise(Alarm::Lost(cause));
         }
         let lost = |alarm: &Option<Alarm>| match alarm {
             Some(Alarm::Lost(cause)) => Some(RunEnd::Lost { cause: cause.clone() }),
             _ => None,
         };
-        let mut end = lost(&self.alarm.borrow()).unwrap_or_else(|| end.clone());
-        if let Err(e) = self.events.finish(&end) {
-            end = RunEnd::Lost { cause: format!("the events cannot be kept: {e}") };
-        }
-        let findings = self.judge.finish(&end);
-        Observed { end, findings, digest: self.digest.finish(), last: self.last, state: self.state }
+        let end = lost(&self.alarm.borrow()).unwrap_or_else(|| end.clone());
+        let Examined { findings, end, digest } = match self.recorder.finish(&end) {
+            Ok(examined) => examined,
+            Err(e) => Examined::unkept(format!("the events cannot be kept: {e}")),
+        };
+        Observed { end, findings, digest, last: self.last, state: self.state }
+    }
+
+    /// Records behind a hole: a writer that was killed between drawing its place and filling it.
+    fn left_behind(&self) -> Option<String> {
+        let (appended, taken) = (self.ring.appended(), self.ring.consumed());
+        (appended != taken).then(|| {
+            format!("{} events were not recorded: the emulator ended while it recorded event {taken}", appended - taken)
+        })
     }
 }
 
@@ -343,11 +337,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ring");
         let ours = Ring::create(&path, capacity).unwrap();
-        let log = File::create(dir.path().join("log")).unwrap();
-        let events = dir.path().join("events");
+        let (events, log) = (dir.path().join("events"), dir.path().join("log"));
         let theirs = Ring::open(&path).unwrap();
         let setup = Setup::new(4, SubjectNames::in_tree());
-        (dir, theirs, Observer::start(ours, &events, log, setup, None, None).unwrap())
+        (dir, theirs, Observer::start(ours, &events, &log, setup, None, None).unwrap())
     }
 
     fn seamcall(lp: u16) -> Record {
@@ -378,10 +371,10 @@ mod tests {
         let first = observer.finish(RunEnd::Stopped);
         let past = Past { events: dir.path().join("events"), log: dir.path().join("log") };
         let (again, events) = (dir.path().join("ring2"), dir.path().join("events2"));
-        let log = File::create(dir.path().join("log2")).unwrap();
+        let log = dir.path().join("log2");
         let setup = Setup::new(4, SubjectNames::in_tree());
         let ring = Ring::create(&again, 64).unwrap();
-        let second = Observer::start(ring, &events, log, setup, Some(&past), None).unwrap();
+        let second = Observer::start(ring, &events, &log, setup, Some(&past), None).unwrap();
         Ring::open(&again).unwrap().push(&seamcall(1));
         let second = second.finish(RunEnd::Stopped);
         assert_eq!(second.findings.invariants, first.findings.invariants);
@@ -419,6 +412,43 @@ mod tests {
             ring.push(&seamcall(0));
         }
         assert!(matches!(observer.alarmed(), Some(Alarm::Lost(cause)) if cause.contains("lost")));
+    }
+
+    /// What the emulator could not follow ends the run, whatever else was seen.
+    #[test]
+    fn a_record_that_cannot_be_ends_the_run() {
+        let (_dir, ring, observer) = observer(64);
+        ring.push(&Record { kind: Kind::Unknown as u16, a: 0x1000, ..Record::default() });
+        let observed = observer.finish(RunEnd::Finished);
+        let RunEnd::Lost { cause } = observed.end else { panic!("{:?}", observed.end) };
+        assert!(cause.contains("record #0 (CPU 0)") && cause.contains("0x1000"), "{cause}");
+        assert!(observed.findings.fault.is_some());
+    }
+
+    /// A log that is shorter than its recording is not passed over.
+    #[test]
+    fn a_past_without_its_lines_is_refused() {
+        let (dir, ring, observer) = observer(64);
+        observer.lines().line(KernelLine { time_us: 7, text: "hello".into() });
+        drop((ring, observer.finish(RunEnd::Stopped)));
+        std::fs::write(dir.path().join("log"), "").unwrap();
+        let past = Past { events: dir.path().join("events"), log: dir.path().join("log") };
+        let ring = Ring::create(&dir.path().join("ring2"), 64).unwrap();
+        let (events, log) = (dir.path().join("events2"), dir.path().join("log2"));
+        let setup = Setup::new(4, SubjectNames::in_tree());
+        let refused = Observer::start(ring, &events, &log, setup, Some(&past), None).unwrap_err();
+        assert!(matches!(refused, EventsError::LineMissing { .. }), "{refused}");
+    }
+
+    /// The emulator may be killed between drawing a place in the ring and filling it.
+    #[test]
+    fn records_behind_a_hole_are_missed() {
+        let (_dir, ring, observer) = observer(64);
+        ring.push(&seamcall(0));
+        ring.leave_hole();
+        ring.push(&seamcall(1));
+        let RunEnd::Lost { cause } = observer.finish(RunEnd::Finished).end else { panic!("the hole is not noticed") };
+        assert!(cause.contains("2 events were not recorded"), "{cause}");
     }
 
     #[test]

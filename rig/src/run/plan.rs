@@ -112,13 +112,18 @@ pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
     let lps = u16::try_from(scenario.cpus).expect("scenarios have at most 512 CPUs");
     let of_loads = super::loads::demands(&scenario.load);
     let tds_run_again = of_loads.tds_run_again || scenario.tds.as_ref().is_some_and(|tds| tds.count > 0);
+    let names = names(scenario);
+    // They are recorded from the first instruction on, at which only the boot CPU runs.
+    let knows_online = seen.functions.iter().any(|function| function.name == names.set_online_function);
     Setup {
+        online: if knows_online { vec![0] } else { (0..lps).collect() },
+        knows_online,
         watches: seen.watches.clone(),
         functions: seen.functions.clone(),
         expected_console: scenario.expect.console.clone(),
         nmi_entry: seen.nmi_entry,
         load: LoadDemands { tds_run_again, ..of_loads },
-        ..Setup::new(lps, names(scenario))
+        ..Setup::new(lps, names)
     }
 }
 

@@ -118,6 +118,14 @@ pub enum Mark {
     Stalled = 5,
 }
 
+impl Mark {
+    /// The mark with this number, if there is one.
+    pub fn from_u64(number: u64) -> Option<Self> {
+        let all = [Self::Ready, Self::UpdateBegin, Self::UpdateEnd, Self::RunEnd, Self::Stalled];
+        all.into_iter().find(|mark| *mark as u64 == number)
+    }
+}
+
 /// What the uploader was told of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u64)]
@@ -243,6 +251,14 @@ mod tests {
         for outcome in [UpdateOutcome::Unknown, UpdateOutcome::Succeeded, UpdateOutcome::Failed] {
             assert_eq!(update_ended(update_end(7, outcome)), (7, outcome));
         }
+    }
+
+    #[test]
+    fn marks_have_their_numbers() {
+        for number in 1..=5 {
+            assert_eq!(Mark::from_u64(number).map(|mark| mark as u64), Some(number));
+        }
+        assert_eq!((Mark::from_u64(0), Mark::from_u64(6)), (None, None));
     }
 
     #[test]

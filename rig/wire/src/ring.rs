@@ -125,6 +125,16 @@ impl Ring {
         self.word(header::NEXT).load(Ordering::Relaxed)
     }
 
+    /// How many records the reader took.
+    pub fn consumed(&self) -> u64 {
+        self.word(header::CONSUMED).load(Ordering::Relaxed)
+    }
+
+    /// Draws a place and leaves it empty, as a writer does that is killed at this moment: for tests of readers.
+    pub fn leave_hole(&self) {
+        self.word(header::NEXT).fetch_add(1, Ordering::AcqRel);
+    }
+
     fn word(&self, index: usize) -> &AtomicU64 {
         assert!(index * 8 < HEADER_SIZE, "word {index} is outside the header page");
         self.at(index)

@@ -9,7 +9,7 @@ use crate::observe::{Observer, setup};
 use crate::trouble::Trouble;
 use rig_judge::timeline::EventsReader;
 use rig_judge::verdict::{Artifact, Backend, Check, LoadReport, Start, Timing};
-use rig_judge::{Facts as RunFacts, Outcome, Recorder, RunEnd, Verdict, report};
+use rig_judge::{Examined, Facts as RunFacts, Outcome, Recorder, RunEnd, Verdict, report};
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ pub(super) fn conclude(
     folder: &Path,
 ) -> Result<Verdict, Trouble> {
     let end = story.lost.clone().map_or(RunEnd::Finished, |cause| RunEnd::Lost { cause });
-    let findings = recorder.finish(&end).map_err(unwritten)?;
+    let Examined { findings, end, .. } = recorder.finish(&end).map_err(unwritten)?;
     let failure = story.failure.clone();
     let mut verdict = Verdict::new(run_facts(wish, plan, facts, story, folder), &findings, &end);
     if let (Some(words), true) = (failure, verdict.verdict == Outcome::Failed && verdict.breaches.is_empty()) {

@@ -37,6 +37,8 @@ pub fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> Setup {
         online: facts.online.clone(),
         watches: if shows_state { WORDS.iter().map(watch).collect() } else { Vec::new() },
         functions: if observer.is_some() { FUNCTIONS.iter().map(function).collect() } else { Vec::new() },
+        is_probed: true,
+        knows_online: observer.is_some(),
         unobservable: unobservable(host, observer.is_some()),
         ..Setup::new(lps, SubjectNames::in_tree())
     }

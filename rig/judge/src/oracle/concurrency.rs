@@ -1,4 +1,4 @@
-//! Outside updates two or more LPs were seen inside the module at once, from process and from interrupt context.
+//! Outside updates two or more LPs were seen inside the module at once, one from process and one from interrupt context.
 //!
 //! A demand on the scenario's load rather than on the kernel alone: it shows that the other invariants were judged under
 //! the traffic that they are about.
@@ -14,10 +14,27 @@ use rig_wire::event::{Record, flags};
 #[derive(Debug, Default)]
 pub(crate) struct Concurrency {
     overlaps: u64,
+    /// Of these, the ones of a call from process context with one from interrupt context.
+    mixed: u64,
     from_process: u64,
     from_interrupt: u64,
     unknown: u64,
     last: Option<Record>,
+}
+
+/// Whence a SEAMCALL is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Context {
+    Process,
+    Interrupt,
+}
+
+fn context(call: &Record) -> Option<Context> {
+    match call.flags & (flags::CONTEXT_KNOWN | flags::HARDIRQ) {
+        f if f & flags::CONTEXT_KNOWN == 0 => None,
+        flags::CONTEXT_KNOWN => Some(Context::Process),
+        _ => Some(Context::Interrupt),
+    }
 }
 
 impl Rule for Concurrency {
@@ -30,13 +47,17 @@ impl Rule for Concurrency {
         if leaf.is_seamldr() || past.under_way().is_some() {
             return None;
         }
-        match event.record.flags & (flags::CONTEXT_KNOWN | flags::HARDIRQ) {
-            f if f & flags::CONTEXT_KNOWN == 0 => self.unknown += 1,
-            flags::CONTEXT_KNOWN => self.from_process += 1,
-            _ => self.from_interrupt += 1,
+        let context = context(event.record);
+        match context {
+            None => self.unknown += 1,
+            Some(Context::Process) => self.from_process += 1,
+            Some(Context::Interrupt) => self.from_interrupt += 1,
         }
         let other = |call: &&Record| Some(call.lp) != event.lp() && !Leaf::of(call).is_seamldr();
-        self.overlaps += u64::from(past.calls.iter().flatten().any(|call| other(&call)));
+        let others = || past.calls.iter().flatten().filter(other);
+        let mixes = |call: &Record| self::context(call).zip(context).is_some_and(|(one, other)| one != other);
+        self.overlaps += u64::from(others().next().is_some());
+        self.mixed += u64::from(others().any(mixes));
         self.last = Some(*event.record);
         None
     }
@@ -46,8 +67,8 @@ impl Rule for Concurrency {
         if !past.setup.load.concurrency {
             return not_applicable("the scenario has no load of SEAMCALLs");
         }
-        if self.overlaps > 0 && self.from_process > 0 && self.from_interrupt > 0 {
-            return Finding::Held;
+        if self.mixed > 0 {
+            return Finding::Held { updates: Vec::new() };
         }
         if *end != RunEnd::Finished {
             return not_applicable("the run ended before the load could show it");
@@ -59,8 +80,8 @@ impl Rule for Concurrency {
             .breach(Invariant::Concurrency, &[], None)
             .expected("outside updates LPs are inside the module at once, from process and from interrupt context")
             .seen(format!(
-                "{} overlapping SEAMCALLs, {} from process context, {} from interrupt context",
-                self.overlaps, self.from_process, self.from_interrupt
+                "{} overlapping SEAMCALLs, {} of them from different contexts; {} calls from process context, {} from interrupt context",
+                self.overlaps, self.mixed, self.from_process, self.from_interrupt
             ))
             .events(past.cite(self.last.iter()));
         Finding::Broken(Box::new(breach))

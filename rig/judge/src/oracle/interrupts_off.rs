@@ -1,16 +1,20 @@
-//! Every SEAMCALL inside the lockstep region is made with interrupts disabled, and no interrupt comes in between.
+//! Every SEAMCALL inside the lockstep region is made with interrupts disabled; where interrupts and the NMI entry are known, no
+//! other interrupt comes in between.
 
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
 use crate::timeline::{Event, Place, What};
 use crate::tracker::Tracker;
+use crate::update::Update;
 use rig_wire::event::{Kind, flags};
 
 #[derive(Debug, Default)]
 pub(crate) struct InterruptsOff {
-    calls: u32,
+    /// The last update in which a call was made, and those in which all went well.
+    called_in: u32,
+    held: Vec<u32>,
 }
 
 impl Rule for InterruptsOff {
@@ -20,10 +24,10 @@ impl Rule for InterruptsOff {
 
     fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
         let lp = event.lp()?;
-        past.update_of(lp)?;
+        let update = past.update_of(lp)?;
         match event.what {
             What::CallEnter(leaf) if leaf.step().is_some() || past.decoder.follows(Place::Install) => {
-                self.calls += 1;
+                self.called_in = update.serial;
                 (event.record.flags & flags::IF != 0).then(|| {
                     breach(past, event, lp).seen(format!("CPU {lp} runs {} with interrupts enabled", leaf.name()))
                 })
@@ -35,8 +39,13 @@ impl Rule for InterruptsOff {
         }
     }
 
+    fn update_ended(&mut self, _past: &Tracker, update: &Update) -> Option<Breach> {
+        self.held.extend((self.called_in == update.serial).then_some(update.number));
+        None
+    }
+
     fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
-        held_if(self.calls > 0, if past.updates() == 0 { NO_UPDATE } else { "no SEAMCALL was made inside the section" })
+        held_in(past, &mut self.held, "no SEAMCALL was made inside the section")
     }
 }
 

@@ -1,19 +1,21 @@
-//! The steps of one CPU run once, on the lead CPU.
+//! The steps of one CPU run exactly once: SHUTDOWN and UPDATE on the lead CPU, SYS.INIT on whichever CPU comes first.
 
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
-use crate::timeline::{Event, Leaf, What};
+use crate::timeline::{Event, Leaf, Place, What};
 use crate::tracker::Tracker;
+use crate::update::Update;
 use crate::{Invariant, Step};
 use rig_wire::event::Record;
 
 #[derive(Debug, Default)]
 pub(crate) struct LeadOnly {
-    update: u32,
+    /// The update to which the calls belong.
+    serial: u32,
     shutdown: Option<Record>,
     run_update: Option<Record>,
-    seen: bool,
+    held: Vec<u32>,
 }
 
 impl Rule for LeadOnly {
@@ -23,9 +25,9 @@ impl Rule for LeadOnly {
 
     fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
         let lp = event.lp()?;
-        let update = past.update_of(lp)?;
-        if self.update != update.number {
-            *self = Self { update: update.number, seen: self.seen, ..Self::default() };
+        let Some(update) = past.update_of(lp) else { return outside(past, event, lp) };
+        if self.serial != update.serial {
+            (self.serial, self.shutdown, self.run_update) = (update.serial, None, None);
         }
         match event.what {
             What::CallEnter(leaf @ (Leaf::SHUTDOWN | Leaf::UPDATE)) => self.lead_call(past, event, lp, leaf),
@@ -40,8 +42,25 @@ impl Rule for LeadOnly {
         }
     }
 
+    /// What everybody has behind them was done, and with success.
+    fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
+        let behind = update.behind(past.decoder.follows(Place::Install));
+        let owed = [
+            (Leaf::SHUTDOWN, update.shut_down),
+            (Leaf::SYS_INIT, update.initialised),
+            (Leaf::UPDATE, update.completed),
+        ];
+        let mut owed = owed.into_iter().filter(|(leaf, _)| leaf.step().is_some_and(|step| step < behind)).peekable();
+        owed.peek()?;
+        let missing = owed.find(|(_, done)| done.is_none());
+        if missing.is_none() {
+            self.held.push(update.number);
+        }
+        missing.map(|(leaf, _)| never_ran(past, update, leaf))
+    }
+
     fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
-        held_if(self.seen, if past.updates() == 0 { NO_UPDATE } else { "no update reached SHUTDOWN" })
+        held_in(past, &mut self.held, "no update got past SHUTDOWN")
     }
 }
 
@@ -55,7 +74,6 @@ impl LeadOnly {
     }
 
     fn lead_call(&mut self, past: &Tracker, event: &Event<'_>, lp: u16, leaf: Leaf) -> Option<Breach> {
-        self.seen = true;
         if lp != past.setup.lead {
             return Some(on_another(past, event, lp, leaf, leaf.step()));
         }
@@ -67,6 +85,28 @@ impl LeadOnly {
                 .events(past.cite([&before, event.record])),
         )
     }
+}
+
+/// The lead's calls belong to an update, wherever they are made.
+fn outside(past: &Tracker, event: &Event<'_>, lp: u16) -> Option<Breach> {
+    let What::CallEnter(leaf @ (Leaf::SHUTDOWN | Leaf::UPDATE)) = event.what else { return None };
+    Some(
+        past.breach(Invariant::LeadOnly, &[lp], leaf.step())
+            .expected(format!("{} runs inside the lockstep section of an update", leaf.name()))
+            .seen(format!("CPU {lp} runs {} outside", leaf.name()))
+            .events(past.cite([event.record])),
+    )
+}
+
+fn never_ran(past: &Tracker, update: &Update, leaf: Leaf) -> Breach {
+    let whose =
+        if leaf == Leaf::SYS_INIT { "on one CPU".into() } else { format!("on CPU {}, the lead", past.setup.lead) };
+    let mut breach = past.breach(Invariant::LeadOnly, &[], leaf.step());
+    breach.update = Some(update.number);
+    breach
+        .expected(format!("{} runs once, {whose}, and succeeds", leaf.name()))
+        .seen(format!("{} did not run to its end, though the update went on", leaf.name()))
+        .events(past.cite([&update.begun, &update.step_begun]))
 }
 
 /// Whether this LP is in a step whose work, reads included, is the lead's.

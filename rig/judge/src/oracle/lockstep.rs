@@ -2,14 +2,15 @@
 //!
 //! Judged twice. From SEAMCALLs alone: no LP enters a call of a later step while another is inside a call of an earlier one,
 //! and none enters a call of an earlier step after another began a later one. From the state machine's own words, where they
-//! are watched: the state advances only when every online CPU has stored its acknowledgement, each acknowledges once, the
-//! counter counts them, and nobody acknowledges work that it has yet to do.
+//! are watched: the state only ever goes up by one, and only when every online CPU has stored its acknowledgement; each
+//! acknowledges once, and only a state that it has read; the counter counts them; nobody acknowledges work that it has yet to
+//! do; and an update without failure comes to the last state.
 //!
 //! Atomic counters can be incremented by one CPU and seen by another before the record of the increment is made. Then the state may
 //! advance, in the records, ahead of acknowledgements. That is no breach if the counter had reached its number, and if each of the
 //! missing acknowledgements is the very next thing recorded of its CPU.
 
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
 use crate::lps::LpSet;
@@ -22,9 +23,11 @@ use rig_wire::event::Record;
 #[derive(Debug, Default)]
 pub(crate) struct Lockstep {
     /// The update to which the rest belongs.
-    update: u32,
+    serial: u32,
     /// The number in the state word; one past [`Step::Done`] when all is over.
     state: u64,
+    /// The store that made this state, once it is recorded: who loads a state may be recorded before who stored it.
+    stored: Option<Record>,
     /// LPs that acknowledged this state.
     acked: LpSet,
     /// The last state that each LP acknowledged, and the record of it, by LP.
@@ -39,6 +42,7 @@ pub(crate) struct Lockstep {
     furthest: Option<(Step, Record)>,
     /// Steps that were seen to begin after another.
     transitions: u32,
+    held: Vec<u32>,
 }
 
 impl Rule for Lockstep {
@@ -60,24 +64,83 @@ impl Rule for Lockstep {
         match event.what {
             What::CallEnter(leaf) if inside => self.call(past, update, event, lp, leaf.step()?),
             What::Store(Word::NumAck, count) if inside => self.ack(past, update, event, lp, count),
-            What::Store(Word::State, to) if inside => self.advance(past, update, event, to),
-            What::Load(Word::State, to) if inside => self.advance(past, update, event, to),
+            What::Store(Word::State, to) if inside => {
+                self.store_again(past, event, to).or_else(|| self.advance(past, update, event, to))
+            }
+            What::Load(Word::State, to) if inside => {
+                fell_back(past, update, event, lp, to).or_else(|| self.advance(past, update, event, to))
+            }
             _ => None,
         }
     }
 
+    fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
+        self.follow(update);
+        let breach = self.never_acknowledged(past, update).or_else(|| self.stopped_short(past, update));
+        if breach.is_none() && self.transitions > 0 {
+            self.held.push(update.number);
+        }
+        breach
+    }
+
     fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
-        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "no update went from one step to the next" };
-        held_if(self.transitions > 0, otherwise)
+        held_in(past, &mut self.held, "no update went from one step to the next")
     }
 }
 
 impl Lockstep {
     fn follow(&mut self, update: &Update) {
-        if self.update != update.number {
-            let (update, transitions) = (update.number, self.transitions);
-            *self = Self { update, state: Step::Shutdown.number(), transitions, ..Self::default() };
+        if self.serial != update.serial {
+            let held = std::mem::take(&mut self.held);
+            *self = Self { serial: update.serial, state: Step::Shutdown.number(), held, ..Self::default() };
         }
+    }
+
+    /// An acknowledgement for which the counter vouched never came.
+    fn never_acknowledged(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
+        let (advance, owing) = self.owed.take().filter(|(_, owing)| !owing.is_empty())?;
+        let lps: Vec<u16> = owing.iter().collect();
+        let mut breach = past.breach(Invariant::Lockstep, &lps, None);
+        breach.update = Some(update.number);
+        Some(
+            breach
+                .expected("each CPU acknowledges a step before the next begins")
+                .seen(format!("CPU {} advances the state, and they never acknowledge it", advance.lp))
+                .events(past.cite([&advance])),
+        )
+    }
+
+    /// Everybody left, no CPU failed, and the state machine is not at its end.
+    fn stopped_short(&self, past: &Tracker, update: &Update) -> Option<Breach> {
+        let done = Step::Done.number();
+        let watches = past.decoder.watches(Word::State);
+        let went_through = update.behind(past.decoder.follows(Place::Install)) == Step::Done;
+        (watches && went_through && self.state < done).then(|| {
+            let mut breach = past.breach(Invariant::Lockstep, &[], Step::from_number(self.state));
+            breach.update = Some(update.number);
+            breach
+                .expected("the state goes from SHUTDOWN to DONE before the CPUs leave")
+                .seen(format!("the CPUs left in {}", state_name(self.state)))
+                .events(past.cite(self.stored.iter().chain([&update.begun])))
+        })
+    }
+
+    /// A store of a state that is behind, or that was stored before.
+    fn store_again(&mut self, past: &Tracker, event: &Event<'_>, to: u64) -> Option<Breach> {
+        let before = self.stored.filter(|_| to <= self.state);
+        if to == self.state {
+            self.stored.get_or_insert(*event.record);
+        }
+        if to > self.state || to == self.state && before.is_none() {
+            return None;
+        }
+        let (lp, from, to) = (event.record.lp, state_name(self.state), state_name(to));
+        Some(
+            past.breach(Invariant::Lockstep, &[lp], Step::from_number(self.state))
+                .expected("the state only ever goes up by one")
+                .seen(format!("CPU {lp} stores {to} while the state is {from}"))
+                .events(past.cite(before.iter().chain([event.record]))),
+        )
     }
 
     fn call(&mut self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, step: Step) -> Option<Breach> {
@@ -115,6 +178,9 @@ impl Lockstep {
         if count == 0 {
             return None;
         }
+        if let Some(breach) = self.unread(past, update, event, lp) {
+            return Some(breach);
+        }
         let before = self.last_ack.replace(*event.record);
         let step = Step::from_number(self.state);
         self.remember(lp, event.record);
@@ -134,6 +200,24 @@ impl Lockstep {
                 .expected(format!("the counter says {counted} after {counted} CPU(s) acknowledged"))
                 .seen(format!("it says {count}: an acknowledgement was lost or counted twice"))
                 .events(past.cite(before.iter().chain([event.record])))
+        })
+    }
+
+    /// A CPU acknowledges the state that it read last, and no other.
+    fn unread(&self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16) -> Option<Breach> {
+        let read = update.part(lp).read_state;
+        // Probes see what a CPU reads at some of the places only.
+        let judged = past.decoder.watches(Word::State) && !past.setup.is_probed;
+        (judged && read != Some(self.state)).then(|| {
+            let last = past.last.get(usize::from(lp)).copied().flatten();
+            let read = read.map_or_else(|| "nothing".into(), state_name);
+            past.breach(Invariant::Lockstep, &[lp], Step::from_number(self.state))
+                .expected("each CPU reads a state before it acknowledges it")
+                .seen(format!(
+                    "CPU {lp} acknowledges {}, and the last state that it read is {read}",
+                    state_name(self.state)
+                ))
+                .events(past.cite(last.iter().chain(&self.stored).chain([event.record])))
         })
     }
 
@@ -172,6 +256,7 @@ impl Lockstep {
         let acks: Vec<Record> = update.parts.iter().filter_map(|p| p.ack).collect();
         self.transitions += 1;
         self.state = to;
+        self.stored = matches!(event.what, What::Store(..)).then_some(*event.record);
         self.acked.clear();
         let top_count = std::mem::take(&mut self.top_count);
         let one_step = to == from + 1;
@@ -212,6 +297,18 @@ enum Debt {
 
 fn state_name(state: u64) -> String {
     Step::from_number(state).map_or_else(|| "the end".to_string(), |s| s.to_string())
+}
+
+/// A CPU reads a state that is behind the one that it read before: the state went backwards in between, whoever stored it.
+fn fell_back(past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, to: u64) -> Option<Breach> {
+    let before = update.part(lp).read_state.filter(|before| to < *before)?;
+    let last = past.last.get(usize::from(lp)).copied().flatten();
+    Some(
+        past.breach(Invariant::Lockstep, &[lp], Step::from_number(before))
+            .expected("the state only ever goes up by one")
+            .seen(format!("CPU {lp} reads {} after it read {}", state_name(to), state_name(before)))
+            .events(past.cite(last.iter().chain([event.record]))),
+    )
 }
 
 /// Another LP is still inside a call of an earlier step.

@@ -70,8 +70,20 @@ pub(crate) fn all() -> Vec<Box<dyn Rule>> {
 
 /// Held when it was observed at least once, else not applicable.
 fn held_if(observed: bool, otherwise: &str) -> Finding {
-    if observed { Finding::Held } else { Finding::NotApplicable { reason: otherwise.to_string() } }
+    if observed { Finding::Held { updates: Vec::new() } } else { not_applicable(otherwise) }
 }
 
-/// The reason most rules have for saying nothing.
-const NO_UPDATE: &str = "no update was seen";
+/// Held in these updates, else not applicable: `otherwise` says why, of updates that came to their end.
+fn held_in(past: &Tracker, updates: &mut Vec<u32>, otherwise: &str) -> Finding {
+    let updates = std::mem::take(updates);
+    match (updates.is_empty(), past.updates(), past.under_way()) {
+        (false, ..) => Finding::Held { updates },
+        (true, 0, _) => not_applicable("no update was seen"),
+        (true, 1, Some(_)) => not_applicable("the update was not seen to its end"),
+        (true, ..) => not_applicable(otherwise),
+    }
+}
+
+fn not_applicable(reason: &str) -> Finding {
+    Finding::NotApplicable { reason: reason.to_string() }
+}

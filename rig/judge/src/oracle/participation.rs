@@ -1,17 +1,26 @@
-//! Each online CPU does each all-CPU step exactly once per update.
+//! Each online CPU does each all-CPU step exactly once per update, and one upload makes one update.
 
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
-use crate::timeline::{Event, Leaf, What};
+use crate::timeline::{Event, Leaf, Place, What};
 use crate::tracker::Tracker;
 use crate::update::Update;
 use crate::{Invariant, Step};
 use rig_wire::event::Record;
+use std::collections::BTreeMap;
+
+/// A call that firmware answers with `TDX_RND_NO_ENTROPY` is made this often, the first time included (`RDRAND_RETRY_LOOPS` of
+/// `arch/x86/include/asm/archrandom.h`, in `sc_retry()` of `arch/x86/include/asm/tdx.h`, Linux 7.3).
+const CALLS_WITHOUT_ENTROPY: u32 = 10;
 
 #[derive(Debug, Default)]
 pub(crate) struct Participation {
-    judged_steps: u32,
+    /// The update to which `unlucky` belongs.
+    serial: u32,
+    /// How often each LP's call of a leaf found no entropy, and the last time.
+    unlucky: BTreeMap<(u16, Leaf), (u32, Record)>,
+    held: Vec<u32>,
 }
 
 impl Rule for Participation {
@@ -20,9 +29,12 @@ impl Rule for Participation {
     }
 
     fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
-        let What::CallEnter(leaf) = event.what else { return None };
         let lp = event.lp()?;
-        let update = past.update_of(lp)?;
+        if let Some(breach) = self.retried_too_often(past, event, lp).or_else(|| second_update(past, event)) {
+            return Some(breach);
+        }
+        let What::CallEnter(leaf) = event.what else { return None };
+        let Some(update) = past.update_of(lp) else { return outside(past, event, lp, leaf) };
         let did = update.part(lp);
         let before = match leaf {
             Leaf::INSTALL => did.install,
@@ -38,30 +50,83 @@ impl Rule for Participation {
 
     /// Steps that everybody has behind them must have been done by everybody.
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
-        let failed_in = update.failure.as_ref().map(|f| f.step.unwrap_or(Step::Start));
-        let behind = match (failed_in, update.completed) {
-            (Some(step), _) => step,
-            (None, Some(_)) => Step::Done,
-            (None, None) => update.step.unwrap_or(Step::Start),
-        };
-        for step in [Step::CpuInstall, Step::CpuInit].into_iter().filter(|s| *s < behind) {
-            self.judged_steps += 1;
-            if let Some(breach) = absentees(past, update, step) {
-                return Some(breach);
-            }
-        }
-        None
+        self.judge_steps(past, update, update.behind(past.decoder.follows(Place::Install)))
     }
 
     fn finish(&mut self, past: &Tracker, end: &RunEnd) -> Finding {
         if let (RunEnd::Hung { .. }, Some(update)) = (end, past.under_way())
-            && let Some(breach) = never_came(past, update).or_else(|| self.update_ended(past, update))
+            && let Some(breach) = never_came(past, update).or_else(|| {
+                let behind = update.failure.as_ref().map_or(update.step, |f| f.step);
+                self.judge_steps(past, update, behind.unwrap_or(Step::Start))
+            })
         {
             return Finding::Broken(Box::new(breach));
         }
-        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "no update got past a step of all CPUs" };
-        held_if(self.judged_steps > 0, otherwise)
+        held_in(past, &mut self.held, "no update got past a step of all CPUs")
     }
+}
+
+impl Participation {
+    /// Whether everybody did the steps that lie before this one.
+    fn judge_steps(&mut self, past: &Tracker, update: &Update, behind: Step) -> Option<Breach> {
+        let mut steps = [Step::CpuInstall, Step::CpuInit].into_iter().filter(|step| *step < behind).peekable();
+        steps.peek()?;
+        let breach = steps.find_map(|step| absentees(past, update, step));
+        if breach.is_none() {
+            self.held.push(update.number);
+        }
+        breach
+    }
+
+    /// The kernel calls again when firmware found no entropy, but not for ever.
+    fn retried_too_often(&mut self, past: &Tracker, event: &Event<'_>, lp: u16) -> Option<Breach> {
+        let update = past.update_of(lp)?;
+        if self.serial != update.serial {
+            (self.serial, self.unlucky) = (update.serial, BTreeMap::new());
+        }
+        match event.what {
+            What::CallExit(leaf, status) if leaf.step().is_some() && status.is_retried() => {
+                let (times, last) = self.unlucky.entry((lp, leaf)).or_default();
+                (*times, *last) = (*times + 1, *event.record);
+                None
+            }
+            What::CallEnter(leaf) => {
+                let (_, last) = self.unlucky.get(&(lp, leaf)).filter(|(times, _)| *times >= CALLS_WITHOUT_ENTROPY)?;
+                Some(
+                    past.breach(Invariant::Participation, &[lp], leaf.step())
+                        .expected(format!(
+                            "{} is given up after {CALLS_WITHOUT_ENTROPY} calls without entropy",
+                            leaf.name()
+                        ))
+                        .seen(format!("CPU {lp} calls {} once more", leaf.name()))
+                        .events(past.cite([last, event.record])),
+                )
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A second section in one upload: the first CPU of it enters after the update ended.
+fn second_update(past: &Tracker, event: &Event<'_>) -> Option<Breach> {
+    let update = past.under_way()?;
+    let begins = past.upload.is_some() && past.updates_in_upload > 1 && update.begun.seq == event.record.seq;
+    begins.then(|| {
+        past.breach(Invariant::Participation, &[event.record.lp], None)
+            .expected("one upload makes one update")
+            .seen("another update begins in the same upload")
+            .events(past.cite([event.record]))
+    })
+}
+
+/// INSTALL belongs to an update, wherever it is made.
+fn outside(past: &Tracker, event: &Event<'_>, lp: u16, leaf: Leaf) -> Option<Breach> {
+    (leaf == Leaf::INSTALL).then(|| {
+        past.breach(Invariant::Participation, &[lp], leaf.step())
+            .expected("INSTALL runs inside the lockstep section of an update")
+            .seen(format!("CPU {lp} runs INSTALL outside"))
+            .events(past.cite([event.record]))
+    })
 }
 
 fn twice(past: &Tracker, event: &Event<'_>, lp: u16, leaf: Leaf, before: &Record) -> Breach {
@@ -86,7 +151,11 @@ fn absentees(past: &Tracker, update: &Update, step: Step) -> Option<Breach> {
     let leaf = if step == Step::CpuInstall { Leaf::INSTALL } else { Leaf::LP_INIT };
     let called = |lp: &u16| {
         let did = update.part(*lp);
-        if step == Step::CpuInstall { did.install.is_some() } else { did.init.is_some() }
+        if step == Step::CpuInstall {
+            did.install.is_some() && did.installed
+        } else {
+            did.init.is_some() && did.initialised
+        }
     };
     let expected = update.expected();
     let missing: Vec<u16> = expected.iter().filter(|lp| !called(lp)).collect();
@@ -96,7 +165,7 @@ fn absentees(past: &Tracker, update: &Update, step: Step) -> Option<Breach> {
     (!missing.is_empty()).then(|| {
         breach
             .expected(format!("each of the {} online CPUs runs {} once", expected.len(), leaf.name()))
-            .seen(format!("{} CPU(s) never ran {} though the update went on", missing.len(), leaf.name()))
+            .seen(format!("{} CPU(s) did not run {} to its end though the update went on", missing.len(), leaf.name()))
             .events(past.cite(acks.iter().chain([&update.begun, &update.step_begun])))
     })
 }

@@ -1,6 +1,6 @@
 //! Every TD's state digest is the same before and after an update; its virtual CPUs run again.
 
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
@@ -21,7 +21,9 @@ pub(crate) struct Preservation {
     before: BTreeMap<u64, Record>,
     /// Digest of each TD at UPDATE.
     after: BTreeMap<u64, Record>,
+    /// Digests that were compared since the last update's end, and the updates in which all were the same.
     compared: u32,
+    held: Vec<u32>,
     /// Virtual CPUs that were entered, by their TDVPR, with the last entry.
     ran: BTreeMap<u64, Record>,
     /// Of those, the ones that were not entered with success since the last update.
@@ -47,8 +49,13 @@ impl Rule for Preservation {
 
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
         let (before, after) = (std::mem::take(&mut self.before), std::mem::take(&mut self.after));
+        let compared = std::mem::take(&mut self.compared);
         let completed = update.completed?;
+        if let Some(breach) = slept_through(past, &self.waiting).filter(|_| past.setup.load.tds_run_again) {
+            return Some(breach);
+        }
         self.waiting = self.ran.clone();
+        self.held.extend((compared > 0).then_some(update.number));
         let lost = before.iter().find(|(td, _)| !after.contains_key(td)).map(|(_, record)| record)?;
         let mut breach = past.breach(Invariant::Preservation, &[], None);
         breach.update = Some(update.number);
@@ -62,23 +69,18 @@ impl Rule for Preservation {
 
     fn finish(&mut self, past: &Tracker, end: &RunEnd) -> Finding {
         let judged = past.setup.load.tds_run_again && *end == RunEnd::Finished;
-        if judged && let Some((vp, record)) = self.waiting.first_key_value() {
-            let breach = past
-                .breach(Invariant::Preservation, &[record.lp], None)
-                .expected("every virtual CPU that ran before an update runs again after it")
-                .seen(format!("virtual CPU {vp:#x} was not entered with success since the update"))
-                .events(past.cite([record]));
+        if let Some(breach) = slept_through(past, &self.waiting).filter(|_| judged) {
             return Finding::Broken(Box::new(breach));
         }
-        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "no TD lived through an update" };
-        held_if(self.compared > 0, otherwise)
+        held_in(past, &mut self.held, "no TD lived through an update")
     }
 }
 
 impl Preservation {
     fn entered(&mut self, past: &Tracker, lp: u16, status: Status) {
-        // TD exits are statuses of their own; an error class (bit 63) means that the virtual CPU did not run.
-        let ran = matches!(status, Status::Returned(value) if value >> 63 == 0);
+        // TD exits are statuses of their own. ERROR (bit 63) means that the virtual CPU did not run, NON_RECOVERABLE (bit 62) that
+        // it or its TD never will again (TDX Module ABI specification, "Function Completion Status Codes").
+        let ran = matches!(status, Status::Returned(value) if value >> 62 == 0);
         if let Some(call) = past.calls.get(usize::from(lp)).copied().flatten().filter(|_| ran) {
             self.waiting.remove(&page(call.b));
         }
@@ -114,6 +116,17 @@ impl Preservation {
                 .events(past.cite(before.into_iter().chain([after]))),
         )
     }
+}
+
+/// A virtual CPU that was entered before the last update and not since.
+fn slept_through(past: &Tracker, waiting: &BTreeMap<u64, Record>) -> Option<Breach> {
+    let (vp, record) = waiting.first_key_value()?;
+    Some(
+        past.breach(Invariant::Preservation, &[record.lp], None)
+            .expected("every virtual CPU that ran before an update runs again after it")
+            .seen(format!("virtual CPU {vp:#x} was not entered with success since the update"))
+            .events(past.cite([record])),
+    )
 }
 
 /// The page in an operand whose other bits are flags.

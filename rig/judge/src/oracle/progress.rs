@@ -1,6 +1,6 @@
 //! Each step ends within its budget of guest time; every CPU leaves the `stop_machine` section.
 
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
@@ -11,9 +11,7 @@ use crate::update::Update;
 
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    ended: u32,
-    /// Uploads that had begun when the run ended.
-    over_budget: Option<(u32, u64)>,
+    held: Vec<u32>,
 }
 
 impl Rule for Progress {
@@ -28,7 +26,6 @@ impl Rule for Progress {
         let took_ms = now.saturating_sub(began) / 1_000_000;
         let step = update.step?;
         (began != 0 && took_ms > budget_ms).then(|| {
-            self.over_budget = Some((update.number, took_ms));
             past.breach(Invariant::Progress, &stragglers(past, update), Some(step))
                 .expected(format!("the step ends within {budget_ms} ms of guest time"))
                 .seen(format!("the step is under way for {took_ms} ms"))
@@ -37,21 +34,19 @@ impl Rule for Progress {
     }
 
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
-        self.ended += 1;
+        if update.inside.is_empty() {
+            self.held.push(update.number);
+        }
         (!update.inside.is_empty())
             .then(|| stuck(past, update, "the update is said to have ended, but they are inside"))
     }
 
     fn finish(&mut self, past: &Tracker, end: &RunEnd) -> Finding {
-        let hung = matches!(end, RunEnd::Hung { .. });
-        if hung && let Some(update) = past.under_way() {
-            return Finding::Broken(Box::new(stuck(past, update, "the guest makes no progress")));
+        if matches!(end, RunEnd::Hung { .. }) {
+            let stuck = |update| stuck(past, update, "the guest makes no progress");
+            return Finding::Broken(Box::new(past.under_way().map_or_else(|| hung_elsewhere(past), stuck)));
         }
-        if hung && past.uploads > self.ended {
-            return Finding::Broken(Box::new(upload_stuck(past)));
-        }
-        let otherwise = if past.updates() == 0 { NO_UPDATE } else { "no update came to its end" };
-        held_if(self.ended > 0, otherwise)
+        held_in(past, &mut self.held, "no update came to its end")
     }
 }
 
@@ -80,13 +75,16 @@ fn stuck(past: &Tracker, update: &Update, seen: &str) -> Breach {
         .events(past.cite(last.iter().chain([&update.step_begun])))
 }
 
-/// An upload began, but the kernel never got as far as the lockstep section.
-fn upload_stuck(past: &Tracker) -> Breach {
+/// The guest hangs outside the lockstep section: before an update, behind one, or in an upload that never got there.
+fn hung_elsewhere(past: &Tracker) -> Breach {
     let stopped: Vec<u16> = past.stopped.iter().collect();
     let last: Vec<_> = past.last.iter().flatten().collect();
     let lately = last.iter().max_by_key(|r| r.seq).map(|r| **r);
-    past.breach(Invariant::Progress, &stopped, None)
-        .expected("an upload ends")
-        .seen("an upload began, and the guest makes no progress outside the lockstep section")
-        .events(past.cite(lately.iter()))
+    let (expected, seen) = match past.upload {
+        Some(_) => ("an upload ends", "an upload began, and the guest makes no progress outside the lockstep section"),
+        None => ("the guest goes on", "the guest makes no progress, and no upload is under way"),
+    };
+    let mut breach = past.breach(Invariant::Progress, &stopped, None);
+    breach.update = past.upload;
+    breach.expected(expected).seen(seen).events(past.cite(lately.iter()))
 }

@@ -1,16 +1,19 @@
 //! Never two LPs inside P-SEAMLDR.
 
-use super::{Rule, held_if};
+use super::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
 use crate::timeline::{Event, Leaf, Status, What};
 use crate::tracker::Tracker;
+use crate::update::Update;
 use rig_wire::event::flags;
 
 #[derive(Debug, Default)]
 pub(crate) struct SerialLoader {
-    calls: u64,
+    /// The last update in which P-SEAMLDR was called, and those in which all went well.
+    called_in: u32,
+    held: Vec<u32>,
 }
 
 impl Rule for SerialLoader {
@@ -22,7 +25,7 @@ impl Rule for SerialLoader {
         let lp = event.lp()?;
         match event.what {
             What::CallEnter(leaf) if leaf.is_seamldr() => {
-                self.calls += 1;
+                self.called_in = past.update_of(lp).map_or(self.called_in, |update| update.serial);
                 overlap(past, event, lp)
             }
             What::CallExit(leaf, Status::VmFailInvalid)
@@ -34,8 +37,13 @@ impl Rule for SerialLoader {
         }
     }
 
-    fn finish(&mut self, _past: &Tracker, _end: &RunEnd) -> Finding {
-        held_if(self.calls > 0, "P-SEAMLDR was never called")
+    fn update_ended(&mut self, _past: &Tracker, update: &Update) -> Option<Breach> {
+        self.held.extend((self.called_in == update.serial).then_some(update.number));
+        None
+    }
+
+    fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
+        held_in(past, &mut self.held, "no update called P-SEAMLDR")
     }
 }
 

@@ -1,6 +1,6 @@
 //! The online set does not change during an update.
 
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
@@ -10,7 +10,7 @@ use crate::update::Update;
 
 #[derive(Debug, Default)]
 pub(crate) struct StableCpus {
-    updates: u32,
+    held: Vec<u32>,
 }
 
 impl Rule for StableCpus {
@@ -27,26 +27,36 @@ impl Rule for StableCpus {
                     .seen(format!("CPU {lp} changes the online set"))
                     .events(past.cite([&update.begun, event.record])),
             ),
-            What::Load(Word::NumOnline, now) => recount(past, update, event, lp, now),
+            What::Load(Word::NumOnline, now) => {
+                miscounts(past, update, event, lp, now).or_else(|| recount(past, update, event, lp, now))
+            }
             _ => None,
         }
     }
 
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
         let observed = past.decoder.follows(Place::SetOnline) || update.num_online.is_some();
-        self.updates += u32::from(observed);
+        self.held.extend(observed.then_some(update.number));
         None
     }
 
     fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
         let recorded = past.decoder.follows(Place::SetOnline) || past.decoder.watches(Word::NumOnline);
-        let otherwise = match (past.updates(), recorded) {
-            (0, _) => NO_UPDATE,
-            (_, false) => "changes of the online set were not recorded",
-            (_, true) => "no update came to its end",
-        };
-        held_if(self.updates > 0, otherwise)
+        let otherwise =
+            if recorded { "no update came to its end" } else { "changes of the online set were not recorded" };
+        held_in(past, &mut self.held, otherwise)
     }
+}
+
+/// The kernel counts another number of CPUs than were seen to come online: a subset of them would update.
+fn miscounts(past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, now: u64) -> Option<Breach> {
+    let online = update.online.len() as u64;
+    (past.setup.knows_online && now != online).then(|| {
+        past.breach(Invariant::StableCpus, &[lp], None)
+            .expected(format!("the kernel counts the {online} CPUs that came online and did not leave"))
+            .seen(format!("CPU {lp} reads {now} as the number of online CPUs"))
+            .events(past.cite([&update.begun, event.record]))
+    })
 }
 
 fn recount(past: &Tracker, update: &Update, event: &Event<'_>, lp: u16, now: u64) -> Option<Breach> {

@@ -1,6 +1,6 @@
 //! After a CPU failed, no CPU begins a later step, all leave, and the uploader is told.
 
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
 use crate::timeline::{Event, What, Word, is_mark};
@@ -11,7 +11,10 @@ use rig_wire::event::{Mark, Record, UpdateOutcome, update_ended};
 
 #[derive(Debug, Default)]
 pub(crate) struct StopOnFailure {
+    /// CPUs failed in so many updates.
     failures: u32,
+    /// Of these, the updates of whose failure the uploader was told.
+    held: Vec<u32>,
     /// The failure of the last update, until the uploader's outcome comes.
     untold: Option<(u32, Failure)>,
 }
@@ -56,7 +59,11 @@ impl Rule for StopOnFailure {
         {
             return Finding::Broken(Box::new(breach));
         }
-        held_if(self.failures > 0, if past.updates() == 0 { NO_UPDATE } else { "no CPU failed in an update" })
+        let otherwise = match self.failures {
+            0 => "no CPU failed in an update",
+            _ => "a CPU failed, and what the uploader was told of it was not read back",
+        };
+        held_in(past, &mut self.held, otherwise)
     }
 }
 
@@ -66,6 +73,9 @@ impl StopOnFailure {
         let open = past.under_way().and_then(|u| Some((u.number, u.failure.clone()?)));
         let (number, failure) = self.untold.take().or(open)?;
         let (_, outcome) = update_ended(record.b);
+        if outcome == UpdateOutcome::Failed {
+            self.held.push(number);
+        }
         (outcome == UpdateOutcome::Succeeded).then(|| {
             let mut breach = past.breach(Invariant::StopOnFailure, &[failure.lp], failure.step);
             breach.update = Some(number);

@@ -2,7 +2,7 @@
 //! the update.
 
 use super::lead_only::is_lead_step;
-use super::{NO_UPDATE, Rule, held_if};
+use super::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
@@ -13,7 +13,7 @@ use rig_wire::event::Record;
 
 #[derive(Debug, Default)]
 pub(crate) struct UpdateOnly {
-    seen: bool,
+    held: Vec<u32>,
 }
 
 impl Rule for UpdateOnly {
@@ -25,7 +25,6 @@ impl Rule for UpdateOnly {
         let What::CallEnter(leaf) = event.what else { return None };
         let (lp, update) = (event.lp()?, past.under_way()?);
         if leaf == Leaf::SHUTDOWN && update.shutdown.is_none() && past.update_of(lp).is_some() {
-            self.seen = true;
             return caught_inside(past, event, lp);
         }
         let shutdown = update.shutdown?;
@@ -41,8 +40,13 @@ impl Rule for UpdateOnly {
         )
     }
 
+    fn update_ended(&mut self, _past: &Tracker, update: &Update) -> Option<Breach> {
+        self.held.extend(update.shutdown.map(|_| update.number));
+        None
+    }
+
     fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
-        held_if(self.seen, if past.updates() == 0 { NO_UPDATE } else { "no update reached SHUTDOWN" })
+        held_in(past, &mut self.held, "no update reached SHUTDOWN")
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) enum Op {
     EnterStop,
     EnterInstall,
     ReadState,
+    StoreState(u64),
     ReadFailed,
     Acquire(Lock),
     Release(Lock),
@@ -74,6 +75,10 @@ impl Cpu {
         if twist == Some(Twist::SkipInstall) && is_last && step == Step::CpuInstall {
             work.clear();
         }
+        work.retain(|op| !is_skipped(*op, twist));
+        if twist == Some(Twist::StateBackwards(step)) && is_lead {
+            work.splice(0..0, [Op::StoreState(step.number() - 1), Op::StoreState(step.number())]);
+        }
         if twist == Some(Twist::InitTwice) && is_last && step == Step::CpuInit {
             work.extend(call(Leaf::LP_INIT, 0));
         }
@@ -90,7 +95,9 @@ impl Cpu {
             self.todo.extend(work);
             self.todo.extend(acknowledge(twist));
         }
-        self.todo.push_back(Op::ReadFailed);
+        let leaves = twist == Some(Twist::LeaveAfter(step));
+        self.todo.push_back(if leaves { Op::LeaveInstall } else { Op::ReadFailed });
+        self.todo.extend(leaves.then_some(Op::LeaveStop));
     }
 
     /// A SEAMCALL of the step failed: what is left of its work is not done.
@@ -125,6 +132,15 @@ fn work(step: Step, does_lead_work: bool, twist: Option<Twist>) -> Vec<Op> {
         }
         _ => Vec::new(),
     }
+}
+
+fn is_skipped(op: Op, twist: Option<Twist>) -> bool {
+    let leaf = match op {
+        Op::CallEnter(leaf, _) | Op::CallExit(leaf, _) => leaf,
+        Op::SysInitOnce => Leaf::SYS_INIT,
+        _ => return false,
+    };
+    twist == Some(Twist::Skip(leaf)) || twist == Some(Twist::UpdateBehind) && leaf == Leaf::UPDATE
 }
 
 fn call(leaf: Leaf, field: u64) -> Vec<Op> {

@@ -21,6 +21,9 @@ mod place {
     pub(super) const SET_ONLINE: u64 = 2;
 }
 
+/// `TDX_RND_NO_ENTROPY`.
+const RND_NO_ENTROPY: u64 = 0x8000_0203_0000_0000;
+
 /// Guest time after which a run without progress counts as hung.
 const PATIENCE_NS: u64 = 100_000_000;
 
@@ -38,15 +41,17 @@ pub(super) struct Kernel<'a> {
     sys_init_done: bool,
     /// LPs inside P-SEAMLDR.
     in_loader: u32,
+    retries: u32,
     started_ns: u64,
 }
 
 impl<'a> Kernel<'a> {
     pub(super) fn new(run: &'a mut Synthetic) -> Self {
         let started_ns = run.now_ns;
-        let cpus =
-            run.setup.online.clone().iter().map(|_| Cpu::stopped(started_ns + 40_000 + run.draw(60_000))).collect();
-        let online = run.setup.online.len() as u64;
+        let miscounted = usize::from(run.twist == Some(Twist::MiscountedCpus));
+        let stopped = run.setup.online.len() - miscounted;
+        let cpus: Vec<Cpu> = (0..stopped).map(|_| Cpu::stopped(started_ns + 40_000 + run.draw(60_000))).collect();
+        let online = cpus.len() as u64;
         Self {
             run,
             cpus,
@@ -59,6 +64,7 @@ impl<'a> Kernel<'a> {
             sys_init_lock: None,
             sys_init_done: false,
             in_loader: 0,
+            retries: 0,
             started_ns,
         }
     }
@@ -72,8 +78,20 @@ impl<'a> Kernel<'a> {
             }
             self.act(lp);
         }
+        self.behind();
         let hangs = self.cpus.iter().any(|cpu| !cpu.todo.is_empty());
         (!hangs).then_some(self.cpus.iter().any(|cpu| cpu.result != 0))
+    }
+
+    /// What the lead does when everybody has left.
+    fn behind(&mut self) {
+        let (first, twist) = (self.run.setup.lead, self.run.twist);
+        let leaf = match twist {
+            Some(Twist::UpdateBehind) => Leaf::UPDATE,
+            Some(Twist::InstallBehind) => Leaf::INSTALL,
+            _ => return,
+        };
+        self.run.call(first, leaf, 0, 1000);
     }
 
     fn is(&self, twist: Twist) -> bool {
@@ -112,6 +130,7 @@ impl<'a> Kernel<'a> {
             Op::EnterInstall => self.function(lp, place::INSTALL, Kind::FunctionEnter),
             Op::LeaveInstall => self.function(lp, place::INSTALL, Kind::FunctionExit),
             Op::ReadState => self.read_state(lp),
+            Op::StoreState(state) => self.word(lp, word::STATE, state, flags::STORE),
             Op::ReadFailed => self.read_failed(lp),
             Op::Acquire(lock) => *self.lock(lock) = Some(lp),
             Op::Release(lock) => *self.lock(lock) = None,
@@ -142,7 +161,8 @@ impl<'a> Kernel<'a> {
     fn read_state(&mut self, lp: u16) {
         let (state, twist) = (self.state, self.run.twist);
         let is_last = usize::from(lp) + 1 == self.cpus.len();
-        if self.cpu(lp).seen.replace(state) != Some(state) {
+        let unread = is_last && Step::from_number(state).is_some_and(|step| self.is(Twist::AckUnread(step)));
+        if self.cpu(lp).seen.replace(state) != Some(state) && !unread {
             self.word(lp, word::STATE, state, 0);
         }
         if self.cpu(lp).current == state {
@@ -205,6 +225,14 @@ impl<'a> Kernel<'a> {
         let contended = leaf.is_seamldr() && self.in_loader > 1;
         self.in_loader -= u32::from(leaf.is_seamldr());
         self.digests(leaf);
+        if leaf == Leaf::SYS_INIT && self.is(Twist::RetryForEver) && self.retries < 20 {
+            self.retries += 1;
+            self.record(lp, Kind::SeamcallExit, 0, [leaf.0, RND_NO_ENTROPY, 0, 0]);
+            let todo = &mut self.cpu(lp).todo;
+            todo.push_front(Op::CallExit(leaf, 0));
+            todo.push_front(Op::CallEnter(leaf, 0));
+            return;
+        }
         let (status, flags) = match fault {
             Some(fault) => (fault.status, flags::FAULT),
             None if contended => (leaf.0, flags::VMFAIL_INVALID | flags::CONTENDED),

@@ -10,7 +10,8 @@ mod twist;
 
 pub use twist::Twist;
 
-use crate::judge::{Findings, Judge, RunEnd};
+use crate::examination::{Examination, Examined};
+use crate::judge::{Findings, RunEnd};
 use crate::timeline::Leaf;
 use crate::{Breach, Setup, SubjectNames};
 use kernel::Kernel;
@@ -97,6 +98,7 @@ impl Synthetic {
         self.setup.functions.clear();
         let unseen = [Kind::Watch, Kind::FunctionEnter, Kind::FunctionExit].map(|k| k as u16);
         self.records.retain(|r| !unseen.contains(&r.kind));
+        self.renumber();
         self
     }
 
@@ -135,10 +137,10 @@ impl Synthetic {
         self.setup.load.concurrency = true;
         let interrupt = if self.twist == Some(Twist::NoInterruptLoad) { 0 } else { flags::HARDIRQ };
         for round in 0..4 {
-            let context = if round % 2 == 0 { flags::IF } else { interrupt };
+            let context = |lp| if (round + lp) % 2 == 0 { flags::IF } else { interrupt };
             let lps = 0..self.setup.lps;
             lps.clone()
-                .for_each(|lp| self.enter(lp, Leaf::SYS_RD, 0x0a00_0003_0000_0008, context | flags::CONTEXT_KNOWN));
+                .for_each(|lp| self.enter(lp, Leaf::SYS_RD, 0x0a00_0003_0000_0008, context(lp) | flags::CONTEXT_KNOWN));
             lps.for_each(|lp| self.exit(lp, Leaf::SYS_RD, 0x0a00_0003_0000_0008, 0));
         }
         self
@@ -149,7 +151,10 @@ impl Synthetic {
     pub fn update(mut self) -> Self {
         self.uploads += 1;
         self.mark(Mark::UpdateBegin, u64::from(self.uploads));
-        let outcome = Kernel::new(&mut self).run();
+        let mut outcome = Kernel::new(&mut self).run();
+        if self.twist == Some(Twist::SecondSection) {
+            outcome = outcome.and(Kernel::new(&mut self).run());
+        }
         match outcome {
             None => self.end = RunEnd::Hung { what: format!("update {} makes no progress", self.uploads) },
             Some(failed) => self.upload_ended(failed && self.twist != Some(Twist::TellSuccess)),
@@ -162,22 +167,39 @@ impl Synthetic {
         if self.twist == Some(Twist::Warning) {
             self.line("WARNING: CPU: 1 PID: 42 at arch/x86/virt/vmx/tdx/tdx.c:1323 tdx_module_run_update+0x9a/0xb0");
         }
-        let outcome = if failed { UpdateOutcome::Failed } else { UpdateOutcome::Succeeded };
+        let outcome = match failed {
+            _ if self.twist == Some(Twist::UntoldOutcome) => UpdateOutcome::Unknown,
+            true => UpdateOutcome::Failed,
+            false => UpdateOutcome::Succeeded,
+        };
         self.mark(Mark::UpdateEnd, update_end(self.uploads, outcome));
         self.call(0, Leaf::SEAMLDR_INFO, 0, 6_000);
-        if self.twist != Some(Twist::SleepingTd) {
+        let sleeps_once = self.twist == Some(Twist::TdSleepsOnce) && self.uploads == 1;
+        if self.twist != Some(Twist::SleepingTd) && !sleeps_once {
             self.run_tds();
         }
     }
 
     /// Judges it as the rig does while a run is under way. Returns the first breach as well.
     pub fn judge(&self) -> (Findings, Option<Breach>) {
-        let mut judge = Judge::new(self.setup.clone());
+        let (examined, first) = self.examine();
+        (examined.findings, first)
+    }
+
+    /// The same, with the end as it was judged.
+    pub fn examine(&self) -> (Examined, Option<Breach>) {
+        let mut examination = Examination::new(self.setup.clone());
         let mut first = None;
         for record in &self.records {
-            first = first.or(judge.replay(record, &self.console));
+            let line = self.console.get(record.a as usize).map(String::as_str);
+            first = first.or(examination.record(record, line));
         }
-        (judge.finish(&self.end), first)
+        (examination.finish(&self.end), first)
+    }
+
+    /// Gives each record its place, after they were edited.
+    pub fn renumber(&mut self) {
+        self.records.iter_mut().zip(0..).for_each(|(record, seq)| record.seq = seq);
     }
 
     fn run_tds(&mut self) {
@@ -185,7 +207,8 @@ impl Synthetic {
             let lp = (td % u64::from(self.setup.lps)) as u16;
             self.enter(lp, Leaf::VP_ENTER, 0, flags::IF);
             self.records.last_mut().expect("an entry was recorded").b = tdvpr(td);
-            self.exit(lp, Leaf::VP_ENTER, 0, 0);
+            let is_dead = self.twist == Some(Twist::DeadTd) && self.uploads > 0;
+            self.exit(lp, Leaf::VP_ENTER, 0, if is_dead { NON_RECOVERABLE_TD } else { 0 });
         }
     }
 
@@ -230,6 +253,9 @@ impl Synthetic {
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound.max(1)
     }
 }
+
+/// `TDX_NON_RECOVERABLE_TD` (TDX Module ABI specification, "Function Completion Status Codes").
+const NON_RECOVERABLE_TD: u64 = 0x4000_0002_0000_0000;
 
 /// Address of the imitated TD's TDR page.
 fn tdr(td: u64) -> u64 {

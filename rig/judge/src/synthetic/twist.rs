@@ -1,6 +1,7 @@
 //! Ways in which the imitated kernel can be wrong.
 
 use crate::Step;
+use crate::timeline::Leaf;
 
 /// One fault of the kernel, of its surroundings, or of the firmware's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,30 @@ pub enum Twist {
     OneCpuOnly,
     /// The last CPU acknowledges INSTALL without doing it.
     SkipInstall,
+    /// This leaf of one CPU, or SYS.INIT, is never called.
+    Skip(Leaf),
+    /// The lead calls UPDATE when everybody has left the section.
+    UpdateBehind,
+    /// The lead calls INSTALL once more when everybody has left the section.
+    InstallBehind,
+    /// The lead stores the state before this one, and this one again, while it works on this step.
+    StateBackwards(Step),
+    /// The last CPU acknowledges this step without having read the state.
+    AckUnread(Step),
+    /// All CPUs leave the section when they have acknowledged this step.
+    LeaveAfter(Step),
+    /// The section runs twice in one upload.
+    SecondSection,
+    /// The kernel counts one online CPU fewer than there are, and that one is not stopped.
+    MiscountedCpus,
+    /// SYS.INIT finds no entropy, and is called for ever.
+    RetryForEver,
+    /// The uploader's outcome is not read back.
+    UntoldOutcome,
+    /// Virtual CPUs are entered after the update, and firmware answers that their TD is dead.
+    DeadTd,
+    /// No virtual CPU is entered between the first update and the second.
+    TdSleepsOnce,
     /// The last CPU does LP.INIT twice.
     InitTwice,
     /// The last CPU never returns from this step's SEAMCALL.

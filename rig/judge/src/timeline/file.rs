@@ -57,6 +57,12 @@ pub enum EventsError {
         /// How many whole records there are.
         records: u64,
     },
+    /// The log beside it has fewer lines than it has records of lines.
+    #[error("{path} has fewer lines than the events beside it name\nremedy: make the run again, or the snapshot", path = path.display())]
+    LineMissing {
+        /// The log.
+        path: PathBuf,
+    },
 }
 
 /// Writes a timeline.
