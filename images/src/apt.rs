@@ -1,6 +1,6 @@
 //! apt with a private configuration: the host's packages and lists are neither read nor touched.
 
-use crate::lock;
+use crate::lock::Lock;
 use crate::{ImagesError, Progress, Step, host, mirror, run};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(crate) const LOCK: &str = "rig.lock";
 #[derive(Debug)]
 pub(crate) struct Apt {
     home: PathBuf,
-    lock: File,
+    lock: Lock,
     progress: Progress,
 }
 
@@ -50,9 +50,7 @@ impl Apt {
 
     fn open_at(home: &Path, mirror: &str, suites: &[&str], progress: &Progress) -> Result<Self, ImagesError> {
         fs::create_dir_all(home).map_err(ImagesError::io(home))?;
-        let lock_path = home.join(LOCK);
-        let lock = lock::open(&lock_path)?;
-        lock::exclusive(&lock, &lock_path, "downloads", progress)?;
+        let lock = Lock::exclusive(&home.join(LOCK), "downloads", progress)?;
         let apt = Self { home: home.to_owned(), lock, progress: progress.clone() };
         apt.configure(mirror, suites, &mirror::keyring(&home.join("keyring"))?)?;
         let step = progress.step("package lists", 100);
@@ -89,7 +87,7 @@ impl Apt {
     }
 
     fn hold(&self) -> Result<File, ImagesError> {
-        self.lock.try_clone().map_err(ImagesError::io(&self.home))
+        self.lock.hold()
     }
 
     /// Runs apt; its status lines move `step`, whose total must be 100.

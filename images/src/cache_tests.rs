@@ -135,22 +135,32 @@ fn lists_what_is_there_with_its_size() {
     assert!(list[0].size_bytes >= 7, "{}", list[0].size_bytes);
 }
 
-#[test]
-fn the_environment_decides_where_the_cache_is() {
-    let root = |pairs: &[(&str, &str)]| {
-        default_root(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value)))
-    };
-    assert_eq!(root(&[("RIG_CACHE", "/a"), ("XDG_CACHE_HOME", "/b")]), Path::new("/a"));
-    assert_eq!(root(&[("XDG_CACHE_HOME", "/b"), ("HOME", "/h")]), Path::new("/b/seamrig"));
-    assert_eq!(root(&[("RIG_CACHE", ""), ("HOME", "/h")]), Path::new("/h/.cache/seamrig"));
-    assert_eq!(root(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")]), Path::new("/h/.cache/seamrig"));
+const CACHE_OF_CHILD: &str = "SEAMRIG_TEST_CACHE";
+
+/// Starts this program again for one of its tests, which works in the cache at `root`.
+fn start(test: &str, root: &Path) -> std::process::Child {
+    std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", &format!("cache::tests::{test}")])
+        .env(CACHE_OF_CHILD, root)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for something that another process does.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !is_so() {
+        assert!(since.elapsed().as_secs() < 60, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Not a test: the process that the next test kills. It builds until it is killed.
 #[test]
 #[ignore = "run by a_killed_builder_leaves_nothing_to_its_successor"]
 fn builder_to_be_killed() {
-    let Some(root) = std::env::var_os("KILLED_BUILDER_CACHE") else { return };
+    let Some(root) = std::env::var_os(CACHE_OF_CHILD) else { return };
     let cache = Cache::open_at(Path::new(&root), &Progress::silent()).unwrap();
     let _entry = cache.entry(&recipe(1), |temp| {
         fs::write(temp.path().join("file"), "half").unwrap();
@@ -162,22 +172,13 @@ fn builder_to_be_killed() {
 #[test]
 fn a_killed_builder_leaves_nothing_to_its_successor() {
     let (folder, cache) = cache();
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "cache::tests::builder_to_be_killed"])
-        .env("KILLED_BUILDER_CACHE", folder.path())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = start("builder_to_be_killed", folder.path());
     let temp = folder.path().join("tmp");
     let half_made = || fs::read_dir(&temp).unwrap().flatten().any(|entry| entry.path().join("file").exists());
-    let since = Instant::now();
-    while !half_made() {
-        assert!(since.elapsed().as_secs() < 60, "the builder never started");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    wait_until("the builder never started", half_made);
     // While it lives, neither its folder is swept nor its entry made by another.
-    assert_eq!(lock::sweep(&temp).unwrap(), 0);
-    assert!(lock::open(&folder.path().join("locks").join(recipe(1).name())).unwrap().try_lock().is_err());
+    assert_eq!(lock::sweep(&temp).unwrap(), lock::Swept::default());
+    assert!(Lock::try_exclusive(&folder.path().join("locks").join(recipe(1).name())).unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
     let reopened = Cache::open_at(folder.path(), &Progress::silent()).unwrap();
@@ -201,4 +202,225 @@ fn of_a_kind_the_newest_and_the_used_ones_are_kept() {
     assert!(used.path.exists());
     cache.retire("other", 0).unwrap();
     assert_eq!(cache.list().unwrap().len(), 3);
+}
+
+/// The recipe's entry, which must be there already.
+fn again(cache: &Cache) -> Entry {
+    cache.entry(&recipe(1), |_| panic!("it is there already")).unwrap()
+}
+
+/// Whether the recipe's entry was made anew when it was asked for.
+fn is_made_anew(root: &Path) -> bool {
+    let made = AtomicUsize::new(0);
+    let cache = Cache::open_at(root, &Progress::silent()).unwrap();
+    let entry = cache.entry(&recipe(1), |temp| {
+        made.fetch_add(1, Ordering::SeqCst);
+        build(temp)
+    });
+    assert_eq!(fs::read_to_string(entry.unwrap().path.join("file")).unwrap(), "content");
+    made.into_inner() == 1
+}
+
+/// Not a test: the process that the next test kills in the middle of a removal.
+#[test]
+#[ignore = "run by a_removal_that_was_killed_leaves_no_entry"]
+fn remover_to_be_killed() {
+    let Some(root) = std::env::var_os(CACHE_OF_CHILD) else { return };
+    let cache = Cache::open_at(Path::new(&root), &Progress::silent()).unwrap();
+    let name = recipe(1).name();
+    // What `Cache::remove_if` does, as far as it gets.
+    let _lock = Lock::try_exclusive(&cache.lock_path(&name)).unwrap().unwrap();
+    let taken = TempDir::take(&cache.folder("tmp"), &name, &cache.entry_path(&name)).unwrap();
+    fs::remove_file(taken.path().join("file")).unwrap();
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+#[test]
+fn a_removal_that_was_killed_leaves_no_entry() {
+    let (folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    let mut child = start("remover_to_be_killed", folder.path());
+    let left = || fs::read_dir(folder.path().join("tmp")).unwrap().flatten().map(|entry| entry.path());
+    let is_half_removed = |path: PathBuf| path.join(MANIFEST).exists() && !path.join("file").exists();
+    wait_until("the remover never started", || left().any(is_half_removed));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!path.exists() && left().any(is_half_removed), "the manifest outlived the files");
+    assert!(is_made_anew(folder.path()));
+    assert_eq!(left().count(), 0, "the next process removes the rest");
+}
+
+#[test]
+fn what_an_older_rig_removed_by_half_is_made_anew() {
+    let (folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    fs::remove_file(path.join("file")).unwrap();
+    assert!(is_made_anew(folder.path()));
+}
+
+#[test]
+fn a_truncated_file_is_noticed_and_the_entry_made_anew() {
+    let (folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    assert!(!is_made_anew(folder.path()));
+    fs::File::options().write(true).open(path.join("file")).unwrap().set_len(3).unwrap();
+    assert!(is_made_anew(folder.path()));
+    assert!(!is_made_anew(folder.path()));
+}
+
+/// As a crash of the host leaves an entry: it was verified in another boot.
+fn forget_the_stamp(path: &Path) {
+    fs::remove_file(path.join(crate::stamp::STAMP)).unwrap();
+}
+
+#[test]
+fn after_a_crash_the_content_is_looked_at() {
+    let (folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    forget_the_stamp(&path);
+    assert!(!is_made_anew(folder.path()));
+    assert!(path.join(crate::stamp::STAMP).exists(), "what is as it was gets its stamp back");
+    // Bits that the disk changed by itself leave the file's times as they are, which takes a stamp that was set after.
+    fs::write(path.join("file"), "kontent").unwrap();
+    Stamp::of(&members(&path).unwrap()).set(&path).unwrap();
+    let used = cache.entry(&recipe(1), |_| panic!("nobody looks at the content")).unwrap();
+    drop(used);
+    forget_the_stamp(&path);
+    assert!(is_made_anew(folder.path()));
+}
+
+#[test]
+fn an_entry_that_lost_the_list_of_its_contents_is_made_anew() {
+    let (folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    fs::write(path.join("contents.json"), "{ half").unwrap();
+    forget_the_stamp(&path);
+    assert!(is_made_anew(folder.path()));
+}
+
+/// Makes an entry what it was before there were lists of contents.
+fn make_old(path: &Path) {
+    let text = fs::read_to_string(path.join(MANIFEST)).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    manifest.as_object_mut().unwrap().remove("form").unwrap();
+    fs::write(path.join(MANIFEST), manifest.to_string()).unwrap();
+    fs::remove_file(path.join("contents.json")).unwrap();
+    forget_the_stamp(path);
+}
+
+#[test]
+fn an_entry_of_the_old_form_is_verified_once_by_its_manifest() {
+    let (folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    make_old(&path);
+    assert!(!is_made_anew(folder.path()));
+    assert!(path.join("contents.json").exists());
+    again(&cache);
+    fs::write(path.join("file"), "kontent").unwrap();
+    assert!(is_made_anew(folder.path()));
+    make_old(&path);
+    fs::write(path.join("file"), "kontent").unwrap();
+    assert!(is_made_anew(folder.path()), "its manifest has the hash of this file");
+}
+
+#[test]
+fn what_a_program_left_in_an_entry_does_no_harm() {
+    let (folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    fs::write(path.join("compiled.pyc"), "x").unwrap();
+    assert!(!is_made_anew(folder.path()));
+}
+
+#[test]
+fn an_entry_of_the_same_name_and_other_inputs_is_not_used() {
+    let (folder, cache) = cache();
+    let path = cache.entry(&recipe(1), build).unwrap().path;
+    let text = fs::read_to_string(path.join(MANIFEST)).unwrap();
+    fs::write(path.join(MANIFEST), text.replace("\"input\": 1", "\"input\": 2")).unwrap();
+    assert!(!cache.has(&recipe(1)));
+    assert!(is_made_anew(folder.path()));
+}
+
+#[test]
+fn a_damaged_entry_that_others_use_is_an_error() {
+    let (_folder, cache) = cache();
+    let used = cache.entry(&recipe(1), build).unwrap();
+    fs::remove_file(used.path.join("file")).unwrap();
+    let error = cache.entry(&recipe(1), |_| panic!("its place is taken")).unwrap_err();
+    assert!(matches!(&error, ImagesError::DamagedInUse { why, .. } if why == "file is missing"), "{error}");
+    assert!(used.path.exists());
+}
+
+#[test]
+fn verifying_finds_what_stamps_do_not_show() {
+    let (_folder, cache) = cache();
+    let used = cache.entry(&recipe(0), build).unwrap();
+    let [good, bad, foreign] = [1, 2, 3].map(|input| cache.entry(&recipe(input), build).unwrap().path);
+    for path in [&used.path, &bad] {
+        fs::write(path.join("file"), "kontent").unwrap();
+        Stamp::of(&members(path).unwrap()).set(path).unwrap();
+    }
+    fs::rename(&foreign, foreign.with_file_name("thing-0123456789abcdef")).unwrap();
+    let mut verified = cache.verify().unwrap();
+    verified.sort_by_key(|one| one.entry.what.clone());
+    let found: Vec<_> = verified.iter().map(|one| (one.damage.as_deref(), one.removed)).collect();
+    let changed = Some("file is not what it was");
+    assert_eq!(
+        found,
+        [(changed, false), (None, false), (changed, true), (Some("it was made of something else"), true)]
+    );
+    assert!(used.path.exists() && good.exists() && !bad.exists());
+}
+
+#[test]
+fn locks_do_not_outlive_their_entries() {
+    let (folder, cache) = cache();
+    let locks = || fs::read_dir(folder.path().join("locks")).unwrap().count();
+    let used = cache.entry(&recipe(1), build).unwrap();
+    cache.entry(&recipe(2), build).unwrap();
+    assert_eq!(locks(), 2);
+    cache.clean(|_| false).unwrap();
+    assert_eq!(locks(), 1);
+    assert!(cache.entry(&recipe(3), |_| Err(ImagesError::NoMirror)).is_err());
+    assert_eq!(locks(), 1);
+    // As older rigs left them.
+    fs::write(folder.path().join("locks/thing-of-the-past"), "").unwrap();
+    Cache::open_at(folder.path(), &Progress::silent()).unwrap();
+    assert_eq!(locks(), 1);
+    drop(used);
+    cache.clean(|_| false).unwrap();
+    assert_eq!(locks(), 0);
+}
+
+#[test]
+fn old_logs_go_away() {
+    let (folder, _cache) = cache();
+    let logs = folder.path().join("logs");
+    (0..LOGS_KEPT + 5).for_each(|n| fs::write(logs.join(format!("{n}.log")), "x").unwrap());
+    Cache::open_at(folder.path(), &Progress::silent()).unwrap();
+    assert_eq!(fs::read_dir(logs).unwrap().count(), LOGS_KEPT);
+}
+
+#[test]
+fn an_entry_of_another_cache_is_used_as_it_is() {
+    let (ours, theirs) = (cache(), cache());
+    let made = theirs.1.entry(&recipe(1), build).unwrap();
+    let link = ours.0.path().join("entries").join(recipe(1).name());
+    std::os::unix::fs::symlink(&made.path, &link).unwrap();
+    forget_the_stamp(&made.path);
+    again(&ours.1);
+    assert!(!made.path.join(crate::stamp::STAMP).exists(), "nothing is written there");
+    assert!(ours.1.remove(&link).unwrap());
+    assert!(made.path.join("file").exists(), "the link goes, not what it leads to");
+}
+
+#[test]
+fn a_cache_that_everybody_can_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    for root in [folder.path().to_owned(), folder.path().join("below")] {
+        let error = Cache::open_at(&root, &Progress::silent()).unwrap_err();
+        assert!(matches!(error, ImagesError::SharedCache { .. }), "{error}");
+    }
 }

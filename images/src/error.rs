@@ -8,6 +8,29 @@ use std::path::{Path, PathBuf};
 /// `Display` is the cause in one line; [`ImagesError::remedy`] is what to do about it, also in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
+    /// Nothing in the environment says where the cache may lie.
+    #[error("there is no folder for the cache: neither RIG_CACHE nor XDG_CACHE_HOME nor HOME names one")]
+    NoCacheFolder,
+    /// Other users could put programs into the cache, which the rig would run.
+    #[error("the cache {} is not safe from other users: {}: {why}", .root.display(), .folder.display())]
+    SharedCache {
+        /// The cache.
+        root: PathBuf,
+        /// The folder that lets others in: the cache or one on the way to it.
+        folder: PathBuf,
+        /// How.
+        why: &'static str,
+    },
+    /// An entry of the cache is damaged, and others use it.
+    #[error("{what} in the cache is damaged ({why}), and other processes use it: {}", .path.display())]
+    DamagedInUse {
+        /// The entry in words.
+        what: String,
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The host lacks programs that the builder calls.
     #[error("this host lacks {}", .0.join(", "))]
     MissingHostTools(Vec<String>),
@@ -119,6 +142,13 @@ impl ImagesError {
     /// What the person can do about it: one line.
     pub fn remedy(&self) -> String {
         match self {
+            Self::NoCacheFolder => "set RIG_CACHE to a folder of your own, or HOME to your home folder".into(),
+            Self::SharedCache { .. } => {
+                "point RIG_CACHE at a folder that only you can write to, below folders that only you and root can write to".into()
+            }
+            Self::DamagedInUse { .. } => {
+                "end the other runs of the rig; the next one removes the entry and makes it again".into()
+            }
             Self::MissingHostTools(tools) => missing_remedy(tools),
             Self::NoMirror => "set RIG_DEBIAN_MIRROR to the URL of a Debian archive (the folder that holds dists/)".into(),
             Self::NoKeyring(_) => "install the package debian-archive-keyring".into(),

@@ -4,7 +4,7 @@ use crate::cache::{Cache, Entry, Recipe};
 use crate::initramfs::Contents;
 use crate::{
     Artifact, CacheEntry, DebianKernel, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, Userspace,
-    hash, kernel, parts, toolroot, userspace,
+    VerifiedEntry, hash, kernel, parts, toolroot, userspace,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -73,12 +73,7 @@ impl Images {
 
     /// The symbols that [`Images::keep_system_map`] kept of a kernel, if it did.
     pub fn system_map(&self, kernel: &Kernel) -> Result<Option<PathBuf>, ImagesError> {
-        let recipe = symbols_recipe(kernel)?;
-        if !self.cache.has(&recipe) {
-            return Ok(None);
-        }
-        let gone = |_: &crate::lock::TempDir| Err(ImagesError::NoSymbols(kernel.bzimage.clone()));
-        let entry = self.cache.entry(&recipe, gone)?;
+        let Some(entry) = self.cache.existing(&symbols_recipe(kernel)?)? else { return Ok(None) };
         let path = entry.path.join(SYSTEM_MAP);
         self.hand_out(entry);
         Ok(Some(path))
@@ -244,6 +239,11 @@ impl Images {
     /// Entries of the cache, oldest first.
     pub fn list(&self) -> Result<Vec<CacheEntry>, ImagesError> {
         self.cache.list()
+    }
+
+    /// Reads all entries of the cache and compares them with the hashes of what was made. Damaged ones that nobody uses are removed.
+    pub fn verify(&self) -> Result<Vec<VerifiedEntry>, ImagesError> {
+        self.cache.verify()
     }
 
     /// Removes entries that nobody uses and for which `keep` says no; returns those removed.

@@ -1,4 +1,9 @@
-//! Locks between processes, held by open files: they end with the process that holds them, however it ends.
+//! The one scheme of locks between processes: a lock is an open file (`flock(2)`), so it ends with the process that has it,
+//! however that process ends.
+//!
+//! Whoever has a lock alone may remove its file, so that no lock outlives its use. Another process may have opened the file
+//! before and gets a lock that nobody else can see; so whoever gets a lock looks whether the file still has a name, and
+//! begins again if not.
 
 use crate::{ImagesError, Progress};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -6,58 +11,111 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Opens the lock file at `path`, which is made when missing and never removed by its users.
-pub(crate) fn open(path: &Path) -> Result<File, ImagesError> {
+/// A lock, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+/// Whom a lock lets in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Shared,
+    Exclusive,
+}
+
+impl Lock {
+    /// Takes the lock at `path` together with others. While a process has it alone, waits, and says that it waits for `what`.
+    pub(crate) fn shared(path: &Path, what: &str, progress: &Progress) -> Result<Self, ImagesError> {
+        Self::wait(path, Kind::Shared, what, progress)
+    }
+
+    /// Takes the lock at `path` for this process alone. While others have it, waits, and says that it waits for `what`.
+    pub(crate) fn exclusive(path: &Path, what: &str, progress: &Progress) -> Result<Self, ImagesError> {
+        Self::wait(path, Kind::Exclusive, what, progress)
+    }
+
+    /// Takes the lock at `path` for this process alone; none: another process has it.
+    pub(crate) fn try_exclusive(path: &Path) -> Result<Option<Self>, ImagesError> {
+        loop {
+            let file = open(path)?;
+            match file.try_lock() {
+                Ok(()) if has_a_name(&file) => return Ok(Some(Self { file, path: path.into() })),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(source)) => return Err(ImagesError::io(path)(source)),
+            }
+        }
+    }
+
+    fn wait(path: &Path, kind: Kind, what: &str, progress: &Progress) -> Result<Self, ImagesError> {
+        loop {
+            let file = open(path)?;
+            let tried = if kind == Kind::Shared { file.try_lock_shared() } else { file.try_lock() };
+            let locked = match tried {
+                Err(TryLockError::WouldBlock) => {
+                    progress.say(&format!("waiting for another process that makes {what}"));
+                    if kind == Kind::Shared { file.lock_shared() } else { file.lock() }
+                }
+                Err(TryLockError::Error(source)) => Err(source),
+                Ok(()) => Ok(()),
+            };
+            locked.map_err(ImagesError::io(path))?;
+            if has_a_name(&file) {
+                return Ok(Self { file, path: path.into() });
+            }
+        }
+    }
+
+    /// A handle that keeps the lock: give it to children, as their standard input.
+    pub(crate) fn hold(&self) -> Result<File, ImagesError> {
+        self.file.try_clone().map_err(ImagesError::io(&self.path))
+    }
+
+    /// Removes the lock's file. Only for whoever has the lock alone.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+}
+
+fn open(path: &Path) -> Result<File, ImagesError> {
     OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(ImagesError::io(path))
 }
 
-/// Takes `file` for this process alone; while another one has it, waits and says so.
-pub(crate) fn exclusive(file: &File, path: &Path, what: &str, progress: &Progress) -> Result<(), ImagesError> {
-    take(file.try_lock(), || file.lock(), path, what, progress)
-}
-
-/// Takes `file` together with others; while one has it alone, waits and says so.
-pub(crate) fn shared(file: &File, path: &Path, what: &str, progress: &Progress) -> Result<(), ImagesError> {
-    take(file.try_lock_shared(), || file.lock_shared(), path, what, progress)
-}
-
-fn take(
-    tried: Result<(), TryLockError>,
-    wait: impl FnOnce() -> io::Result<()>,
-    path: &Path,
-    what: &str,
-    progress: &Progress,
-) -> Result<(), ImagesError> {
-    let result = match tried {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            progress.say(&format!("waiting for another process that makes {what}"));
-            wait()
-        }
-        Err(TryLockError::Error(source)) => Err(source),
-    };
-    result.map_err(ImagesError::io(path))
+fn has_a_name(file: &File) -> bool {
+    file.metadata().is_ok_and(|data| data.nlink() > 0)
 }
 
 /// A folder that exists while its builder lives. Children that inherit [`TempDir::hold`] count as the builder.
 #[derive(Debug)]
 pub(crate) struct TempDir {
     path: PathBuf,
-    lock: File,
+    /// None once the folder is gone.
+    lock: Option<Lock>,
 }
 
 impl TempDir {
     /// Makes `parent/NAME.PID.N`, guarded by a lock file beside it.
     pub(crate) fn new(parent: &Path, name: &str) -> Result<Self, ImagesError> {
+        Self::with(parent, name, |path| std::fs::create_dir(path).map_err(ImagesError::io(path)))
+    }
+
+    /// Moves the folder `from` to `parent/NAME.PID.N`, where it is removed, if not by this process then by the next sweep.
+    pub(crate) fn take(parent: &Path, name: &str, from: &Path) -> Result<Self, ImagesError> {
+        Self::with(parent, name, |path| std::fs::rename(from, path).map_err(ImagesError::io(from)))
+    }
+
+    fn with(parent: &Path, name: &str, fill: impl Fn(&Path) -> Result<(), ImagesError>) -> Result<Self, ImagesError> {
         for number in 0_u32.. {
             let path = parent.join(format!("{name}.{}.{number}", std::process::id()));
-            let lock_path = lock_path(&path);
-            let lock = open(&lock_path)?;
-            // A sweeper may have removed the file between its creation and its lock; then the name is not ours.
-            let ours = lock.try_lock().is_ok() && lock.metadata().is_ok_and(|data| data.nlink() > 0);
-            if ours && !path.exists() {
-                std::fs::create_dir(&path).map_err(ImagesError::io(&path))?;
-                return Ok(Self { path, lock });
+            if let Some(lock) = Lock::try_exclusive(&lock_path(&path))?
+                && !exists(&path)
+            {
+                // Built before it is filled: whatever fails, its lock's file goes away.
+                let temp = Self { path, lock: Some(lock) };
+                fill(&temp.path)?;
+                return Ok(temp);
             }
         }
         unreachable!("a process makes fewer than four billion folders")
@@ -69,7 +127,7 @@ impl TempDir {
 
     /// A handle that keeps the folder from being swept: give it to children, as their standard input.
     pub(crate) fn hold(&self) -> Result<File, ImagesError> {
-        self.lock.try_clone().map_err(ImagesError::io(&self.path))
+        self.lock.as_ref().expect("it lives as long as the folder").hold()
     }
 
     /// Turns the folder into `target`, all at once.
@@ -77,48 +135,76 @@ impl TempDir {
         std::fs::rename(&self.path, target).map_err(ImagesError::io(target))
         // Drop removes the lock file; the folder is no longer there.
     }
+
+    /// Removes the folder with all that is in it.
+    pub(crate) fn delete(mut self) -> Result<(), ImagesError> {
+        self.clear().map_err(ImagesError::io(&self.path))
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        if exists(&self.path) {
+            std::fs::remove_dir_all(&self.path)?;
+        }
+        self.lock.take().map_or(Ok(()), Lock::remove)
+    }
 }
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        if !self.path.exists() || std::fs::remove_dir_all(&self.path).is_ok() {
-            // When this fails the next sweep removes it.
-            let _ = std::fs::remove_file(lock_path(&self.path));
-        }
+        // When this fails the next sweep removes it.
+        let _ = self.clear();
     }
 }
 
-/// Removes from `parent` the folders whose builders are gone; returns how many.
-pub(crate) fn sweep(parent: &Path) -> Result<usize, ImagesError> {
-    let mut swept = 0;
+/// Whether there is anything of this name; a link that leads nowhere is something.
+pub(crate) fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// What a sweep came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Folders that were removed.
+    pub(crate) removed: usize,
+    /// Those that could not be, each with what the system said.
+    pub(crate) left: Vec<String>,
+}
+
+/// Removes from `parent` the folders whose builders are gone.
+pub(crate) fn sweep(parent: &Path) -> Result<Swept, ImagesError> {
+    let mut swept = Swept::default();
     for entry in std::fs::read_dir(parent).map_err(ImagesError::io(parent))? {
         let path = entry.map_err(ImagesError::io(parent))?.path();
-        if path.extension().is_some_and(|extension| extension == "lock") {
-            swept += usize::from(sweep_one(&path)?);
+        // A builder makes the lock before the folder, so a folder without a lock has no builder any more.
+        let folder =
+            if path.extension().is_some_and(|extension| extension == LOCK) { path.with_extension("") } else { path };
+        match sweep_one(&folder) {
+            Ok(removed) => swept.removed += usize::from(removed),
+            Err(error) => swept.left.push(error.to_string()),
         }
     }
     Ok(swept)
 }
 
-fn sweep_one(lock_path: &Path) -> Result<bool, ImagesError> {
-    // Another sweeper or the builder itself may be faster: nothing left to do.
-    let Ok(lock) = File::open(lock_path) else { return Ok(false) };
-    if lock.try_lock().is_err() {
+fn sweep_one(folder: &Path) -> Result<bool, ImagesError> {
+    let lock_path = lock_path(folder);
+    // Another sweeper may have been faster: nothing left to do.
+    if !exists(folder) && !exists(&lock_path) {
         return Ok(false);
     }
-    let folder = lock_path.with_extension("");
-    let found = folder.exists();
-    if found {
-        std::fs::remove_dir_all(&folder).map_err(ImagesError::io(&folder))?;
-    }
-    // Whoever locked the same file meanwhile sees that it has no name any more.
-    let _ = std::fs::remove_file(lock_path);
+    let Some(lock) = Lock::try_exclusive(&lock_path)? else { return Ok(false) };
+    let found = exists(folder);
+    TempDir { path: folder.into(), lock: Some(lock) }.delete()?;
     Ok(found)
 }
 
+/// Ending of the names of folders' locks.
+const LOCK: &str = "lock";
+
 fn lock_path(folder: &Path) -> PathBuf {
     let mut name = folder.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(".");
+    name.push(LOCK);
     name.into()
 }
 
@@ -136,10 +222,9 @@ mod tests {
         let temp = TempDir::new(parent.path(), "kernel").unwrap();
         std::fs::write(temp.path().join("half"), "made").unwrap();
         let left = temp.path().to_owned();
-        let TempDir { path, lock } = &temp;
-        assert!(path.exists());
-        lock.unlock().unwrap(); // as the kernel does for a killed process
-        assert_eq!(sweep(parent.path()).unwrap(), 1);
+        assert!(left.exists());
+        temp.lock.as_ref().unwrap().file.unlock().unwrap(); // as the kernel does for a killed process
+        assert_eq!(sweep(parent.path()).unwrap().removed, 1);
         assert!(!left.exists());
         drop(temp);
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
@@ -149,7 +234,7 @@ mod tests {
     fn cannot_sweep_what_a_living_builder_has() {
         let parent = parent();
         let temp = TempDir::new(parent.path(), "kernel").unwrap();
-        assert_eq!(sweep(parent.path()).unwrap(), 0);
+        assert_eq!(sweep(parent.path()).unwrap(), Swept::default());
         assert!(temp.path().exists());
     }
 
@@ -160,12 +245,10 @@ mod tests {
         let mut child =
             std::process::Command::new("sleep").arg("60").stdin(temp.hold().unwrap()).spawn().expect("sleep runs");
         let (folder, lock_file) = (temp.path().to_owned(), lock_path(temp.path()));
-        let TempDir { lock, .. } = &temp;
         // The parent is gone, in effect: only the child's copy of the open file is left.
-        let copy = lock.try_clone().unwrap();
-        std::mem::forget(temp);
-        drop(copy);
-        assert_eq!(sweep(parent.path()).unwrap(), 0);
+        let mut temp = std::mem::ManuallyDrop::new(temp);
+        drop(temp.lock.take());
+        assert_eq!(sweep(parent.path()).unwrap(), Swept::default());
         assert!(folder.exists());
         child.kill().unwrap();
         child.wait().unwrap();
@@ -181,5 +264,67 @@ mod tests {
         temp.publish(&target).unwrap();
         assert_eq!(std::fs::read_to_string(target.join("file")).unwrap(), "content");
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_without_a_lock_has_no_builder() {
+        let parent = parent();
+        std::fs::create_dir(parent.path().join("kernel.1.0")).unwrap();
+        std::fs::write(parent.path().join("kernel.1.0/half"), "made").unwrap();
+        assert_eq!(sweep(parent.path()).unwrap().removed, 1);
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_out_of_the_way_goes_with_its_lock() {
+        let parent = parent();
+        for name in ["folder", "link"] {
+            let from = parent.path().join(name);
+            match name {
+                "folder" => std::fs::create_dir(&from).unwrap(),
+                _ => std::os::unix::fs::symlink("/nonexistent", &from).unwrap(),
+            }
+            let taken = TempDir::take(parent.path(), "x", &from).unwrap();
+            assert!(exists(taken.path()) && !exists(&from));
+            taken.delete().unwrap();
+        }
+        assert!(TempDir::take(parent.path(), "x", &parent.path().join("missing")).is_err());
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_is_no_lock() {
+        let parent = parent();
+        let path = parent.path().join("lock");
+        let waiting_for_it = open(&path).unwrap();
+        Lock::try_exclusive(&path).unwrap().unwrap().remove().unwrap();
+        waiting_for_it.try_lock().unwrap();
+        assert!(!has_a_name(&waiting_for_it));
+        // The next one gets a lock that others can see.
+        let lock = Lock::shared(&path, "it", &Progress::silent()).unwrap();
+        assert!(path.exists());
+        assert!(Lock::try_exclusive(&path).unwrap().is_none());
+        drop(lock);
+        assert!(Lock::try_exclusive(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn of_many_that_take_and_remove_a_lock_one_has_it_at_a_time() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let parent = parent();
+        let path = parent.path().join("lock");
+        let inside = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let lock = Lock::exclusive(&path, "it", &Progress::silent()).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have the lock");
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        lock.remove().unwrap();
+                    }
+                });
+            }
+        });
     }
 }

@@ -2,7 +2,16 @@
 
 use crate::{ImagesError, hash};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Its name in an entry.
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// The form of entries that are made now. Those of form 0 were made without a list of their contents.
+pub(crate) const FORM: u32 = 1;
 
 /// One thing that went into a run, for the run's manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,12 +34,15 @@ pub(crate) struct Manifest {
     pub(crate) artifacts: Vec<Artifact>,
     pub(crate) warnings: Vec<String>,
     pub(crate) build_ms: u64,
+    /// See [`FORM`].
+    #[serde(default)]
+    pub(crate) form: u32,
 }
 
 impl Manifest {
     /// Of the entry at `folder`; `None` when there is no whole one.
     pub(crate) fn read(folder: &Path) -> Option<Self> {
-        let text = std::fs::read(folder.join("manifest.json")).ok()?;
+        let text = std::fs::read(folder.join(MANIFEST)).ok()?;
         let mut manifest: Self = serde_json::from_slice(&text).ok()?;
         for path in manifest.artifacts.iter_mut().filter_map(|artifact| artifact.path.as_mut()) {
             *path = folder.join(&*path);
@@ -46,4 +58,19 @@ impl Artifact {
         let sha256 = hash::of_file(&folder.join(relative))?;
         Ok(Self { name, version: version.into(), sha256, path: Some(relative.into()) })
     }
+}
+
+/// Writes a file so that it is there as a whole or, if this process dies, as it was before.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), ImagesError> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let new = PathBuf::from(name);
+    let written = File::create(&new).and_then(|mut file| file.write_all(content));
+    let replaced = written.and_then(|()| std::fs::rename(&new, path));
+    if replaced.is_err() {
+        // Nothing is lost with it.
+        let _ = std::fs::remove_file(&new);
+    }
+    replaced.map_err(ImagesError::io(path))
 }

@@ -93,6 +93,11 @@ impl Step {
         self.at(self.bar.position() + 1, message);
     }
 
+    /// `units` more are done.
+    pub fn advance(&self, units: u64) {
+        self.at(self.bar.position() + units, "");
+    }
+
     /// `position` units are done. A step that takes more units than announced stays at its end.
     pub fn at(&self, position: u64, message: &str) {
         let total = self.bar.length().unwrap_or(0);
