@@ -83,6 +83,8 @@ fn unshare(flags: &str) -> Command {
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         ("LC_ALL", "C"),
         ("HOME", "/tmp"),
+        // It would leave files of its own in the root, whose stamp would no longer hold.
+        ("PYTHONDONTWRITEBYTECODE", "1"),
         ("KBUILD_BUILD_TIMESTAMP", "2026-01-01"),
         ("KBUILD_BUILD_USER", "rig"),
         ("KBUILD_BUILD_HOST", "rig"),

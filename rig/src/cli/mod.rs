@@ -67,7 +67,7 @@ enum Command {
     Merge(merge::Arguments),
     /// Say what this machine has, what it lacks, and what mends it.
     Doctor(doctor::Arguments),
-    /// Build, list or clean what runs are made of.
+    /// Build, list, verify or clean what runs are made of.
     Images(images::Arguments),
     /// On a real TDX host: check it, update its TDX module under observation, judge.
     #[command(subcommand, after_help = rig_hw::EXAMPLES)]
@@ -106,7 +106,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Shrink(arguments) => (arguments.json, replay::shrink(&arguments)),
         Command::Merge(arguments) => (arguments.json, merge::run(&arguments)),
         Command::Doctor(arguments) => (arguments.json, doctor::run(&arguments)),
-        Command::Images(arguments) => (false, images::run(&arguments)),
+        Command::Images(arguments) => (arguments.json(), images::run(&arguments)),
         Command::Dist(arguments) => (false, dist::run(&arguments)),
         Command::Hw(command) => return code(rig_hw::run(&command)),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),

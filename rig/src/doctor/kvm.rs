@@ -4,11 +4,15 @@
 //! All of that is "no", with a reason.
 
 use super::Item;
+use crate::machine::Exit;
 use crate::machine::failure::meaningful;
+use crate::machine::logs::{self, BoundedLogs};
+use crate::machine::probe::{self, PROGRAM_RAN, Probe};
+use crate::machine::process::Process;
 use crate::run::clone_command;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -21,8 +25,6 @@ const LIMITS: Limits = Limits { silence: Duration::from_secs(30), whole: Duratio
 const LOOK: Duration = Duration::from_millis(20);
 /// How the reason begins when a bound was reached.
 const TOO_SLOW: &str = "nothing booted within";
-/// What the small program writes to the debug-exit device, and the exit code that QEMU makes of it (`2 * n + 1`).
-const MAGIC: u8 = 0x2a;
 
 /// Whether KVM works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ impl Kvm {
 }
 
 /// Boots with KVM: the kernel when there is one, else a program of a few instructions.
-pub(super) fn probe(qemu: impl Fn() -> Command, kernel: Option<&Path>) -> Kvm {
+pub(super) fn try_kvm(qemu: impl Fn() -> Command, kernel: Option<&Path>) -> Kvm {
     let device = Path::new("/dev/kvm");
     if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open(device) {
         return Kvm::No(format!("{}: {e}", device.display()));
@@ -97,7 +99,7 @@ pub fn kvm_once(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
 
 /// The probe, made again; its answer is kept for those to come.
 pub(super) fn kvm_anew(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
-    let kvm = probe(|| clone_command(qemu), Some(kernel));
+    let kvm = try_kvm(|| clone_command(qemu), Some(kernel));
     let found = Found { of: what_it_holds_for(qemu, kernel), kvm };
     let text = serde_json::to_vec(&found).expect("words are plain data");
     // What cannot be kept is found out again.
@@ -117,30 +119,21 @@ fn what_it_holds_for(qemu: &Command, kernel: &Path) -> Vec<String> {
 fn try_model(mut qemu: Command, model: &str, kernel: Option<&Path>) -> Result<(), String> {
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let console = dir.path().join("console");
-    qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "kvm", "-cpu", model]);
-    qemu.args(["-machine", "q35", "-m", "256", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
-    qemu.arg("-serial").arg(format!("file:{}", console.display()));
-    match kernel {
-        Some(kernel) => qemu.arg("-kernel").arg(kernel).args(["-append", "console=ttyS0 panic=-1"]),
-        None => qemu.arg("-kernel").arg(write_program(&dir).map_err(|e| e.to_string())?),
-    };
-    let (status, stderr) = run(qemu, &dir, &console, LIMITS)?;
-    let console = String::from_utf8_lossy(&std::fs::read(console).unwrap_or_default()).into_owned();
-    judge(status, &stderr, &console, kernel.is_some())
+    let program = write_program(&dir).map_err(|e| e.to_string())?;
+    probe::add_arguments(&mut qemu, model, kernel.map_or(Probe::Program(&program), Probe::Kernel), &console);
+    let (exit, stderr) = run(qemu, &dir, &console, LIMITS)?;
+    judge(exit, &stderr, &logs::read(&console), kernel.is_some())
 }
 
 /// Whether what came is what a working KVM gives. A kernel without a root file system says hello, panics, and resets.
-fn judge(status: ExitStatus, stderr: &str, console: &str, kernel: bool) -> Result<(), String> {
-    let booted = if kernel {
-        status.success() && console.contains("Linux version")
-    } else {
-        status.code() == Some(i32::from(MAGIC) * 2 + 1)
-    };
+fn judge(exit: Exit, stderr: &str, console: &str, kernel: bool) -> Result<(), String> {
+    let booted =
+        if kernel { exit.success() && console.contains("Linux version") } else { exit.code() == Some(PROGRAM_RAN) };
     if booted {
         return Ok(());
     }
     let said = meaningful(stderr).map(|line| format!(": {line}")).unwrap_or_default();
-    Err(format!("QEMU ended with {status}{said}"))
+    Err(format!("QEMU ended with {exit}{said}"))
 }
 
 /// Bounds on a boot.
@@ -152,25 +145,24 @@ struct Limits {
     whole: Duration,
 }
 
-fn run(mut qemu: Command, dir: &TempDir, console: &Path, limits: Limits) -> Result<(ExitStatus, String), String> {
+fn run(mut qemu: Command, dir: &TempDir, console: &Path, limits: Limits) -> Result<(Exit, String), String> {
     let stderr = dir.path().join("stderr");
     let log = std::fs::File::create(&stderr).map_err(|e| e.to_string())?;
-    let child = qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
-    let mut child = child.map_err(|e| format!("cannot start QEMU: {e}"))?;
+    let _logs = BoundedLogs::keep(vec![console.to_owned(), stderr.clone()]).map_err(|e| e.to_string())?;
+    qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // It ends with the rig, however that ends, and when this function does.
+    let process = Process::start(qemu).map_err(|e| format!("cannot start QEMU: {e}"))?;
     let start = Instant::now();
     let (mut said, mut spoke) = (0, start);
     loop {
-        if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
-            return Ok((status, String::from_utf8_lossy(&std::fs::read(&stderr).unwrap_or_default()).into_owned()));
+        if let Some(exit) = process.status() {
+            return Ok((exit, logs::read(&stderr)));
         }
         let length = std::fs::metadata(console).map_or(0, |file| file.len());
         if length > said {
             (said, spoke) = (length, Instant::now());
         }
         if spoke.elapsed() > limits.silence || start.elapsed() > limits.whole {
-            // It may have ended meanwhile; then there is nothing to kill, and it is reaped all the same.
-            let _ = child.kill();
-            let _ = child.wait();
             let (taken_s, silent_s) = (start.elapsed().as_secs(), spoke.elapsed().as_secs());
             return Err(format!("{TOO_SLOW} {taken_s} s; the last {silent_s} s without a word on the console"));
         }
@@ -178,23 +170,9 @@ fn run(mut qemu: Command, dir: &TempDir, console: &Path, limits: Limits) -> Resu
     }
 }
 
-/// A multiboot program (Multiboot Specification 0.6.96, section 3.1, with the address fields) that writes [`MAGIC`] to
-/// port 0xf4 and halts.
-fn program() -> Vec<u8> {
-    const HEADER_MAGIC: u32 = 0x1bad_b002;
-    const HAS_ADDRESSES: u32 = 1 << 16;
-    const LOAD: u32 = 0x10_0000;
-    const HEADER_SIZE: u32 = 32;
-    let code = [0xb0, MAGIC, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd];
-    let end = LOAD + HEADER_SIZE + code.len() as u32;
-    let checksum = 0u32.wrapping_sub(HEADER_MAGIC).wrapping_sub(HAS_ADDRESSES);
-    let words = [HEADER_MAGIC, HAS_ADDRESSES, checksum, LOAD, LOAD, end, end, LOAD + HEADER_SIZE];
-    words.into_iter().flat_map(u32::to_le_bytes).chain(code).collect()
-}
-
 fn write_program(dir: &TempDir) -> std::io::Result<std::path::PathBuf> {
     let path = dir.path().join("program");
-    std::fs::write(&path, program())?;
+    std::fs::write(&path, probe::program())?;
     Ok(path)
 }
 
@@ -202,9 +180,10 @@ fn write_program(dir: &TempDir) -> std::io::Result<std::path::PathBuf> {
 mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
 
-    fn exit(code: i32) -> ExitStatus {
-        ExitStatus::from_raw(code << 8)
+    fn exit(code: i32) -> Exit {
+        ExitStatus::from_raw(code << 8).into()
     }
 
     #[test]
@@ -217,16 +196,16 @@ mod tests {
     fn everything_else_is_a_no() {
         assert!(judge(exit(1), "qemu: kvm: no", "", false).unwrap_err().contains("kvm: no"));
         assert!(judge(exit(0), "", "", true).is_err());
-        assert!(judge(ExitStatus::from_raw(6), "", "Linux version", true).is_err(), "an abort is a no");
+        assert!(judge(ExitStatus::from_raw(6).into(), "", "Linux version", true).is_err(), "an abort is a no");
     }
 
-    fn script(text: &str, silence_ms: u64, whole_ms: u64) -> Result<ExitStatus, String> {
+    fn script(text: &str, silence_ms: u64, whole_ms: u64) -> Result<Exit, String> {
         let dir = tempfile::tempdir().unwrap();
         let console = dir.path().join("console");
         let mut shell = Command::new("sh");
         shell.args(["-c", text, "sh"]).arg(&console);
         let [silence, whole] = [silence_ms, whole_ms].map(Duration::from_millis);
-        run(shell, &dir, &console, Limits { silence, whole }).map(|(status, _)| status)
+        run(shell, &dir, &console, Limits { silence, whole }).map(|(exit, _)| exit)
     }
 
     #[test]
@@ -242,12 +221,5 @@ mod tests {
         assert!(script(speaks, 900, 60_000).unwrap().success());
         assert!(script("exec sleep 60", 50, 60_000).unwrap_err().starts_with(TOO_SLOW));
         assert!(script("while :; do echo . >>$1; sleep 0.05; done", 60_000, 200).unwrap_err().starts_with(TOO_SLOW));
-    }
-
-    #[test]
-    fn the_programs_header_adds_up() {
-        let program = program();
-        let words = program[..12].chunks(4).map(|w| u32::from_le_bytes(w.try_into().unwrap()));
-        assert_eq!(words.fold(0u32, u32::wrapping_add), 0);
     }
 }

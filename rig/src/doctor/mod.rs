@@ -93,7 +93,7 @@ pub fn examine(progress: &Progress) -> Result<Report, Trouble> {
     let kernel = built_kernel(&images, &mut items);
     let kvm = match &kernel {
         Some(kernel) => kvm::kvm_anew(&images.cache_folder(), &root.qemu_command(), kernel),
-        None => kvm::probe(|| root.qemu_command(), None),
+        None => kvm::try_kvm(|| root.qemu_command(), None),
     };
     items.push(kvm.item());
     Ok(report(items, &kvm))

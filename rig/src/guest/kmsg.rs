@@ -22,7 +22,8 @@ impl KernelLine {
         let timed = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
         let parsed = timed.and_then(|(time, text)| {
             let (s, us) = time.trim().split_once('.').filter(|(_, us)| us.len() == 6)?;
-            let time_us = s.parse::<u64>().ok()? * 1_000_000 + us.parse::<u64>().ok()?;
+            // The guest may write any number here.
+            let time_us = s.parse::<u64>().ok()?.saturating_mul(1_000_000).saturating_add(us.parse::<u64>().ok()?);
             Some(Self { time_us, text: text.to_owned() })
         });
         parsed.unwrap_or_else(|| Self { time_us: 0, text: line.to_owned() })
@@ -53,6 +54,17 @@ mod tests {
         assert_eq!(KernelLine::parse_console(&line.to_string()), line);
         assert_eq!(KernelLine::parse_console("SeaBIOS [x] 1").time_us, 0);
         assert_eq!(KernelLine::parse_console("[T1] y").text, "[T1] y");
+    }
+
+    #[test]
+    fn no_time_of_the_guests_is_too_late() {
+        for line in ["[18446744073709551615.999999] x", "[18446744073709.999999] x"] {
+            assert!(KernelLine::parse_console(line).time_us > u64::MAX / 2, "{line}");
+        }
+        let latest = KernelLine::parse("6,1,18446744073709551615,-;x").unwrap();
+        assert_eq!(latest.time_us, u64::MAX);
+        assert_eq!(KernelLine::parse_console(&latest.to_string()), latest);
+        assert_eq!(KernelLine::parse("6,1,18446744073709551616,-;x"), None);
     }
 
     #[test]

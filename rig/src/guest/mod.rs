@@ -1,8 +1,10 @@
 //! The client of the agent in the guest.
 
 mod kmsg;
+mod log;
 
 pub use kmsg::KernelLine;
+pub use log::{LogLines, LogSink, kernel_log};
 
 use rig_wire::agent::{self, Answer, Command, Failure, FrameError, FromAgent, Ready, Request};
 use std::collections::HashMap;
@@ -12,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 
 /// Why the guest did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,15 @@ pub enum GuestError {
     /// The agent's channel ended: the guest is gone, or its agent is.
     #[error("the guest's agent is gone")]
     Gone,
+    /// The guest's kernel log is so long that the rest of it could be neither kept nor judged.
+    #[error("the guest's kernel log is longer than {} MiB, and nobody looks at the rest", log::MOST_OF_A_LOG >> 20)]
+    LogTooLong,
+    /// A file of the guest is longer than the rig's memory is worth.
+    #[error("{path} in the guest is longer than {} MiB", MOST_OF_A_FILE >> 20)]
+    FileTooLong {
+        /// The file.
+        path: String,
+    },
     /// The agent tried and failed.
     #[error("in the guest: {}", .0.what)]
     Failed(Failure),
@@ -40,6 +51,9 @@ pub enum GuestError {
 /// No such file.
 const ENOENT: i32 = 2;
 
+/// The longest file that is fetched from a guest, bytes.
+const MOST_OF_A_FILE: usize = 256 << 20;
+
 type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Result<Answer, Failure>>>>>>;
 
 /// The agent, from here.
@@ -50,41 +64,44 @@ pub struct Guest {
     ready: watch::Receiver<Option<Ready>>,
     answers: Arc<AtomicU64>,
     within_frame: Arc<AtomicBool>,
+    log_too_long: Arc<AtomicBool>,
 }
 
 impl Guest {
-    /// Talks over a connection that QEMU made for the agent's port. Lines of the kernel's log go to `kmsg`.
+    /// Talks over a connection that QEMU made for the agent's port. Lines of the kernel's log go to `log`.
     ///
     /// The connection exists before the guest runs; nothing is sent before the agent said that it is ready.
-    pub fn new(stream: UnixStream, kmsg: mpsc::UnboundedSender<String>) -> Self {
-        Self::connected(stream, kmsg, None)
+    pub fn new(stream: UnixStream, log: LogSink) -> Self {
+        Self::connected(stream, log, None)
     }
 
     /// As [`Guest::new`], for a guest that was saved after it had said that it is ready, and does not say so again.
-    pub fn restored(stream: UnixStream, kmsg: mpsc::UnboundedSender<String>, said: Ready) -> Self {
-        Self::connected(stream, kmsg, Some(said))
+    pub fn restored(stream: UnixStream, log: LogSink, said: Ready) -> Self {
+        Self::connected(stream, log, Some(said))
     }
 
-    fn connected(stream: UnixStream, kmsg: mpsc::UnboundedSender<String>, said: Option<Ready>) -> Self {
+    fn connected(stream: UnixStream, log: LogSink, said: Option<Ready>) -> Self {
         let (read, write) = stream.into_split();
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let (ready_in, ready) = watch::channel(said);
         let within_frame = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(AtomicU64::new(0));
+        let log_too_long = Arc::new(AtomicBool::new(false));
         let mut receiver = Receiver {
             read,
             waiting: Arc::clone(&waiting),
             ready: ready_in,
-            kmsg,
+            log,
             answers: Arc::clone(&answers),
             within_frame: Arc::clone(&within_frame),
+            log_too_long: Arc::clone(&log_too_long),
         };
         tokio::spawn(async move {
             let end = receiver.receive().await;
             tracing::debug!("the agent's channel ended: {end:?}");
             lock(&receiver.waiting).take();
         });
-        Self { write: AsyncMutex::new((write, 0)), waiting, ready, answers, within_frame }
+        Self { write: AsyncMutex::new((write, 0)), waiting, ready, answers, within_frame, log_too_long }
     }
 
     /// Whether only a part of a message has come. A machine that is saved now loses that part.
@@ -100,8 +117,8 @@ impl Guest {
     /// Waits for the agent's first message. Unbounded: what bounds it is the guest's progress, watched elsewhere.
     pub async fn ready(&self) -> Result<Ready, GuestError> {
         let mut ready = self.ready.clone();
-        let said = ready.wait_for(Option::is_some).await.map_err(|_| GuestError::Gone)?.clone();
-        let said = said.ok_or(GuestError::Gone)?;
+        let said = ready.wait_for(Option::is_some).await.map_err(|_| self.gone())?.clone();
+        let said = said.ok_or_else(|| self.gone())?;
         if said.protocol != agent::PROTOCOL_VERSION {
             return Err(GuestError::Version { theirs: said.protocol });
         }
@@ -116,10 +133,15 @@ impl Guest {
             let (write, last_id) = &mut *channel;
             *last_id += 1;
             let frame = agent::encode(&Request { id: *last_id, command })?;
-            lock(&self.waiting).as_mut().ok_or(GuestError::Gone)?.insert(*last_id, answer_in);
-            write.write_all(&frame).await.map_err(|_| GuestError::Gone)?;
+            lock(&self.waiting).as_mut().ok_or_else(|| self.gone())?.insert(*last_id, answer_in);
+            write.write_all(&frame).await.map_err(|_| self.gone())?;
         }
-        answer.await.map_err(|_| GuestError::Gone)?.map_err(GuestError::Failed)
+        answer.await.map_err(|_| self.gone())?.map_err(GuestError::Failed)
+    }
+
+    /// Why the channel ended.
+    fn gone(&self) -> GuestError {
+        if self.log_too_long.load(Ordering::Relaxed) { GuestError::LogTooLong } else { GuestError::Gone }
     }
 
     /// Reads a file of the guest as text, trimmed.
@@ -130,18 +152,18 @@ impl Guest {
         }
     }
 
-    /// A file of the guest, whatever its length; none: it is not there.
+    /// A file of the guest, of up to 256 MiB; none: it is not there.
     pub async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, GuestError> {
         let mut bytes = Vec::new();
         loop {
             let command = Command::ReadPart { path: path.to_owned(), offset: bytes.len() as u64 };
             match self.request(command).await {
-                Ok(Answer::Bytes(part)) => {
-                    bytes.extend(&part);
-                    if part.len() < agent::MAX_READ as usize {
-                        return Ok(Some(bytes));
-                    }
+                // Files that the kernel makes up come in parts of any length; only an empty one is the end.
+                Ok(Answer::Bytes(part)) if part.is_empty() => return Ok(Some(bytes)),
+                Ok(Answer::Bytes(part)) if bytes.len() + part.len() > MOST_OF_A_FILE => {
+                    return Err(GuestError::FileTooLong { path: path.to_owned() });
                 }
+                Ok(Answer::Bytes(part)) => bytes.extend(&part),
                 Ok(other) => return Err(GuestError::Unexpected(Box::new(other))),
                 Err(GuestError::Failed(failure)) if failure.errno == Some(ENOENT) => return Ok(None),
                 Err(error) => return Err(error),
@@ -159,9 +181,10 @@ struct Receiver {
     read: OwnedReadHalf,
     waiting: Waiting,
     ready: watch::Sender<Option<Ready>>,
-    kmsg: mpsc::UnboundedSender<String>,
+    log: LogSink,
     answers: Arc<AtomicU64>,
     within_frame: Arc<AtomicBool>,
+    log_too_long: Arc<AtomicBool>,
 }
 
 impl Receiver {
@@ -169,7 +192,12 @@ impl Receiver {
     async fn receive(&mut self) -> Result<(), FrameError> {
         loop {
             match self.message().await? {
-                FromAgent::Kmsg { line } => drop(self.kmsg.send(line)),
+                FromAgent::Kmsg { line } => {
+                    if !self.log.pass(line).await {
+                        self.log_too_long.store(true, Ordering::Relaxed);
+                        return Err(io::Error::new(io::ErrorKind::QuotaExceeded, GuestError::LogTooLong).into());
+                    }
+                }
                 FromAgent::Ready(said) => {
                     self.answers.fetch_add(1, Ordering::Relaxed);
                     self.ready.send_replace(Some(said));
@@ -216,10 +244,15 @@ mod tests {
     };
 
     /// An agent that says these messages and then hangs up when told so.
-    async fn agent_saying(messages: Vec<FromAgent>) -> (Guest, mpsc::UnboundedReceiver<String>, UnixStream) {
+    async fn agent_saying(messages: Vec<FromAgent>) -> (Guest, LogLines, UnixStream) {
+        agent_of(log::MOST_OF_A_LOG, messages).await
+    }
+
+    /// The same, with so many bytes of log.
+    async fn agent_of(log_bytes: u64, messages: Vec<FromAgent>) -> (Guest, LogLines, UnixStream) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let (kmsg_in, kmsg) = mpsc::unbounded_channel();
-        let guest = Guest::new(ours, kmsg_in);
+        let (sink, kmsg) = log::kernel_log_of(log_bytes);
+        let guest = Guest::new(ours, sink);
         for message in messages {
             theirs.write_all(&agent::encode(&message).unwrap()).await.unwrap();
         }
@@ -280,5 +313,49 @@ mod tests {
         let (guest, _kmsg, mut theirs) = agent_saying(vec![]).await;
         theirs.write_all(&[1, 0, 0, 0, 0xff]).await.unwrap();
         assert!(matches!(guest.ready().await, Err(GuestError::Gone)));
+    }
+
+    #[tokio::test]
+    async fn a_log_without_end_ends_the_guest_and_says_why() {
+        let line = || FromAgent::Kmsg { line: "6,1,2,-;hello".into() };
+        let (guest, mut kmsg, _theirs) = agent_of(20, vec![line(), line()]).await;
+        assert!(matches!(guest.ready().await, Err(GuestError::LogTooLong)));
+        assert!(matches!(guest.request(Command::Ping).await, Err(GuestError::LogTooLong)));
+        assert!(kmsg.recv().await.is_some());
+        assert_eq!(kmsg.recv().await, None);
+    }
+
+    /// An agent that answers each request for a part of a file by the next of these.
+    async fn fetched(parts: Vec<Vec<u8>>) -> Result<Option<Vec<u8>>, GuestError> {
+        let (guest, _kmsg, mut theirs) = agent_saying(vec![]).await;
+        let agent = async move {
+            for (id, part) in (1..).zip(parts) {
+                let mut prefix = [0; 4];
+                theirs.read_exact(&mut prefix).await.unwrap();
+                let mut body = vec![0; agent::body_length(prefix).unwrap()];
+                theirs.read_exact(&mut body).await.unwrap();
+                let done = FromAgent::Done { id, result: Ok(Answer::Bytes(part)) };
+                if theirs.write_all(&agent::encode(&done).unwrap()).await.is_err() {
+                    break;
+                }
+            }
+            theirs
+        };
+        let (fetched, _theirs) = tokio::join!(guest.fetch("/proc/kallsyms"), agent);
+        fetched
+    }
+
+    #[tokio::test]
+    async fn a_file_comes_in_parts_of_any_length() {
+        let parts = ["ab", "c", ""].map(|part| part.as_bytes().to_vec()).to_vec();
+        assert_eq!(fetched(parts).await.unwrap().unwrap(), b"abc");
+    }
+
+    #[tokio::test]
+    async fn a_file_without_end_is_not_fetched() {
+        let size = agent::MAX_READ as usize;
+        let parts = vec![vec![0; size]; MOST_OF_A_FILE / size + 1];
+        let error = fetched(parts).await.unwrap_err();
+        assert!(matches!(&error, GuestError::FileTooLong { path } if path == "/proc/kallsyms"), "{error}");
     }
 }

@@ -273,16 +273,20 @@ impl Line {
 
     /// One argument: a prefix, more of it, and a path with its commas doubled.
     fn option(&mut self, prefix: &str, more: &[&str], path: &Path) -> &mut Self {
-        let mut word = OsString::from(prefix);
-        word.push(more.concat());
-        word.push(escape_path(path));
-        self.word(word)
+        self.word(file_option(&format!("{prefix}{}", more.concat()), path))
     }
 
     fn append(&mut self, text: impl AsRef<std::ffi::OsStr>) -> &mut Self {
         self.0.last_mut().expect("a word to append to").push(text);
         self
     }
+}
+
+/// An option that ends with a path.
+pub(super) fn file_option(prefix: &str, path: &Path) -> OsString {
+    let mut word = OsString::from(prefix);
+    word.push(escape_path(path));
+    word
 }
 
 /// QEMU separates options by commas; a comma of a path is written twice.

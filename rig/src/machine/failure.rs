@@ -1,7 +1,7 @@
 //! Why a QEMU that died at its start did so, by what it said.
 
+use super::Exit;
 use crate::trouble::Trouble;
-use std::process::ExitStatus;
 
 /// What QEMU says of features that are wanted exactly because it lacks them.
 const EXPECTED: &str = "TCG doesn't support requested feature";
@@ -21,11 +21,11 @@ const REMEDIES: [(&str, &str); 7] = [
 ];
 
 /// The trouble for a QEMU that ended before the guest ran.
-pub fn died_at_start(status: ExitStatus, stderr: &str) -> Trouble {
+pub fn died_at_start(exit: Exit, stderr: &str) -> Trouble {
     let said = meaningful(stderr);
     let cause = match &said {
-        Some(line) => format!("QEMU ended at its start ({status}): {line}"),
-        None => format!("QEMU ended at its start ({status}) and said nothing"),
+        Some(line) => format!("QEMU ended at its start ({exit}): {line}"),
+        None => format!("QEMU ended at its start ({exit}) and said nothing"),
     };
     let fallback = "see qemu.log and qemu.txt in the run folder";
     let remedy = REMEDIES.iter().find(|(part, _)| stderr.contains(part)).map_or(fallback, |(_, remedy)| remedy);
@@ -46,13 +46,18 @@ pub fn meaningful(stderr: &str) -> Option<String> {
 mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    fn failure(status: i32) -> Exit {
+        ExitStatus::from_raw(status).into()
+    }
 
     #[test]
     fn the_last_real_line_is_the_cause() {
         let stderr = "qemu-system-x86_64: warning: TCG doesn't support requested feature: CPUID[...]\n\
                       qemu-system-x86_64: could not open kernel file '/x': No such file or directory\n\
                       qemu-system-x86_64: warning: TCG doesn't support requested feature: CPUID[...]\n";
-        let trouble = died_at_start(ExitStatus::from_raw(256), stderr);
+        let trouble = died_at_start(failure(256), stderr);
         assert!(trouble.cause.ends_with("could not open kernel file '/x': No such file or directory"));
         assert!(trouble.help.contains("qemu.log"));
     }
@@ -64,7 +69,7 @@ mod tests {
             ("qemu: plugin interface not enabled in this build", "--enable-plugins"),
             ("Could not load plugin /x.so: no such file", "images clean"),
         ] {
-            let trouble = died_at_start(ExitStatus::from_raw(256), stderr);
+            let trouble = died_at_start(failure(256), stderr);
             assert!(trouble.help.contains(remedy), "{stderr}: {}", trouble.help);
         }
     }
@@ -72,12 +77,12 @@ mod tests {
     #[test]
     fn the_plugin_knows_better_than_qemu_why_it_did_not_load() {
         let stderr = "seam-plugin: cannot read /x\nqemu-system-x86_64: Could not load plugin /p.so\n";
-        assert!(died_at_start(ExitStatus::from_raw(256), stderr).cause.ends_with("seam-plugin: cannot read /x"));
+        assert!(died_at_start(failure(256), stderr).cause.ends_with("seam-plugin: cannot read /x"));
     }
 
     #[test]
     fn silence_is_told_too() {
-        let trouble = died_at_start(ExitStatus::from_raw(11), "");
+        let trouble = died_at_start(failure(11), "");
         assert!(trouble.cause.contains("said nothing") && trouble.cause.contains("signal"), "{}", trouble.cause);
     }
 }

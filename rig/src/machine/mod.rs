@@ -3,8 +3,11 @@
 mod child;
 pub mod command;
 pub mod control;
+mod exit;
 pub mod failure;
+pub mod logs;
 pub mod memory;
+pub mod probe;
 pub mod process;
 pub mod qmp;
 pub mod registers;
@@ -13,4 +16,5 @@ pub mod sockets;
 mod started;
 pub mod tsc;
 
+pub use exit::Exit;
 pub use started::{Machine, Monitors, ShutdownReason, command_text};

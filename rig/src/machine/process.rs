@@ -1,12 +1,14 @@
 //! QEMU's process: started by a thread that lives as long as it, observed, and never left behind.
 
 use super::child::die_with_thread;
+use super::exit::Exit;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use tokio::sync::watch;
@@ -16,7 +18,7 @@ use tokio::sync::watch;
 pub struct Process {
     pid: Pid,
     running: Arc<Mutex<bool>>,
-    exit: watch::Receiver<Option<ExitStatus>>,
+    exit: watch::Receiver<Option<Exit>>,
     keeper: Option<JoinHandle<()>>,
 }
 
@@ -32,13 +34,9 @@ impl Process {
         let keeper = thread::Builder::new().name("qemu-keeper".into()).spawn(move || match command.spawn() {
             Ok(mut child) => {
                 let pid = Pid::from_raw(child.id().cast_signed());
+                // Whoever started it waits for this, and whoever asks how it ended may have gone.
                 let _ = started.send(Ok(pid));
-                let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
-                // The pid stays ours until it is reaped, and it is reaped under the lock that `kill` takes.
-                let mut running = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                *running = false;
-                let status = child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0));
-                let _ = ended.send(Some(status));
+                let _ = ended.send(Some(wait(pid, &mut child, &shared)));
             }
             Err(e) => {
                 let _ = started.send(Err(e));
@@ -54,14 +52,14 @@ impl Process {
     }
 
     /// Waits until it has ended.
-    pub async fn exited(&self) -> ExitStatus {
+    pub async fn exited(&self) -> Exit {
         let mut exit = self.exit.clone();
         let status = exit.wait_for(Option::is_some).await.map(|s| *s);
-        status.ok().flatten().unwrap_or_else(|| ExitStatus::from_raw(0))
+        status.ok().flatten().unwrap_or(Exit::Unknown(Errno::ECHILD))
     }
 
     /// How it ended, if it has.
-    pub fn status(&self) -> Option<ExitStatus> {
+    pub fn status(&self) -> Option<Exit> {
         *self.exit.borrow()
     }
 
@@ -77,6 +75,26 @@ impl Process {
     pub fn cpu_ms(&self) -> Option<u64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
         cpu_ms_of(&stat)
+    }
+}
+
+/// Waits for the end of `child`, and reaps it.
+fn wait(pid: Pid, child: &mut Child, running: &Mutex<bool>) -> Exit {
+    let waited = loop {
+        match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+            Err(Errno::EINTR) => {}
+            waited => break waited,
+        }
+    };
+    // The pid stays ours until it is reaped, and it is reaped under the lock that `kill` takes.
+    let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+    *running = false;
+    match waited {
+        Ok(_) => child
+            .wait()
+            .map_or_else(|error| Exit::Unknown(Errno::from_raw(error.raw_os_error().unwrap_or(0))), Exit::Known),
+        // Somebody else reaped it, or the kernel did, because SIGCHLD was ignored when the rig was started.
+        Err(errno) => Exit::Unknown(errno),
     }
 }
 

@@ -6,11 +6,19 @@
 
 use crate::trouble::Trouble;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
 const PREFIX: &str = "seamrig-";
+/// A file in it that its rig has locked.
+const LOCK: &str = "lock";
+/// The same before it is locked.
+const UNLOCKED: &str = "lock.new";
+/// A rig needs milliseconds to lock its new folder. One that is still without a lock after this time has lost its rig.
+const LOCKED_WITHIN: Duration = Duration::from_secs(3600);
 /// `sizeof(sockaddr_un.sun_path) - 1`.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -37,8 +45,7 @@ impl RuntimeDir {
     fn create_in(parent: &Path) -> Result<Self, Trouble> {
         let failed = |e| Trouble::file("make a private folder in", parent, &e);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).map_err(failed)?;
-        let lock = File::create_new(dir.path().join("lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let lock = take_lock(dir.path()).map_err(failed)?;
         Ok(Self { dir, _lock: lock })
     }
 
@@ -54,18 +61,40 @@ impl RuntimeDir {
     }
 }
 
-/// Removes the folders of rigs that live no more. Best effort: what cannot be removed is somebody else's.
+/// The lock gets its name when it is locked already: a rig that looks for abandoned folders never sees it unlocked while its
+/// owner lives.
+fn take_lock(dir: &Path) -> std::io::Result<File> {
+    let lock = File::create_new(dir.join(UNLOCKED))?;
+    lock.lock()?;
+    std::fs::rename(dir.join(UNLOCKED), dir.join(LOCK))?;
+    Ok(lock)
+}
+
+/// Removes the folders of rigs that live no more. Best effort: one that cannot be removed now is found again by the next rig.
 fn remove_abandoned(parent: &Path) {
+    let us = nix::unistd::geteuid().as_raw();
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        if ours && is_abandoned(&entry.path()) {
+        let named_so = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        // Anybody may put something of this name into a folder for temporary files.
+        let ours = named_so && entry.metadata().is_ok_and(|data| data.is_dir() && data.uid() == us);
+        if ours && let Some(_lock) = abandoned(&entry.path()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
 
-fn is_abandoned(dir: &Path) -> bool {
-    File::open(dir.join("lock")).is_ok_and(|lock| !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+/// What keeps other rigs from removing an abandoned folder at the same time; none: its rig lives.
+fn abandoned(dir: &Path) -> Option<Option<File>> {
+    match File::open(dir.join(LOCK)) {
+        Ok(lock) => match lock.try_lock() {
+            Ok(()) => Some(Some(lock)),
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
+        },
+        Err(_) => {
+            let made = dir.metadata().and_then(|data| data.modified()).ok()?;
+            made.elapsed().is_ok_and(|age| age > LOCKED_WITHIN).then_some(None)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,5 +120,64 @@ mod tests {
     fn socket_paths_are_short_enough() {
         let dir = RuntimeDir::create().unwrap();
         assert!(dir.path("control.sock").as_os_str().len() <= MAX_SOCKET_PATH);
+    }
+
+    /// Makes runtime folders in `parent` while others look for abandoned ones, and counts those that were taken away.
+    fn taken_away(parent: &Path, make: fn(&Path) -> (tempfile::TempDir, File)) -> usize {
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        remove_abandoned(parent);
+                    }
+                });
+            }
+            let taken = (0..300).filter(|_| !make(parent).0.path().join(LOCK).exists()).count();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            taken
+        })
+    }
+
+    fn new_dir(parent: &Path) -> tempfile::TempDir {
+        tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).unwrap()
+    }
+
+    #[test]
+    fn rigs_that_start_at_once_leave_each_other_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let made = |parent: &Path| {
+            let dir = new_dir(parent);
+            let lock = take_lock(dir.path()).unwrap();
+            (dir, lock)
+        };
+        assert_eq!(taken_away(parent.path(), made), 0);
+    }
+
+    #[test]
+    fn a_lock_that_is_named_before_it_is_locked_would_be_taken_away() {
+        let parent = tempfile::tempdir().unwrap();
+        let made = |parent: &Path| {
+            let dir = new_dir(parent);
+            let lock = File::create_new(dir.path().join(LOCK)).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+            // By now it may have no name any more.
+            let _ = lock.lock();
+            (dir, lock)
+        };
+        assert_ne!(taken_away(parent.path(), made), 0);
+    }
+
+    #[test]
+    fn a_folder_whose_rig_died_before_it_was_locked_goes_in_the_end() {
+        let parent = tempfile::tempdir().unwrap();
+        let [young, old] = ["seamrig-young", "seamrig-old"].map(|name| parent.path().join(name));
+        for dir in [&young, &old] {
+            std::fs::create_dir(dir).unwrap();
+        }
+        let long_ago = std::time::SystemTime::now() - 2 * LOCKED_WITHIN;
+        File::open(&old).unwrap().set_modified(long_ago).unwrap();
+        remove_abandoned(parent.path());
+        assert!(young.exists() && !old.exists());
     }
 }

@@ -3,6 +3,7 @@
 use super::child;
 use super::command::{AGENT_SOCKET, MachineSpec, MachineStart, QMP_SOCKET, RAW_QMP_SOCKET, arguments, shell_line};
 use super::failure::{died_at_start, meaningful};
+use super::logs::{self, BoundedLogs};
 use super::process::Process;
 use super::qmp::{Qmp, QmpError, QmpEvent, RawQmp, START_LIMIT};
 use super::sockets::RuntimeDir;
@@ -35,6 +36,8 @@ pub struct Machine {
     /// Its monitors; none: it runs untouched.
     pub monitors: Option<Monitors>,
     stderr: PathBuf,
+    /// Dropped behind the process, which writes them.
+    _logs: BoundedLogs,
 }
 
 /// The ways to ask QEMU.
@@ -58,6 +61,9 @@ impl Machine {
         let sockets =
             if spec.monitored { Some((runtime.listen(QMP_SOCKET)?, runtime.listen(RAW_QMP_SOCKET)?)) } else { None };
         let program = qemu.get_program().to_owned();
+        let logs = BoundedLogs::keep(vec![spec.console.clone(), stderr.to_owned()]);
+        let logs =
+            logs.map_err(|e| Trouble::environment(format!("cannot start a thread: {e}"), "check `ulimit -a`"))?;
         let process = Process::start(command(qemu, spec, runtime, stderr)?).map_err(|e| {
             let help = "check that the program exists and may be executed";
             Trouble::environment(format!("cannot start {}: {e}", program.display()), help)
@@ -73,14 +79,14 @@ impl Machine {
         };
         let connected = tokio::select! {
             connected = connect => connected.map_err(|e: QmpError| e.to_string()),
-            status = process.exited() => return Err(died_at_start(status, &read(stderr))),
+            exit = process.exited() => return Err(died_at_start(exit, &logs::read(stderr))),
             () = tokio::time::sleep(2 * START_LIMIT) => Err("QEMU opened no channel".to_owned()),
         };
         let (monitors, agent) = match connected {
             Ok(connected) => connected,
             Err(why) => return Err(no_channel(&process, stderr, &why).await),
         };
-        Ok((Self { process, monitors, stderr: stderr.to_owned() }, agent))
+        Ok((Self { process, monitors, stderr: stderr.to_owned(), _logs: logs }, agent))
     }
 
     /// Why QEMU ended the machine, if it said so. To be asked when the process has ended: the event was sent before.
@@ -92,7 +98,7 @@ impl Machine {
 
     /// QEMU's last words that matter, if any.
     pub fn last_words(&self) -> Option<String> {
-        meaningful(&read(&self.stderr))
+        meaningful(&logs::read(&self.stderr))
     }
 }
 
@@ -132,7 +138,7 @@ async fn accept(listener: &UnixListener) -> Result<UnixStream, QmpError> {
 /// QEMU lives or just died without its channels: tells which.
 async fn no_channel(process: &Process, stderr: &Path, why: &str) -> Trouble {
     match tokio::time::timeout(Duration::from_secs(1), process.exited()).await {
-        Ok(status) => died_at_start(status, &read(stderr)),
+        Ok(exit) => died_at_start(exit, &logs::read(stderr)),
         Err(_) => Trouble::environment(why.to_owned(), "see qemu.log in the run folder; is the host overloaded?"),
     }
 }
@@ -147,8 +153,4 @@ async fn watch_shutdown(mut events: mpsc::UnboundedReceiver<QmpEvent>, reason: w
             }));
         }
     }
-}
-
-fn read(path: &Path) -> String {
-    String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
 }

@@ -1,16 +1,14 @@
 //! The symbols of a kernel that brings none: it is booted once and tells them.
 
 use super::prepare::clone_command;
-use crate::guest::{Guest, GuestError};
+use crate::guest::{Guest, GuestError, kernel_log};
 use crate::machine::Machine;
 use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor};
 use crate::machine::sockets::RuntimeDir;
 use crate::trouble::Trouble;
 use rig_images::{Kernel, Progress};
-use rig_wire::agent::{Answer, Command};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// All symbols, as `ADDRESS TYPE NAME`; those of modules have the module's name behind them.
 const KALLSYMS: &str = "/proc/kallsyms";
@@ -60,19 +58,15 @@ pub(super) fn symbols(
 
 async fn ask(qemu: std::process::Command, spec: &MachineSpec, runtime: &RuntimeDir) -> Result<String, Trouble> {
     let (_machine, agent) = Machine::start(qemu, spec, runtime, &runtime.path("qemu.log")).await?;
-    let (kmsg, _lines) = mpsc::unbounded_channel();
-    let guest = Guest::new(agent, kmsg);
+    // Nobody wants its log.
+    let (log, _) = kernel_log();
+    let guest = Guest::new(agent, log);
     let gone = |e: GuestError| Trouble::environment(format!("the kernel's symbols: {e}"), HELP);
     guest.ready().await.map_err(gone)?;
-    let mut bytes = Vec::new();
-    loop {
-        let part = Command::ReadPart { path: KALLSYMS.into(), offset: bytes.len() as u64 };
-        match guest.request(part).await.map_err(gone)? {
-            Answer::Bytes(more) if more.is_empty() => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Answer::Bytes(more) => bytes.extend(more),
-            other => return Err(gone(GuestError::Unexpected(Box::new(other)))),
-        }
-    }
+    let bytes = guest.fetch(KALLSYMS).await.map_err(gone)?;
+    let bytes =
+        bytes.ok_or_else(|| Trouble::environment(format!("the kernel's symbols: it has no {KALLSYMS}"), HELP))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 const HELP: &str = "put the kernel's complete System.map beside its image, and give the image with --kernel";

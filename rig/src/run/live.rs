@@ -11,7 +11,7 @@ use super::prepare::{CONTROL, MAILBOX, Prepared, RING, clone_command};
 use super::snapshot::{self, EVENTS, KERNEL_LOG, Note, ONLY_IN_UPDATES, Snapshot, Start, boot_config};
 use super::stall::StallBudget;
 use super::stop::{Stop, Watched};
-use crate::guest::{Guest, KernelLine};
+use crate::guest::{Guest, KernelLine, LogLines, kernel_log};
 use crate::machine::command::{MachineSpec, MachineStart, MailboxDevice};
 use crate::machine::control::Emulator;
 use crate::machine::memory;
@@ -31,7 +31,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// The time-stamp counter of a deterministic guest counts nanoseconds of its virtual time (`cpus_get_elapsed_ticks()` of QEMU).
@@ -107,7 +106,7 @@ impl Live {
         let help = "check the space on that file system, or choose another place with --out";
         let observer = observer.map_err(|e| Trouble::environment(e.to_string(), help))?;
         let started = Instant::now();
-        let (kmsg, lines) = mpsc::unbounded_channel();
+        let (kmsg, lines) = kernel_log();
         let kernel_lines = Arc::new(AtomicU64::new(0));
         let kernel_log = tokio::spawn(pass_kernel_log(lines, observer.lines(), Arc::clone(&kernel_lines)));
         let started_machine =
@@ -304,9 +303,8 @@ impl Live {
         }
     }
 
-    async fn end_of_exit(&self, status: std::process::ExitStatus, told: &Told) -> RunEnd {
-        let console = std::fs::read(&self.prepared.spec.console).unwrap_or_default();
-        let panic = super::outcome::panic_line(&String::from_utf8_lossy(&console));
+    async fn end_of_exit(&self, status: crate::machine::Exit, told: &Told) -> RunEnd {
+        let panic = super::outcome::panic_line(&crate::machine::logs::read(&self.prepared.spec.console));
         match (self.machine.shutdown_reason().await, panic) {
             (Some(ShutdownReason::Reset), Some(line)) => {
                 RunEnd::Crashed { what: format!("{line}, while {}", told.doing) }
@@ -355,9 +353,9 @@ impl Live {
         let _ = tokio::time::timeout(GRACE, self.kernel_log).await;
         if matches!(end, RunEnd::Crashed { .. }) {
             // The agent could not send the last lines of the kernel's log; the serial console has them.
-            let console = std::fs::read(&self.prepared.spec.console).unwrap_or_default();
+            let console = crate::machine::logs::read(&self.prepared.spec.console);
             let lines = self.observer.lines();
-            String::from_utf8_lossy(&console).lines().for_each(|line| lines.line(KernelLine::parse_console(line)));
+            console.lines().for_each(|line| lines.line(KernelLine::parse_console(line)));
         }
         let observed = self.observer.finish(end);
         let diagnosis = autopsy.map(|autopsy| {
@@ -395,14 +393,14 @@ fn machine_start(spec: &MachineSpec, snapshot: &Snapshot) -> MachineStart {
 }
 
 /// A deterministic machine ends itself when it makes no progress.
-fn stop_of_exit(status: std::process::ExitStatus) -> Stop {
+fn stop_of_exit(status: crate::machine::Exit) -> Stop {
     match status.code() {
         Some(STALLED_EXIT_CODE) => Stop::Stalled("CPUs spin in the update, and none makes progress".into()),
         _ => Stop::Exited(status),
     }
 }
 
-async fn pass_kernel_log(mut records: mpsc::UnboundedReceiver<String>, judge: Lines, count: Arc<AtomicU64>) {
+async fn pass_kernel_log(mut records: LogLines, judge: Lines, count: Arc<AtomicU64>) {
     while let Some(record) = records.recv().await {
         count.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = KernelLine::parse(&record) {

@@ -4,9 +4,8 @@ use super::drive::DriveError;
 use super::observer::{Alarm, Observer};
 use super::stall::{Sample, StallBudget, StallWatch};
 use crate::guest::Guest;
-use crate::machine::Machine;
+use crate::machine::{Exit, Machine};
 use std::path::Path;
-use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ pub(crate) enum Stop {
     /// No progress.
     Stalled(String),
     /// QEMU ended although nobody asked it to.
-    Exited(ExitStatus),
+    Exited(Exit),
     /// The scenario could not go on.
     Drive(DriveError),
     /// A person wants the end.

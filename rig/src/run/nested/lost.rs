@@ -1,9 +1,7 @@
 //! Why an outer machine went away, by all that is known of its end.
 
-use crate::machine::ShutdownReason;
+use crate::machine::{Exit, ShutdownReason};
 use crate::trouble::Trouble;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 
 /// SIGKILL, which nobody sends to QEMU but the rig at the end and a host without memory.
 const KILL: i32 = 9;
@@ -12,7 +10,7 @@ const KILL: i32 = 9;
 #[derive(Debug, Default)]
 pub(super) struct Loss {
     /// How QEMU ended; none: it runs.
-    pub(super) status: Option<ExitStatus>,
+    pub(super) status: Option<Exit>,
     /// What QEMU said of the guest's end.
     pub(super) reason: Option<ShutdownReason>,
     /// The line in which its kernel says why it panics.
@@ -64,6 +62,8 @@ fn oom_kills_of(vmstat: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
 
     fn cause(loss: &Loss) -> String {
         loss.trouble("running the doctor").cause
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_end_of_qemu_is_told_with_its_last_words() {
         let died = |status, oom_kills| Loss {
-            status: Some(ExitStatus::from_raw(status)),
+            status: Some(ExitStatus::from_raw(status).into()),
             words: Some("assertion failed".into()),
             oom_kills,
             ..Loss::default()
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_end_of_the_guest_is_told_with_its_kernels_words() {
         let ended = |panic: Option<&str>| Loss {
-            status: Some(ExitStatus::from_raw(0)),
+            status: Some(ExitStatus::from_raw(0).into()),
             reason: Some(ShutdownReason::Reset),
             panic: panic.map(Into::into),
             ..Loss::default()

@@ -2,9 +2,9 @@
 
 use super::Outer;
 use super::lost::{Loss, oom_kills};
-use crate::guest::{Guest, GuestError};
-use crate::machine::Machine;
+use crate::guest::{Guest, GuestError, LogLines, kernel_log};
 use crate::machine::sockets::RuntimeDir;
+use crate::machine::{Machine, logs};
 use crate::run::live::EXIT_GRACE;
 use crate::run::outcome::panic_line;
 use crate::trouble::Trouble;
@@ -13,7 +13,6 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -58,7 +57,7 @@ impl<'a> Running<'a> {
         let qemu = crate::run::clone_command(&outer.qemu);
         let (folder, runtime) = (&outer.folder, RuntimeDir::create()?);
         let (machine, agent) = Machine::start(qemu, &outer.spec, &runtime, &folder.file(QEMU_LOG)).await?;
-        let (kmsg, lines) = mpsc::unbounded_channel();
+        let (kmsg, lines) = kernel_log();
         let log = tokio::spawn(keep(lines, folder.create_file(KERNEL_LOG)?));
         let running =
             Self { outer, _runtime: runtime, machine, guest: Guest::new(agent, kmsg), log, oom_kills: oom_kills() };
@@ -125,11 +124,10 @@ impl<'a> Running<'a> {
         }
         let status = timeout(EXIT_GRACE, self.machine.process.exited()).await.ok();
         let reason = if status.is_some() { self.machine.shutdown_reason().await } else { None };
-        let console = std::fs::read(&self.outer.spec.console).unwrap_or_default();
         let loss = Loss {
             status,
             reason,
-            panic: panic_line(&String::from_utf8_lossy(&console)),
+            panic: panic_line(&logs::read(&self.outer.spec.console)),
             words: self.machine.last_words(),
             oom_kills: oom_kills().zip(self.oom_kills).map_or(0, |(now, before)| now.saturating_sub(before)),
         };
@@ -151,7 +149,7 @@ impl<'a> Running<'a> {
 }
 
 /// The outer kernel's log, for the evidence, line by line: nobody knows which is its last.
-async fn keep(mut lines: mpsc::UnboundedReceiver<String>, mut file: File) {
+async fn keep(mut lines: LogLines, mut file: File) {
     while let Some(line) = lines.recv().await {
         // The evidence is a help, not the outcome.
         let _ = writeln!(file, "{line}");
