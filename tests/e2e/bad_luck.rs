@@ -79,18 +79,19 @@ fn killing_the_rig_leaves_no_qemu() {
     eventually("QEMU dies with the rig", Duration::from_secs(10), || qemu_of(&rig).is_empty());
 }
 
-/// What had happened until then is still worth judging: the machine's events are in the file.
+/// What had happened until then can still be looked at: the machine's events are in the file. It is no pass, for nobody knows what
+/// became of the run.
 #[test]
 fn killing_the_rig_leaves_events_that_can_be_judged() {
     let _machine = one_machine();
     let rig = Rig::default();
     let mut child = start_stuck(&rig);
-    let checked = || rig.go(&["check", "evidence", "--json"]).json(0);
+    let checked = || rig.go(&["check", "evidence", "--json"]).json(5);
     eventually("events are on disk", Duration::from_secs(30), || checked()["events"].as_u64() > Some(0));
     send(&child, 9);
     child.wait().unwrap();
     let checked = checked();
-    assert_eq!(checked["cut_short"], true, "{checked:#}");
+    assert_eq!((&checked["cut_short"], &checked["verdict"]), (&true.into(), &"not-judged".into()), "{checked:#}");
     assert_eq!(checked["invariants"]["lockstep"], "not-applicable", "{checked:#}");
 }
 
