@@ -99,6 +99,6 @@ fn replay(rig: &Rig, target: &[String], run: &str, times: &str) -> String {
 fn shrink(rig: &Rig, target: &[String], run: &str) -> String {
     let more = ["shrink", run, "--out", "shrunk.toml", "--json"];
     let arguments: Vec<&str> = more.into_iter().chain(target.iter().map(String::as_str)).collect();
-    let said = rig.go(&arguments).json(1);
+    let said = rig.go(&arguments).json(0);
     format!("{} holds on {} CPUs", said["holds"], said["cpus"])
 }

@@ -5,7 +5,7 @@ use crate::failure;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rig_wire::agent::{Failure, FromAgent, encode};
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
@@ -39,6 +39,17 @@ impl Kmsg {
                 return error;
             }
         }
+    }
+
+    /// Writes a line into the log, and sends every record up to it. The line has the level "informational", which keeps it
+    /// off the serial console.
+    pub(crate) fn mark(&self, text: &str, channel: &Channel) -> Result<(), Failure> {
+        // One write is one record.
+        let record = format!("<6>{text}\n");
+        let log = OpenOptions::new().write(true).open("/dev/kmsg");
+        let written = log.and_then(|mut log| log.write_all(record.as_bytes()));
+        written.map_err(|e| failure::from_io("write to /dev/kmsg", &e))?;
+        self.send_all(channel).map_err(|e| failure::from_io("send the kernel's log", &e))
     }
 
     /// Sends every record that is there now.

@@ -10,8 +10,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rig_wire::agent::{Answer, Command, Failure, FrameError, FromAgent, Request, body_length, decode};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ struct Agent {
     loads: Loads,
     tds: Tds,
     at_work: AtomicU32,
+    /// The kernel's log; not there before it is streamed.
+    kmsg: OnceLock<Arc<Kmsg>>,
     /// The machine goes down, and the port with it.
     ending: AtomicBool,
     /// Each request is at its end before the next is read.
@@ -74,6 +76,7 @@ pub(crate) fn serve_exchange(stream: Exchange) -> Result<(), Failure> {
 
 fn stream_log(agent: &Arc<Agent>, kmsg: &Arc<Kmsg>) -> Result<(), Failure> {
     let (agent, kmsg) = (Arc::clone(agent), Arc::clone(kmsg));
+    agent.kmsg.get_or_init(|| Arc::clone(&kmsg));
     let thread = thread::Builder::new().name("kmsg".into()).spawn(move || {
         let error = kmsg.stream(&agent.channel);
         if !agent.ending.load(Ordering::Acquire) {
@@ -97,6 +100,7 @@ impl Agent {
             loads: Loads::default(),
             tds: Tds::default(),
             at_work: AtomicU32::new(0),
+            kmsg: OnceLock::new(),
             ending: AtomicBool::new(false),
             in_turn: false,
         }
@@ -107,6 +111,11 @@ impl Agent {
         self.ending.store(true, Ordering::Release);
         kmsg.send_all(&self.channel).map_err(|e| failure::from_io("send the kernel's log", &e))?;
         self.done(id, Ok(Answer::Unit)).map_err(|e| failure::refused(libc::EIO, e))
+    }
+
+    fn mark_log(&self, text: &str) -> Result<(), Failure> {
+        let kmsg = self.kmsg.get().ok_or_else(|| failure::refused(libc::ENOENT, "the kernel's log is not read"))?;
+        kmsg.mark(text, &self.channel)
     }
 
     /// Sends the first message.
@@ -192,6 +201,7 @@ impl Agent {
             Command::StopChurn { when_done } => self.tds.stop_churn(when_done).map(Answer::Churn),
             Command::Enter { tag } => enter::enter(&tag).map(unit),
             Command::Execute { program, arguments } => execute::execute(&program, &arguments).map(Answer::Executed),
+            Command::MarkLog { text } => self.mark_log(&text).map(unit),
             Command::PowerOff => unreachable!("power-off ends the reading of requests"),
         }
     }

@@ -2,12 +2,14 @@
 
 use super::output;
 use super::target::Target;
+use crate::explore::evidence::RESULTS;
 use crate::explore::explorer::{self, End, Request};
-use crate::explore::results::{FORM, Header, Results};
+use crate::explore::results::{FORM, Found, GuestResult, Header, Results, SeedResult};
 use crate::explore::schedule::{self, Strategy};
 use crate::explore::shard::{Shard, parse_seeds};
 use crate::explore::summary::Summary;
 use crate::explore::view::View;
+use crate::run::Guests;
 use crate::trouble::{Exit, Trouble};
 use rig_images::Progress;
 use std::ops::Range;
@@ -24,12 +26,16 @@ Examples:
 
 The same command again goes on where it was. In a Kubernetes indexed Job (with RIG_SHARD_COUNT set) and in a Slurm array
 the shard is taken from the environment. Results are in results.jsonl; `cargo rig merge` joins those of several machines.
-Exit codes: 0 no schedule failed, 1 some did, 2 usage, 5 the rig or this machine failed.";
+Exit codes: 0 all schedules were judged and none failed, 1 some failed, 2 usage, 5 some were not judged: the rig or this
+machine failed, or a person ended it.";
 
 pub(super) const SOAK_EXAMPLES: &str = "\
 Examples:
   cargo rig soak --for 8h                                 new schedules all night
   cargo rig soak --for 8h --first 1000000 --workers 4     from this seed on, four machines at once";
+
+/// Failures that are shown; the results have all.
+const SHOWN: usize = 10;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -126,10 +132,11 @@ fn go(
         schedules: schedule::FORM,
         strategy: how.strategy,
         kernel: sessions.kernel().to_owned(),
+        made_of: sessions.explored()?,
         scenario,
     };
-    let mut results = Results::open(&folder.join("results.jsonl"), &header)?;
-    let before = results.done.len();
+    let mut results = Results::open(&folder.join(RESULTS), &header)?;
+    let before = results.found.latest().count();
     let bounded = (seeds.end != u64::MAX).then(|| seeds.clone().filter(|seed| shard.has(*seed)).count() as u64);
     let view = View::new(before, bounded);
     let workers =
@@ -144,52 +151,88 @@ fn go(
         folder: folder.clone(),
     };
     let end = explorer::explore(&request, &sessions, cpus, &mut results, &view)?;
-    let per_second = view.per_second(results.done.len());
+    let per_second = view.per_second(results.found.latest().count());
     view.end();
-    tell(how, &results, &end, (per_second, sessions.orders(), before), &folder)
+    Ok(tell(how, &results.found, &end, (per_second, sessions.orders(), before), &folder) as u8)
 }
 
-fn tell(
-    how: &How,
-    results: &Results,
-    end: &End,
-    (per_second, orders, before): (f64, usize, usize),
-    folder: &Path,
-) -> Result<u8, Trouble> {
-    let summary = Summary::of(&results.done);
-    let exit = if summary.rate.failures > 0 {
-        Exit::Failed
-    } else if matches!(end, End::Rig(_) | End::Load(_) | End::Interrupted) || summary.rate.runs == 0 {
-        Exit::Environment
-    } else {
-        Exit::Passed
-    };
+fn tell(how: &How, found: &Found, end: &End, (per_second, orders, before): (f64, usize, usize), folder: &Path) -> Exit {
+    let summary = Summary::of(found);
+    let exit = exit_of(&summary, end);
+    let failed: Vec<_> = found.latest().filter(|r| r.has_failed()).collect();
     if how.json {
-        let failed: Vec<_> = results.done.iter().filter(|r| r.has_failed()).collect();
         output::json(&serde_json::json!({
             "exit_code": exit as u8, "end": format!("{end:?}"), "summary": summary, "failed": failed,
-            "schedules_per_s": per_second, "orders_of_accesses": orders, "before": before,
-            "strategy": how.strategy, "results": folder.join("results.jsonl"),
+            "unassigned": found.guests, "schedules_per_s": per_second, "orders_of_accesses": orders, "before": before,
+            "strategy": how.strategy, "results": folder.join(RESULTS),
         }));
     } else {
         output::text_line(&summary.text());
         output::text_line(&format!("{per_second:.1} schedules per second, {orders} orders of accesses seen"));
-        for failed in results.done.iter().filter(|r| r.has_failed()).take(10) {
-            let run = failed.run.as_ref().map(|run| folder.join(run).display().to_string()).unwrap_or_default();
-            output::text_line(&format!("seed {}: {} -> {run}", failed.seed, failed.reason.as_deref().unwrap_or("")));
+        for line in failures(&failed, &found.guests, folder) {
+            output::text_line(&line);
         }
-        output::text_line(&format!("results: {}", folder.join("results.jsonl").display()));
+        output::text_line(&format!("results: {}", folder.join(RESULTS).display()));
     }
+    if let Some((cause, help)) = cut_short(end) {
+        eprintln!("error: {cause}\nhelp: {help}");
+    }
+    exit
+}
+
+/// A failure outranks an early end, and nothing passes that was ended by the rig or by a person.
+fn exit_of(summary: &Summary, end: &End) -> Exit {
+    match (summary.exit(), end) {
+        (Exit::Passed, End::Rig(_) | End::Load(_) | End::Interrupted | End::BeforeUpdates(_)) => Exit::Environment,
+        (exit, _) => exit,
+    }
+}
+
+/// What failed, and what to do next. Equal failures are many, so the first are enough.
+fn failures(failed: &[&SeedResult], guests: &[GuestResult], folder: &Path) -> Vec<String> {
+    let evidence = |run: &Path| folder.join(run).display().to_string();
+    let mut lines: Vec<String> = Vec::new();
+    for result in failed.iter().take(SHOWN) {
+        let run = result.run.as_deref().map(evidence).unwrap_or_default();
+        lines.push(format!("seed {}: {}\n  evidence: {run}", result.seed, result.reason.as_deref().unwrap_or("")));
+    }
+    if let Some(more) = failed.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more seeds, which stand in the results"));
+    }
+    for guest in guests.iter().take(SHOWN) {
+        let seeds = match (guest.seeds.first(), guest.seeds.last()) {
+            (Some(first), Some(last)) => format!("after updates of seeds {first} to {last}"),
+            _ => "before its first update".to_owned(),
+        };
+        let (reason, run) = (&guest.reason, evidence(&guest.run));
+        lines.push(format!("no one seed, in a guest {seeds}: {reason}\n  evidence: {run}"));
+    }
+    if let Some(more) = guests.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more guests, which stand in the results"));
+    }
+    if let Some(run) = failed.iter().find_map(|result| result.run.as_deref()).map(evidence) {
+        lines.push(format!("again:  cargo rig replay {run} --times 20\nshrink: cargo rig shrink {run}"));
+    }
+    lines
+}
+
+/// Why an exploration ended before its seeds did, and what to do about it.
+fn cut_short(end: &End) -> Option<(String, &'static str)> {
     match end {
-        End::Rig(cause) => Err(Trouble::environment(
+        End::Done | End::Time | End::Failure => None,
+        End::Interrupted => Some(("interrupted".into(), "the same command goes on")),
+        End::Rig(cause) => Some((
             format!("the rig failed again and again: {cause}"),
             "look at the folders in guests/; what has a result is kept, so the same command goes on",
         )),
-        End::Load(cause) => Err(Trouble::environment(
+        End::Load(cause) => Some((
             format!("every update of a guest passed, but without what was to disturb it: {cause}"),
             "mend the load; what was explored with it says nothing",
         )),
-        _ => Ok(exit as u8),
+        End::BeforeUpdates(cause) => Some((
+            format!("a guest failed before its first update: {cause}"),
+            "no schedule is to blame; look at its folder in guests/, or run the scenario with `cargo rig run`",
+        )),
     }
 }
 
@@ -208,4 +251,61 @@ fn folder(how: &How, name: &str, word: &str, shard: Shard) -> Result<PathBuf, Tr
     let path = how.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("{word}-{name}{part}")));
     std::fs::create_dir_all(&path).map_err(|e| Trouble::file("make", &path, &e))?;
     path.canonicalize().map_err(|e| Trouble::file("use", &path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rig_judge::Outcome;
+
+    fn result(seed: u64, verdict: Outcome) -> SeedResult {
+        let (broken, reason, run) = (Vec::new(), Some("lost".into()), Some("guests/3".into()));
+        SeedResult { seed, verdict, broken, reason, holds: 0, begun: 0, satisfied: 0, update_ms: 0, run }
+    }
+
+    #[test]
+    fn an_exploration_that_was_cut_short_never_passes() {
+        let passed = Found { seeds: vec![result(0, Outcome::Passed)], guests: Vec::new() };
+        let passed = Summary::of(&passed);
+        for end in [End::Done, End::Time, End::Failure] {
+            assert_eq!(exit_of(&passed, &end), Exit::Passed, "{end:?}");
+            assert_eq!(cut_short(&end), None);
+        }
+        for end in [End::Interrupted, End::Rig("x".into()), End::Load("x".into()), End::BeforeUpdates("x".into())] {
+            assert_eq!(exit_of(&passed, &end), Exit::Environment, "{end:?}");
+            assert!(cut_short(&end).is_some());
+        }
+        let failed = Summary::of(&Found { seeds: vec![result(0, Outcome::Failed)], guests: Vec::new() });
+        assert_eq!(exit_of(&failed, &End::Rig("x".into())), Exit::Failed);
+    }
+
+    #[test]
+    fn what_is_not_shown_is_counted_and_the_next_command_is_told() {
+        let all: Vec<SeedResult> = (0..38).map(|seed| result(seed, Outcome::Failed)).collect();
+        let lines = failures(&all.iter().collect::<Vec<_>>(), &[], Path::new("runs/x")).join("\n");
+        assert!(lines.contains("and 28 more seeds"), "{lines}");
+        assert!(lines.ends_with("shrink: cargo rig shrink runs/x/guests/3"), "{lines}");
+        let lines = failures(&all.iter().take(10).collect::<Vec<_>>(), &[], Path::new("")).join("\n");
+        assert!(!lines.contains("more"), "{lines}");
+        assert_eq!(failures(&[], &[], Path::new("")), [""; 0]);
+    }
+
+    #[test]
+    fn what_belongs_to_no_seed_is_told_as_that() {
+        let guest = |seeds| GuestResult {
+            seeds,
+            verdict: Outcome::Failed,
+            broken: Vec::new(),
+            reason: "a late warning".into(),
+            run: "guests/7".into(),
+        };
+        let lines = failures(&[], &[guest(vec![4, 5, 6]), guest(Vec::new())], Path::new("x"));
+        assert_eq!(
+            lines,
+            [
+                "no one seed, in a guest after updates of seeds 4 to 6: a late warning\n  evidence: x/guests/7",
+                "no one seed, in a guest before its first update: a late warning\n  evidence: x/guests/7",
+            ]
+        );
+    }
 }

@@ -3,8 +3,7 @@
 use super::output;
 use crate::explore::results;
 use crate::explore::summary::Summary;
-use crate::trouble::{Exit, Trouble};
-use std::io::Write;
+use crate::trouble::Trouble;
 use std::path::PathBuf;
 
 pub(super) const EXAMPLES: &str = "\
@@ -31,20 +30,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
         let (header, results) = results::read(path)?;
         files.push((path.clone(), header, results));
     }
-    let (header, results, differing) = results::merge(&files)?;
+    let (header, found, differing) = results::merge(&files)?;
     if let Some(out) = &arguments.out {
-        let failed = |e| Trouble::file("write", out, &e);
-        let mut file = std::fs::File::create(out).map_err(failed)?;
-        let lines = std::iter::once(serde_json::to_string(&header)).chain(results.iter().map(serde_json::to_string));
-        for line in lines {
-            writeln!(file, "{}", line.expect("results are plain data")).map_err(failed)?;
-        }
+        results::write(out, &header, &found)?;
     }
-    let summary = Summary::of(&results);
-    let exit = if summary.rate.failures > 0 { Exit::Failed } else { Exit::Passed };
+    let summary = Summary::of(&found);
+    let exit = summary.exit();
     if arguments.json {
         output::json(&serde_json::json!({
-            "exit_code": exit as u8, "summary": summary, "seeds": results.len(), "differing_seeds": differing,
+            "exit_code": exit as u8, "summary": summary, "seeds": found.seeds.len(), "differing_seeds": differing,
         }));
     } else {
         output::text_line(&summary.text());

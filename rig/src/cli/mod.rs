@@ -14,6 +14,7 @@ mod output;
 mod replay;
 mod run;
 mod show;
+mod shrink;
 mod suite;
 mod target;
 
@@ -60,8 +61,8 @@ enum Command {
     #[command(after_help = replay::REPLAY_EXAMPLES)]
     Replay(replay::ReplayArguments),
     /// Find the fewest holds and CPUs with which a schedule still fails.
-    #[command(after_help = replay::SHRINK_EXAMPLES)]
-    Shrink(replay::ShrinkArguments),
+    #[command(after_help = shrink::EXAMPLES)]
+    Shrink(shrink::Arguments),
     /// Join the results of several machines.
     #[command(after_help = merge::EXAMPLES)]
     Merge(merge::Arguments),
@@ -103,7 +104,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Explore(arguments) => (arguments.json(), explore::run(&arguments)),
         Command::Soak(arguments) => (arguments.json(), explore::soak(&arguments)),
         Command::Replay(arguments) => (arguments.json, replay::replay(&arguments)),
-        Command::Shrink(arguments) => (arguments.json, replay::shrink(&arguments)),
+        Command::Shrink(arguments) => (arguments.json, shrink::run(&arguments)),
         Command::Merge(arguments) => (arguments.json, merge::run(&arguments)),
         Command::Doctor(arguments) => (arguments.json, doctor::run(&arguments)),
         Command::Images(arguments) => (arguments.json(), images::run(&arguments)),
@@ -160,7 +161,7 @@ mod tests {
             explore::EXPLORE_EXAMPLES,
             explore::SOAK_EXAMPLES,
             replay::REPLAY_EXAMPLES,
-            replay::SHRINK_EXAMPLES,
+            shrink::EXAMPLES,
             merge::EXAMPLES,
         ];
         for line in commands.iter().flat_map(|text| text.lines()).filter_map(|l| l.trim().strip_prefix("cargo ")) {

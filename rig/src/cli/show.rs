@@ -1,6 +1,7 @@
 //! `rig show`
 
 use super::output;
+use crate::explore::evidence::check_guest;
 use crate::trouble::Trouble;
 use rig_judge::Verdict;
 use rig_judge::report::{Look, terminal};
@@ -16,6 +17,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
+    check_guest(&arguments.run)?;
     let verdict = read(&arguments.run)?;
     if arguments.json {
         output::json(&verdict);

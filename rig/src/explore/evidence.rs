@@ -1,15 +1,17 @@
 //! A schedule beside the evidence of its failure, in the form of a scenario, so that it can be run, replayed and shrunk.
 
+use super::results;
 use super::schedule::Strategy;
 use crate::scenario::{self, HoldSpec, Scenario};
 use crate::trouble::Trouble;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The scenario that a machine ran.
 const SCENARIO: &str = "scenario.toml";
+/// Name of the file of results in the folder of an exploration.
+pub const RESULTS: &str = "results.jsonl";
 /// What was under test when it failed.
 const SCHEDULE: &str = "schedule.json";
 
@@ -36,9 +38,7 @@ pub struct Schedule {
 impl Schedule {
     /// Names of what is not as it was in the run that this one repeats.
     pub fn differing(&self, made_of: &Value) -> Vec<String> {
-        let (Some(then), Some(now)) = (self.made_of.as_object(), made_of.as_object()) else { return Vec::new() };
-        let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-        names.into_iter().filter(|name| then.get(*name) != now.get(*name)).cloned().collect()
+        results::differing(&self.made_of, made_of)
     }
 }
 
@@ -55,8 +55,25 @@ pub fn write_scenario(path: &Path, scenario: &Scenario) -> Result<(), Trouble> {
     std::fs::write(path, text).map_err(|e| Trouble::file("write", path, &e))
 }
 
+/// The folder of an exploration is no run: its guests are.
+pub fn check_guest(run: &Path) -> Result<(), Trouble> {
+    let file = run.join(RESULTS);
+    if run.join(SCENARIO).exists() || !file.is_file() {
+        return Ok(());
+    }
+    let cause = format!("{} is the folder of an exploration, not of a run", run.display());
+    let found = results::read(&file).map(|(_, found)| found).unwrap_or_default();
+    let runs = found.seeds.iter().filter(|r| r.has_failed()).filter_map(|r| r.run.as_ref());
+    let help = match runs.chain(found.guests.iter().map(|guest| &guest.run)).next() {
+        Some(first) => format!("give one of its guests, such as {}", run.join(first).display()),
+        None => "nothing failed in it, so no guest was kept".to_owned(),
+    };
+    Err(Trouble::usage(cause, help))
+}
+
 /// The scenario of a run folder or of a scenario file, for one update, and the schedule under which it failed.
 pub fn read(run: &Path) -> Result<(Scenario, Schedule), Trouble> {
+    check_guest(run)?;
     let file = if run.is_dir() { run.join(SCENARIO) } else { run.to_owned() };
     let mut scenario = scenario::from_file(&file)?;
     let kept = run.join(SCHEDULE);
@@ -88,6 +105,21 @@ mod tests {
         let file = dir.path().join("shrunk.toml");
         write_scenario(&file, &Scenario { holds: holds.clone(), ..scenario.clone() }).unwrap();
         assert_eq!(read(&file).unwrap(), (scenario, Schedule { holds, ..Schedule::default() }));
+    }
+
+    #[test]
+    fn an_exploration_is_no_run_and_says_which_of_its_guests_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(RESULTS);
+        let mut results = results::Results::open(&file, &results::tests::header()).unwrap();
+        let refused = read(dir.path()).unwrap_err();
+        assert!(
+            refused.cause.contains("folder of an exploration") && refused.help.contains("nothing failed"),
+            "{refused:?}"
+        );
+        results.add_guest(results::tests::guest()).unwrap();
+        assert!(read(dir.path()).unwrap_err().help.ends_with("guests/1"));
+        assert!(check_guest(&file).is_ok());
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The exploration: workers take seeds, machines run them, results are kept.
 
 use super::evidence::Schedule;
-use super::results::{Results, SeedResult};
+use super::results::{GuestResult, Results, SeedResult};
 use super::schedule::{Space, Strategy, schedule};
 use super::shard::Shard;
 use super::view::View;
-use crate::run::{Counts, Ended, Session, Sessions, Tried};
+use crate::run::{Counts, EndCause, Guest, Guests, Judged, Tried};
 use crate::scenario::HoldSpec;
 use crate::trouble::Trouble;
 use rig_judge::{Outcome, Verdict};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -58,12 +59,14 @@ pub enum End {
     Rig(String),
     /// A guest in which every update passed did not end well: its loads did not what they were to do.
     Load(String),
+    /// A guest failed before its first update, so no schedule is to blame.
+    BeforeUpdates(String),
 }
 
-struct Work<'a> {
+struct Work<'a, G> {
     request: &'a Request,
     space: Space,
-    sessions: &'a Sessions,
+    guests: &'a G,
     started: Instant,
     next: Mutex<Next>,
     results: Mutex<&'a mut Results>,
@@ -71,8 +74,19 @@ struct Work<'a> {
     view: &'a View,
 }
 
-/// Folder of a guest, below that of the exploration, and the holds of its updates so far.
-type Evidence = (PathBuf, Vec<Vec<HoldSpec>>);
+/// What is known of a guest that is under way.
+struct UnderWay {
+    /// Its folder, below that of the exploration.
+    relative: PathBuf,
+    /// The same folder, absolute.
+    path: PathBuf,
+    /// The holds of its updates so far, where repetitions make them again.
+    before: Vec<Vec<HoldSpec>>,
+    /// Seeds whose updates it made.
+    seeds: Vec<u64>,
+    /// Results that say nothing before it is known what the loads beside the updates did.
+    pending: Vec<SeedResult>,
+}
 
 struct Next {
     seeds: Range<u64>,
@@ -82,23 +96,23 @@ struct Next {
 }
 
 /// Runs the seeds that have no result yet.
-pub fn explore(
+pub fn explore<G: Guests>(
     request: &Request,
-    sessions: &Sessions,
+    guests: &G,
     cpus: u32,
     results: &mut Results,
     view: &View,
 ) -> Result<End, Trouble> {
     let finished = results.finished();
-    let evidence = results.done.iter().filter(|r| r.run.is_some()).count() as u64;
+    let evidence = results.found.seeds.iter().filter(|r| r.run.is_some()).count() + results.found.guests.len();
     let work = Work {
-        space: Space::of_update(cpus, sessions.ack_word()),
-        next: Mutex::new(Next { seeds: request.seeds.clone(), finished, evidence, end: None }),
+        space: Space::of_update(cpus, guests.ack_word()),
+        next: Mutex::new(Next { seeds: request.seeds.clone(), finished, evidence: evidence as u64, end: None }),
         results: Mutex::new(results),
         rig_errors: AtomicU64::new(0),
         started: Instant::now(),
         request,
-        sessions,
+        guests,
         view,
     };
     std::thread::scope(|scope| {
@@ -112,7 +126,7 @@ pub fn explore(
     Ok(end.unwrap_or(End::Done))
 }
 
-impl Work<'_> {
+impl<'a, G: Guests> Work<'a, G> {
     fn next(&self) -> MutexGuard<'_, Next> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,8 +157,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A folder for the evidence of the next guest.
-    fn folder(&self) -> Result<(PathBuf, PathBuf), Trouble> {
+    /// The next guest, with a folder for its evidence.
+    fn new_guest(&self) -> Result<UnderWay, Trouble> {
         loop {
             let number = {
                 let mut next = self.next();
@@ -155,114 +169,150 @@ impl Work<'_> {
             let path = self.request.folder.join(&relative);
             match std::fs::create_dir_all(path.parent().expect("it has one")).and_then(|()| std::fs::create_dir(&path))
             {
-                Ok(()) => return Ok((relative, path)),
+                Ok(()) => {
+                    let (before, seeds, pending) = (Vec::new(), Vec::new(), Vec::new());
+                    return Ok(UnderWay { relative, path, before, seeds, pending });
+                }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(Trouble::file("make", &path, &e)),
             }
         }
     }
 
-    /// One guest, from its restore to its last update. Returns the seed that it did not come to.
+    /// One guest, from its start to its judged end. Returns the seed that it did not come to.
     fn guest(&self, first: u64) -> Result<Option<u64>, Trouble> {
-        let (relative, path) = self.folder()?;
-        let mut session = match self.sessions.start(&path) {
-            Ok(session) => session,
+        let mut run = self.new_guest()?;
+        let mut guest = match self.guests.start(&run.path) {
+            Ok(guest) => guest,
             Err(trouble) => return self.no_guest(first, &trouble),
         };
-        let mut before = Vec::new();
-        if let Err(ended) = session.ready() {
-            let verdict = session.end(*ended)?;
-            self.conclude(first, &verdict, Counts::default(), (relative, before))?;
-            return Ok(self.take());
+        if !guest.ready() {
+            return self.ended(first, guest.end()?, Counts::default(), run);
         }
         let mut seed = Some(first);
         for _ in 0..self.updates_per_guest() {
             let Some(current) = seed else { break };
             let holds = schedule(current, self.request.strategy, &self.space);
-            match session.update(&holds)? {
-                Tried::Passed(counts) => self.passed(current, holds.len() as u64, counts)?,
-                Tried::Ended(ended) => {
-                    self.failed(current, session, *ended, (relative, before))?;
-                    return Ok(self.take());
-                }
+            match guest.update(&holds)? {
+                Tried::Passed(counts) => self.passed(current, holds.len() as u64, counts, &mut run)?,
+                Tried::Ended(counts) => return self.ended(current, guest.end()?, counts, run),
             }
-            if self.sessions.repeats() {
-                before.push(holds);
+            if self.guests.repeats() {
+                run.before.push(holds);
             }
             seed = self.take();
         }
-        self.leave(session)?;
-        // Nothing failed in it, so nobody needs its evidence; what cannot be removed stays in the way of nobody.
-        let _ = std::fs::remove_dir_all(&path);
+        self.leave(guest.end()?, run)?;
         Ok(seed)
     }
 
-    /// Ends a guest in which all updates passed. Had its loads done nothing, that would say nothing.
-    fn leave(&self, session: Session) -> Result<(), Trouble> {
-        if !self.sessions.has_loads() {
-            drop(session);
-            return Ok(());
-        }
-        let verdict = session.finish()?;
-        if verdict.verdict != Outcome::Passed {
-            let why = verdict.reason.unwrap_or_else(|| verdict.verdict.name().to_owned());
-            self.stop(End::Load(why));
+    fn updates_per_guest(&self) -> u32 {
+        if self.guests.repeats() { UPDATES_PER_REPEATING_GUEST } else { UPDATES_PER_GUEST }
+    }
+
+    /// A guest in which all updates passed was judged to its end, too.
+    fn leave(&self, Judged { verdict, cause }: Judged, run: UnderWay) -> Result<(), Trouble> {
+        let why = verdict.reason.clone().unwrap_or_else(|| verdict.verdict.name().to_owned());
+        match verdict.verdict {
+            // What its seeds came to stands, but for what its loads did nobody can say.
+            _ if cause == EndCause::Person => self.stop(End::Interrupted),
+            Outcome::Passed => {
+                run.pending.into_iter().try_for_each(|result| self.add(result))?;
+                // Nothing failed in it, so nobody needs its evidence; what cannot be removed stays in the way of nobody.
+                let _ = std::fs::remove_dir_all(&run.path);
+            }
+            Outcome::Failed if verdict.breaches.is_empty() && self.guests.has_loads() => {
+                self.not_judged(&run, &why)?;
+                self.stop(End::Load(why));
+            }
+            Outcome::Failed | Outcome::Hung | Outcome::GuestCrashed => self.unassigned(&verdict, why, run)?,
+            Outcome::RigError | Outcome::Skipped => {
+                self.not_judged(&run, &format!("the end of its guest was not judged: {why}"))?;
+                self.count_rig_error(why);
+            }
         }
         Ok(())
     }
 
-    fn updates_per_guest(&self) -> u32 {
-        if self.sessions.repeats() { UPDATES_PER_REPEATING_GUEST } else { UPDATES_PER_GUEST }
+    /// Nothing is said of the seeds of a guest whose end was not judged; they run again.
+    fn not_judged(&self, run: &UnderWay, why: &str) -> Result<(), Trouble> {
+        run.seeds.iter().try_for_each(|seed| self.add(rig_error(*seed, why)))
+    }
+
+    fn count_rig_error(&self, why: String) {
+        if self.rig_errors.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_RIG_ERRORS {
+            self.stop(End::Rig(why));
+        }
     }
 
     fn no_guest(&self, seed: u64, trouble: &Trouble) -> Result<Option<u64>, Trouble> {
-        if self.rig_errors.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_RIG_ERRORS {
-            self.stop(End::Rig(trouble.cause.clone()));
-        }
-        self.add(SeedResult {
-            seed,
-            verdict: Outcome::RigError,
-            broken: Vec::new(),
-            reason: Some(trouble.cause.clone()),
-            holds: 0,
-            begun: 0,
-            satisfied: 0,
-            update_ms: 0,
-            run: None,
-        })?;
+        self.count_rig_error(trouble.cause.clone());
+        self.add(rig_error(seed, &trouble.cause))?;
         Ok(self.take())
     }
 
-    fn passed(&self, seed: u64, holds: u64, counts: Counts) -> Result<(), Trouble> {
+    fn passed(&self, seed: u64, holds: u64, counts: Counts, run: &mut UnderWay) -> Result<(), Trouble> {
         let Counts { begun, satisfied, update_ms } = counts;
         self.rig_errors.store(0, Ordering::Relaxed);
-        let (verdict, broken, reason, run) = (Outcome::Passed, Vec::new(), None, None);
-        self.add(SeedResult { seed, verdict, broken, reason, holds, begun, satisfied, update_ms, run })
-    }
-
-    fn failed(&self, seed: u64, session: Session, ended: Ended, run: Evidence) -> Result<(), Trouble> {
-        let counts = ended.counts;
-        let verdict = session.end(ended)?;
-        self.conclude(seed, &verdict, counts, run)
-    }
-
-    fn conclude(&self, seed: u64, verdict: &Verdict, counts: Counts, (run, before): Evidence) -> Result<(), Trouble> {
-        let interrupted = verdict.reason.as_ref().is_some_and(|reason| reason.starts_with("interrupted"));
-        if verdict.verdict == Outcome::RigError && interrupted {
-            // It came to no end, so it has no result and will run again.
-            self.stop(End::Interrupted);
+        let (verdict, broken, reason) = (Outcome::Passed, Vec::new(), None);
+        let result = SeedResult { seed, verdict, broken, reason, holds, begun, satisfied, update_ms, run: None };
+        run.seeds.push(seed);
+        if self.guests.has_loads() {
+            run.pending.push(result);
             return Ok(());
         }
+        self.add(result)
+    }
+
+    /// A guest that came to its end while it was this seed's turn. Returns the seed that is next.
+    fn ended(&self, seed: u64, judged: Judged, counts: Counts, mut run: UnderWay) -> Result<Option<u64>, Trouble> {
+        let Judged { verdict, cause } = judged;
+        if cause == EndCause::Person {
+            // The seed came to no end, so it has no result and will run again.
+            self.stop(End::Interrupted);
+            return Ok(None);
+        }
+        let is_judged = !matches!(verdict.verdict, Outcome::RigError | Outcome::Skipped);
+        let pending = std::mem::take(&mut run.pending);
+        if is_judged {
+            pending.into_iter().try_for_each(|result| self.add(result))?;
+        } else {
+            let why = "the guest ended before it was known what the load beside its update did";
+            pending.iter().try_for_each(|result| self.add(rig_error(result.seed, why)))?;
+        }
+        if is_judged && cause == EndCause::NoUpdate {
+            let why = verdict.reason.clone().unwrap_or_else(|| verdict.verdict.name().to_owned());
+            if run.seeds.is_empty() {
+                self.stop(End::BeforeUpdates(why.clone()));
+            }
+            self.unassigned(&verdict, why, run)?;
+            return Ok(if self.next().end.is_some() { None } else { Some(seed) });
+        }
+        self.conclude(seed, &verdict, counts, run)?;
+        Ok(self.take())
+    }
+
+    /// What failed in a guest and belongs to no one seed.
+    fn unassigned(&self, verdict: &Verdict, reason: String, run: UnderWay) -> Result<(), Trouble> {
+        let broken = verdict.breaches.iter().map(|b| b.invariant.name().to_owned()).collect();
+        let guest = GuestResult { seeds: run.seeds, verdict: verdict.verdict, broken, reason, run: run.relative };
+        if self.request.stop_on_first {
+            self.stop(End::Failure);
+        }
+        self.results().add_guest(guest)
+    }
+
+    fn conclude(&self, seed: u64, verdict: &Verdict, counts: Counts, run: UnderWay) -> Result<(), Trouble> {
         let holds = schedule(seed, self.request.strategy, &self.space);
         let kept = Schedule {
             seed: Some(seed),
             strategy: Some(self.request.strategy),
             holds: holds.clone(),
-            before,
+            before: run.before,
             digest: verdict.facts.digest.clone(),
-            made_of: self.sessions.made_of().clone(),
+            made_of: if self.guests.repeats() { self.guests.made_of().clone() } else { Value::Null },
         };
-        super::evidence::write(&self.request.folder.join(&run), &kept)?;
+        super::evidence::write(&run.path, &kept)?;
         let result = SeedResult {
             seed,
             verdict: if verdict.verdict == Outcome::Passed { Outcome::Failed } else { verdict.verdict },
@@ -272,21 +322,165 @@ impl Work<'_> {
             begun: counts.begun,
             satisfied: counts.satisfied,
             update_ms: counts.update_ms,
-            run: Some(run),
+            run: Some(run.relative),
         };
         if result.has_failed() && self.request.stop_on_first {
             self.stop(End::Failure);
         }
-        if !result.is_judged() && self.rig_errors.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_RIG_ERRORS {
-            self.stop(End::Rig(result.reason.clone().unwrap_or_default()));
+        if !result.is_judged() {
+            self.count_rig_error(result.reason.clone().unwrap_or_default());
         }
         self.add(result)
     }
 
+    fn results(&self) -> MutexGuard<'_, &'a mut Results> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self, result: SeedResult) -> Result<(), Trouble> {
-        let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut results = self.results();
         results.add(result)?;
-        self.view.show(&results.done, self.sessions.orders());
+        self.view.show(&results.found.seeds, self.guests.orders());
         Ok(())
+    }
+}
+
+/// A seed of which the rig can say nothing, so that it runs again.
+fn rig_error(seed: u64, why: &str) -> SeedResult {
+    let (broken, reason, run) = (Vec::new(), Some(why.to_owned()), None);
+    SeedResult { seed, verdict: Outcome::RigError, broken, reason, holds: 0, begun: 0, satisfied: 0, update_ms: 0, run }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{Fake, Script};
+    use super::super::results::{self, Found};
+    use super::super::summary::Summary;
+    use super::*;
+    use crate::trouble::Exit;
+
+    /// Explores these seeds with guests that come to these ends.
+    fn explored(fake: &Fake, seeds: Range<u64>, folder: &Path) -> (End, Found) {
+        let request = Request {
+            seeds,
+            shard: Shard::WHOLE,
+            strategy: Strategy::Priorities,
+            workers: 1,
+            time: None,
+            stop_on_first: false,
+            folder: folder.to_owned(),
+        };
+        let mut results = Results::open(&folder.join("results.jsonl"), &results::tests::header()).unwrap();
+        let end = explore(&request, fake, 4, &mut results, &View::new(0, None)).unwrap();
+        (end, results.found.clone())
+    }
+
+    fn outcomes(found: &Found) -> Vec<(u64, Outcome)> {
+        found.latest().map(|result| (result.seed, result.verdict)).collect()
+    }
+
+    fn with_loads(scripts: &[Script]) -> Fake {
+        Fake { has_loads: true, ..Fake::new(scripts) }
+    }
+
+    use Outcome::{Failed, Passed, RigError};
+
+    #[test]
+    fn a_guest_is_judged_to_its_end_though_all_its_updates_passed() {
+        for fake in [Fake::new(&[Script::WarnsAtItsEnd]), with_loads(&[Script::WarnsAtItsEnd])] {
+            let dir = tempfile::tempdir().unwrap();
+            let (end, found) = explored(&fake, 0..2, dir.path());
+            assert_eq!(end, End::Done);
+            let [guest] = &found.guests[..] else { panic!("{found:?}") };
+            assert_eq!(
+                (&guest.seeds[..], guest.verdict, &guest.broken[..]),
+                (&[0, 1][..], Failed, &["quiet-kernel".to_owned()][..])
+            );
+            assert!(dir.path().join(&guest.run).is_dir(), "its evidence is kept");
+            assert_eq!(Summary::of(&found).exit(), Exit::Failed);
+        }
+    }
+
+    #[test]
+    fn a_pass_leaves_results_and_no_evidence() {
+        let dir = tempfile::tempdir().unwrap();
+        let (end, found) = explored(&Fake::new(&[Script::Passes]), 0..3, dir.path());
+        assert_eq!((end, outcomes(&found)), (End::Done, vec![(0, Passed), (1, Passed), (2, Passed)]));
+        assert_eq!(Summary::of(&found).exit(), Exit::Passed);
+        assert_eq!(std::fs::read_dir(dir.path().join("guests")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_failure_belongs_to_the_seed_whose_update_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, found) = explored(&Fake::new(&[Script::Fails(2), Script::Passes]), 0..3, dir.path());
+        assert_eq!(outcomes(&found), [(0, Passed), (1, Failed), (2, Passed)]);
+        assert!(found.guests.is_empty());
+    }
+
+    #[test]
+    fn a_warning_between_two_updates_belongs_to_none_and_the_next_seed_runs_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = Fake::new(&[Script::WarnsBefore(2), Script::Passes]);
+        let (end, found) = explored(&fake, 0..3, dir.path());
+        assert_eq!((end, outcomes(&found)), (End::Done, vec![(0, Passed), (1, Passed), (2, Passed)]));
+        assert_eq!(found.guests.iter().map(|guest| &guest.seeds[..]).collect::<Vec<_>>(), [&[0][..]]);
+        assert_eq!((fake.left(), Summary::of(&found).exit()), (0, Exit::Failed));
+    }
+
+    #[test]
+    fn a_guest_that_fails_before_its_first_update_ends_the_exploration() {
+        for script in [Script::WarnsBefore(1), Script::HangsAtItsStart] {
+            let dir = tempfile::tempdir().unwrap();
+            let (end, found) = explored(&Fake::new(&[script]), 0..3, dir.path());
+            assert!(matches!(end, End::BeforeUpdates(_)), "{end:?}");
+            assert_eq!((found.seeds.len(), Summary::of(&found).exit()), (0, Exit::Failed));
+        }
+    }
+
+    #[test]
+    fn seeds_of_a_guest_whose_end_was_not_judged_run_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, found) = explored(&Fake::new(&[Script::LostAtItsEnd]), 0..2, dir.path());
+        assert_eq!(outcomes(&found), [(0, RigError), (1, RigError)]);
+        assert_eq!(Summary::of(&found).exit(), Exit::Environment);
+        let (_, found) = explored(&Fake::new(&[Script::Passes]), 0..2, dir.path());
+        assert_eq!(outcomes(&found), [(0, Passed), (1, Passed)]);
+        assert_eq!(Summary::of(&found).exit(), Exit::Passed);
+    }
+
+    #[test]
+    fn scattered_errors_of_the_rig_are_no_pass_and_many_end_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (end, found) = explored(&Fake::new(&[Script::Unstartable, Script::Passes]), 0..3, dir.path());
+        assert_eq!((end, outcomes(&found)), (End::Done, vec![(0, RigError), (1, Passed), (2, Passed)]));
+        assert_eq!(Summary::of(&found).exit(), Exit::Environment);
+        let dir = tempfile::tempdir().unwrap();
+        let (end, _) =
+            explored(&Fake::new(&[Script::Unstartable, Script::Lost, Script::Unstartable]), 0..9, dir.path());
+        assert_eq!(end, End::Rig("no memory".into()));
+    }
+
+    #[test]
+    fn what_passed_beside_a_load_counts_when_the_load_did_its_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let (end, found) = explored(&with_loads(&[Script::IdleLoad]), 0..2, dir.path());
+        assert!(matches!(end, End::Load(_)), "{end:?}");
+        assert_eq!(outcomes(&found), [(0, RigError), (1, RigError)], "they run again when the load is mended");
+        let dir = tempfile::tempdir().unwrap();
+        let (_, found) = explored(&with_loads(&[Script::Passes]), 0..2, dir.path());
+        assert_eq!(outcomes(&found), [(0, Passed), (1, Passed)]);
+    }
+
+    #[test]
+    fn ctrl_c_leaves_what_was_judged_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (end, found) = explored(&Fake::new(&[Script::Interrupted]), 0..2, dir.path());
+        assert_eq!((end, found), (End::Interrupted, Found::default()));
+        let (end, found) = explored(&Fake::new(&[Script::InterruptedAtItsEnd]), 0..2, dir.path());
+        assert_eq!((end, outcomes(&found)), (End::Interrupted, vec![(0, Passed), (1, Passed)]));
+        let dir = tempfile::tempdir().unwrap();
+        let (end, found) = explored(&with_loads(&[Script::InterruptedAtItsEnd]), 0..2, dir.path());
+        assert_eq!((end, found), (End::Interrupted, Found::default()), "nobody knows what the load did");
     }
 }

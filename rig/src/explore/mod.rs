@@ -2,6 +2,8 @@
 
 pub mod evidence;
 pub mod explorer;
+#[cfg(test)]
+mod fake;
 pub mod random;
 pub mod repeat;
 pub mod results;
@@ -9,4 +11,5 @@ pub mod schedule;
 pub mod shard;
 pub mod statistics;
 pub mod summary;
+pub mod tally;
 pub mod view;

@@ -1,49 +1,108 @@
 //! One schedule again, and the smallest one that still fails.
 
-use crate::run::{Sessions, Tried};
+use super::tally::Tally;
+use crate::run::{EndCause, Guest, Guests, Judged, Tried};
 use crate::scenario::{HoldSpec, UntilSpec};
-use crate::trouble::Trouble;
-use rig_judge::Verdict;
+use crate::trouble::{Exit, Trouble};
+use rig_judge::{Outcome, Verdict};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+/// What a repetition says of the subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    /// It failed: an invariant broke, it hung or it crashed.
+    Failed,
+    /// It was judged to its end, and nothing broke.
+    Passed,
+    /// Nothing: the rig failed, or a person ended it.
+    NotJudged,
+}
+
+impl Judgement {
+    const fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Failed | Outcome::Hung | Outcome::GuestCrashed => Self::Failed,
+            Outcome::Passed => Self::Passed,
+            Outcome::RigError | Outcome::Skipped => Self::NotJudged,
+        }
+    }
+}
+
 /// What one repetition came to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Repetition {
-    /// Its verdict.
-    pub verdict: Verdict,
+    /// What it says of the subject.
+    pub judgement: Judgement,
+    /// Why it did not pass.
+    pub reason: Option<String>,
+    /// Its verdict; none when no machine came to one.
+    pub verdict: Option<Verdict>,
     /// Digest of its timeline, which only deterministic runs repeat.
     pub digest: Option<String>,
+    /// Whether a person ended it, who wants no other either.
+    pub interrupted: bool,
 }
 
-impl Repetition {
-    /// Whether the subject failed.
-    pub fn has_failed(&self) -> bool {
-        use rig_judge::Outcome::{Failed, GuestCrashed, Hung};
-        matches!(self.verdict.verdict, Failed | GuestCrashed | Hung)
+impl From<Judged> for Repetition {
+    fn from(Judged { verdict, cause }: Judged) -> Self {
+        let interrupted = cause == EndCause::Person;
+        let judgement = if interrupted { Judgement::NotJudged } else { Judgement::of(verdict.verdict) };
+        let (reason, digest) = (verdict.reason.clone(), verdict.facts.digest.clone());
+        Self { judgement, reason, digest, interrupted, verdict: Some(verdict) }
     }
 }
 
-/// One update under the last of these lists of holds, after updates under the others, in a guest of its own; the evidence goes to `folder`, which is made.
-pub fn once(sessions: &Sessions, lists: &[Vec<HoldSpec>], folder: &Path) -> Result<Repetition, Trouble> {
+impl From<Trouble> for Repetition {
+    fn from(trouble: Trouble) -> Self {
+        let reason = Some(trouble.cause);
+        Self { judgement: Judgement::NotJudged, reason, verdict: None, digest: None, interrupted: false }
+    }
+}
+
+/// One update under the last of these lists of holds, after updates under the others, in a guest of its own; the evidence goes
+/// to `folder`, which is made. Trouble of the rig is what the repetition came to; only a mistake of the caller is an error.
+pub fn once(guests: &impl Guests, lists: &[Vec<HoldSpec>], folder: &Path) -> Result<Repetition, Trouble> {
+    match judged(guests, lists, folder) {
+        Ok(judged) => Ok(judged.into()),
+        Err(trouble) if trouble.exit == Exit::Usage => Err(trouble),
+        Err(trouble) => Ok(trouble.into()),
+    }
+}
+
+fn judged(guests: &impl Guests, lists: &[Vec<HoldSpec>], folder: &Path) -> Result<Judged, Trouble> {
     std::fs::create_dir_all(folder).map_err(|e| Trouble::file("make", folder, &e))?;
-    let mut session = sessions.start(folder)?;
-    if let Err(ended) = session.ready() {
-        return Ok(session.end(*ended)?.into());
-    }
-    for holds in lists {
-        if let Tried::Ended(ended) = session.update(holds)? {
-            return Ok(session.end(*ended)?.into());
+    let mut guest = guests.start(folder)?;
+    if guest.ready() {
+        for holds in lists {
+            if let Tried::Ended(_) = guest.update(holds)? {
+                break;
+            }
         }
     }
-    Ok(session.finish()?.into())
+    guest.end()
 }
 
-impl From<Verdict> for Repetition {
-    fn from(verdict: Verdict) -> Self {
-        Self { digest: verdict.facts.digest.clone(), verdict }
+/// As many repetitions as asked for, each in a folder of its number; none after a person ended one. Each is shown as it ends.
+pub fn many(
+    guests: &impl Guests,
+    lists: &[Vec<HoldSpec>],
+    (folder, times): (&Path, u32),
+    mut show: impl FnMut(u32, &Repetition),
+) -> Result<Vec<Repetition>, Trouble> {
+    let mut all: Vec<Repetition> = Vec::new();
+    for number in 1..=times {
+        let repetition = once(guests, lists, &folder.join(number.to_string()))?;
+        show(number, &repetition);
+        let last = repetition.interrupted;
+        all.push(repetition);
+        if last {
+            break;
+        }
     }
+    Ok(all)
 }
 
 /// The holds of each of so many updates.
@@ -67,9 +126,9 @@ pub fn without_first(holds: &[HoldSpec]) -> Vec<HoldSpec> {
 }
 
 /// How often these holds fail.
-pub struct Repeater<'a> {
-    /// The machine.
-    pub sessions: &'a Sessions,
+pub struct Repeater<'a, G> {
+    /// Where guests come from.
+    pub guests: &'a G,
     /// Updates in one guest; a hold says in which it is.
     pub updates: u32,
     /// Where the evidence of each goes.
@@ -78,22 +137,32 @@ pub struct Repeater<'a> {
     pub times: u32,
     /// Repetitions so far.
     pub made: u32,
+    /// Those of them that were not judged.
+    pub not_judged: u32,
 }
 
-impl Repeater<'_> {
-    /// Failures among the repetitions; ends early when `enough` can no longer be reached, or is.
-    pub fn failures(&mut self, holds: &[HoldSpec], enough: u32) -> Result<u32, Trouble> {
-        let mut failures = 0;
+impl<G: Guests> Repeater<'_, G> {
+    /// What the repetitions come to; all of them, or until it is certain whether `enough` of them fail. That a person ends is an
+    /// error, since nothing can be said then.
+    pub fn tally(&mut self, holds: &[HoldSpec], enough: Option<u32>) -> Result<Tally, Trouble> {
+        let mut tally = Tally { not_run: self.times, ..Tally::default() };
         let lists = by_update(holds, self.updates);
-        for done in 0..self.times {
-            if failures >= enough || failures + (self.times - done) < enough {
-                break;
-            }
+        let is_open = |t: Tally| enough.is_none_or(|n| t.failed < n && t.failed + t.not_run >= n);
+        while tally.not_run > 0 && is_open(tally) {
             self.made += 1;
-            let folder = self.folder.join(self.made.to_string());
-            failures += u32::from(once(self.sessions, &lists, &folder)?.has_failed());
+            let repetition = once(self.guests, &lists, &self.folder.join(self.made.to_string()))?;
+            if repetition.interrupted {
+                return Err(Trouble::environment("interrupted", "run it again; nothing was written"));
+            }
+            self.not_judged += u32::from(repetition.judgement == Judgement::NotJudged);
+            tally.add(repetition.judgement);
         }
-        Ok(failures)
+        Ok(tally)
+    }
+
+    /// Whether these holds fail as often as that. Repetitions that were not judged are no failures, so what rests on them is kept.
+    pub fn fails(&mut self, holds: &[HoldSpec], enough: u32) -> Result<bool, Trouble> {
+        Ok(self.tally(holds, Some(enough))?.failed >= enough)
     }
 }
 
@@ -137,14 +206,89 @@ pub fn compact(holds: &[HoldSpec]) -> (u32, Vec<HoldSpec>) {
     (new.len() as u32, renumbered.collect())
 }
 
+/// The holds as a schedule has them that somebody runs elsewhere: on a repaired kernel they need not come true.
+pub fn free(holds: Vec<HoldSpec>) -> Vec<HoldSpec> {
+    holds.into_iter().map(|hold| HoldSpec { required: false, ..hold }).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::fake::{Fake, Script};
     use super::*;
     use crate::scenario::{Place, Since};
 
+    fn repeated(scripts: &[Script], times: u32) -> (Vec<Repetition>, Tally) {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = Fake::new(scripts);
+        let all = many(&fake, &[vec![hold(1, 1)]], (dir.path(), times), |_, _| {}).unwrap();
+        let tally = Tally::of(&all, times);
+        (all, tally)
+    }
+
+    #[test]
+    fn errors_of_the_rig_are_no_clean_repetitions() {
+        let (all, tally) = repeated(&[Script::Unstartable, Script::Lost, Script::Passes], 3);
+        assert_eq!(tally, Tally { passed: 1, not_judged: 2, ..Tally::default() });
+        assert_eq!(tally.exit(), Exit::Environment);
+        assert_eq!(all[0].reason.as_deref(), Some("no memory"));
+        assert_eq!(repeated(&[Script::Passes, Script::Passes], 2).1.exit(), Exit::Passed);
+        assert_eq!(repeated(&[Script::Passes, Script::Fails(1)], 2).1.exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn after_ctrl_c_the_rest_is_not_run() {
+        let (all, tally) = repeated(&[Script::Passes, Script::Interrupted, Script::Passes], 20);
+        assert_eq!((all.len(), tally.text().as_str()), (2, "0 of 20 failed, 1 passed, 1 not judged, 18 not run"));
+        assert_eq!(tally.exit(), Exit::Environment);
+    }
+
+    #[test]
+    fn what_fails_behind_the_last_update_counts() {
+        assert_eq!(repeated(&[Script::WarnsAtItsEnd], 1).1.failed, 1);
+    }
+
+    #[test]
+    fn a_mistake_of_the_caller_is_no_repetition() {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = Fake::new(&[Script::Misused]);
+        let refused = many(&fake, &[Vec::new()], (dir.path(), 5), |_, _| {}).unwrap_err();
+        assert_eq!(refused.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_candidate_that_was_not_judged_does_not_replace_the_schedule() {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = Fake::new(&[Script::Lost, Script::Fails(1), Script::Fails(1), Script::Interrupted]);
+        let folder = dir.path().to_owned();
+        let mut repeater = Repeater { guests: &fake, updates: 1, folder, times: 2, made: 0, not_judged: 0 };
+        assert_eq!(repeater.tally(&[], None).unwrap(), Tally { failed: 1, not_judged: 1, ..Tally::default() });
+        assert_eq!((repeater.made, repeater.not_judged), (2, 1));
+        assert!(repeater.fails(&[], 1).unwrap());
+        assert_eq!(repeater.fails(&[], 1).unwrap_err().cause, "interrupted");
+    }
+
+    #[test]
+    fn a_candidate_is_repeated_until_it_is_certain() {
+        let dir = tempfile::tempdir().unwrap();
+        let fake = Fake::new(&[Script::Passes, Script::Fails(1), Script::Passes, Script::Fails(1)]);
+        let folder = dir.path().to_owned();
+        let mut repeater = Repeater { guests: &fake, updates: 1, folder, times: 2, made: 0, not_judged: 0 };
+        assert!(!repeater.fails(&[], 2).unwrap());
+        assert_eq!(repeater.made, 1, "the first pass decided");
+        assert!(repeater.fails(&[], 1).unwrap());
+        assert_eq!(repeater.made, 2);
+        assert_eq!(repeater.tally(&[], None).unwrap(), Tally { failed: 1, passed: 1, ..Tally::default() });
+    }
+
+    #[test]
+    fn what_is_written_requires_no_hold() {
+        let required = HoldSpec { required: true, ..hold(1, 1) };
+        assert!(free(vec![required, hold(2, 1)]).iter().all(|hold| !hold.required));
+    }
+
     fn hold(cpu: u32, state: u64) -> HoldSpec {
         let until = UntilSpec::Passed { cpu: cpu + 3, passes: Place::State(1), nth: 1, since: Since::Update };
-        HoldSpec { cpu, at: Place::State(state), nth: 1, until, limit_ms: 1, update: None }
+        HoldSpec { cpu, at: Place::State(state), nth: 1, until, limit_ms: 1, required: false, update: None }
     }
 
     #[test]

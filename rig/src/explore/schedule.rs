@@ -91,7 +91,15 @@ fn delays(stream: &mut Stream, space: &Space) -> Vec<HoldSpec> {
         let cpu = below(stream, space.lps);
         let (at, nth) = space.place(stream);
         let time_us = DELAY_US << stream.below(DELAY_DOUBLINGS + 1);
-        HoldSpec { cpu, at, nth, until: UntilSpec::Time { time_us }, limit_ms: ORDER_LIMIT_MS, update: None }
+        HoldSpec {
+            cpu,
+            at,
+            nth,
+            until: UntilSpec::Time { time_us },
+            limit_ms: ORDER_LIMIT_MS,
+            required: false,
+            update: None,
+        }
     });
     holds.collect()
 }
@@ -108,7 +116,7 @@ fn priorities(stream: &mut Stream, space: &Space) -> Vec<HoldSpec> {
         let (cpu, partner) = (order[rank], order[rank + 1]);
         let (at, nth) = space.place(stream);
         let until = UntilSpec::Passed { cpu: partner, passes: at.clone(), nth, since: Since::Update };
-        HoldSpec { cpu, at, nth, until, limit_ms: ORDER_LIMIT_MS, update: None }
+        HoldSpec { cpu, at, nth, until, limit_ms: ORDER_LIMIT_MS, required: false, update: None }
     });
     holds.collect()
 }

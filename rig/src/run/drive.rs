@@ -101,6 +101,9 @@ pub(crate) enum DriveError {
     /// What is to be watched in the subject's module was not found.
     #[error("the guest does not tell where module {0} lies")]
     Unplaced(String),
+    /// The kernel's log does not reach the rig.
+    #[error("the mark of the end of update {0} did not come back in the kernel's log, so its words are not known")]
+    NoLog(u64),
     /// The emulator met a defect of its own.
     #[error("the emulated firmware failed; its last words are on standard error")]
     Emulator,

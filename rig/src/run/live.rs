@@ -43,8 +43,20 @@ pub(super) const EXIT_GRACE: Duration = Duration::from_secs(15);
 /// Time for an orderly end after Ctrl-C.
 const ORDERLY: Duration = Duration::from_secs(5);
 
-/// How the cause of a run that a person ended begins.
-pub(super) const INTERRUPTED: &str = "interrupted";
+/// Why there is no snapshot.
+#[derive(Debug)]
+pub(super) enum NoSnapshot {
+    /// A person ended the boot.
+    Interrupted,
+    /// The machine did not come up, or could not be saved.
+    Failed(Trouble),
+}
+
+impl From<Trouble> for NoSnapshot {
+    fn from(trouble: Trouble) -> Self {
+        Self::Failed(trouble)
+    }
+}
 
 /// Runs what was prepared. `total` is when the command began. The verdict is in the run folder, too.
 pub fn run(mut prepared: Prepared, total: Instant, progress: &Progress) -> Result<Verdict, Trouble> {
@@ -138,7 +150,7 @@ impl Live {
     }
 
     /// Boots the machine of `prepared` and saves it in `folder`, with what was recorded meanwhile.
-    pub(super) async fn make_snapshot(prepared: &Prepared, folder: &Path, inputs: Value) -> Result<(), Trouble> {
+    pub(super) async fn make_snapshot(prepared: &Prepared, folder: &Path, inputs: Value) -> Result<(), NoSnapshot> {
         let mut boot = prepared.again(RunFolder::existing(folder))?;
         boot.plan.firmware = boot_config(&boot.plan.firmware);
         boot.plan.schedules.clear();
@@ -153,20 +165,20 @@ impl Live {
         live.until_ended(drive.rest()).await.map_err(|stop| no_snapshot(&stop, &told))?;
         live.save(&SavedMachine::within(folder)).await?;
         if live.guest.is_within_frame() {
-            return Err(cannot_save("the agent was in the middle of a message"));
+            return Err(cannot_save("the agent was in the middle of a message").into());
         }
         drop(live.machine);
         let _ = tokio::time::timeout(GRACE, live.kernel_log).await;
         let observed = live.observer.finish(RunEnd::Stopped);
         if let Some(breach) = observed.findings.breaches().first() {
-            return Err(cannot_save(breach.summary()));
+            return Err(cannot_save(breach.summary()).into());
         }
         if let RunEnd::Lost { cause } = observed.end {
-            return Err(cannot_save(cause));
+            return Err(cannot_save(cause).into());
         }
         check_boot_leaves(&folder.join(EVENTS))?;
         let note = Note::new(inputs, folder, ready, (told.absent, told.refused));
-        note.map_err(|e| Trouble::file("read", folder, &e))?.write(folder)
+        Ok(note?.write(folder)?)
     }
 
     /// Saves a deterministic machine as it runs, since nothing may have to tell it to go on, and any other while it stands.
@@ -204,7 +216,7 @@ impl Live {
             Stop::Drive(error) => RunEnd::Lost { cause: error.to_string() },
             Stop::Interrupted => {
                 self.orderly_end().await;
-                RunEnd::Lost { cause: format!("{INTERRUPTED}, while {}", told.doing) }
+                RunEnd::Lost { cause: format!("interrupted, while {}", told.doing) }
             }
         };
         self.judge(&stop, end, autopsy, told).await
@@ -365,7 +377,8 @@ impl Live {
         let Observed { end, findings, digest, .. } = observed;
         let digest = repeats.then_some(digest);
         let (machine, total) = (self.started.elapsed(), self.total.elapsed());
-        let evidence = Evidence { told, end, findings, digest, diagnosis, machine, total };
+        let interrupted = matches!(stop, Stop::Interrupted);
+        let evidence = Evidence { told, end, interrupted, findings, digest, diagnosis, machine, total };
         conclude(&self.prepared, &evidence)
     }
 }
@@ -414,16 +427,16 @@ fn cannot_save(why: impl std::fmt::Display) -> Trouble {
 }
 
 /// Why a machine that boots for a snapshot did not get there.
-fn no_snapshot(stop: &Stop, told: &Told) -> Trouble {
+fn no_snapshot(stop: &Stop, told: &Told) -> NoSnapshot {
     let why = match stop {
-        Stop::Interrupted => return Trouble::environment(INTERRUPTED, "run it again"),
+        Stop::Interrupted => return NoSnapshot::Interrupted,
         Stop::Alarm(Alarm::Breach(breach)) => breach.summary(),
         Stop::Alarm(Alarm::Lost(cause)) | Stop::Stalled(cause) => cause.clone(),
         Stop::Drive(error) => error.to_string(),
         Stop::Exited(status) => format!("QEMU ended ({status})"),
         Stop::Finished => "it ended".into(),
     };
-    cannot_save(format!("{why}, while {}", told.doing))
+    cannot_save(format!("{why}, while {}", told.doing)).into()
 }
 
 /// Snapshots are shared between runs whose faults strike in updates only; so the boot must be free of updates.

@@ -1,6 +1,7 @@
 //! The reader of the event ring: it writes every record to the events file and shows it to the judge, while the machine
 //! runs. It has a thread of its own, so that a slow disk or a busy rig cannot make the ring overflow unnoticed.
 
+use super::log_marks;
 use super::orders::{OrderWatch, Orders};
 use crate::guest::KernelLine;
 use rig_judge::timeline::{EventsError, EventsReader};
@@ -88,6 +89,8 @@ pub(crate) struct Observer {
 pub(crate) struct HoldTally {
     /// Updates whose end was judged.
     pub(crate) updates: AtomicU64,
+    /// The last update whose end is marked in the kernel's log, up to which the log was judged.
+    pub(crate) log_marks: AtomicU64,
     /// Holds that began.
     pub(crate) begun: AtomicU64,
     /// Holds that ended because their condition came true.
@@ -282,6 +285,9 @@ impl Reader {
         self.progress.fetch_add(1, Ordering::Relaxed);
         let judged = self.recorder.console_line(&line.to_string(), Some(line.time_us));
         self.heed(judged);
+        if let Some(update) = log_marks::ended(&line.text) {
+            self.tally.log_marks.store(update, Ordering::Release);
+        }
     }
 
     fn raise(&self, alarm: Alarm) {

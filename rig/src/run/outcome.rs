@@ -25,6 +25,8 @@ pub(crate) struct Evidence {
     pub(crate) told: Told,
     /// How it ended.
     pub(crate) end: RunEnd,
+    /// Whether a person ended it.
+    pub(crate) interrupted: bool,
     /// What the judge found.
     pub(crate) findings: Findings,
     /// Digest of the timeline, where a repetition has the same.
@@ -45,14 +47,14 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdi
     if finished {
         facts.checks = checks(&prepared.scenario, &evidence.told, &prepared.kernel_log());
     }
-    // Who wrote holds into a scenario wants them to come true; those of an exploration may expire.
-    if finished && !prepared.scenario.holds.is_empty() {
-        let unmet = facts.holds.iter().filter(|hold| hold.end != holds::SATISFIED);
-        let unmet: Vec<Check> = unmet.map(|hold| check(&hold.what, holds::SATISFIED, &hold.end)).collect();
+    if finished {
+        // Who wrote holds into a scenario wants them to come true; those of an exploration and of a shrunk schedule may expire.
+        let unmet = holds::unmet(&prepared.scenario, &facts.holds);
+        let unmet: Vec<Check> = unmet.iter().map(|hold| check(&hold.what, holds::SATISFIED, &hold.end)).collect();
         facts.checks.extend(unmet);
     }
     let mut verdict = Verdict::new(facts, &evidence.findings, &evidence.end);
-    verdict.remedy = remedy(&verdict, &evidence.end).map(Into::into);
+    verdict.remedy = remedy(&verdict, evidence.interrupted).map(Into::into);
     let verdict = against_expectation(&prepared.scenario, verdict);
     write_reports(prepared, &verdict)?;
     super::hw::keep(&prepared.folder, &evidence.told.hw)?;
@@ -73,8 +75,8 @@ fn hold_reports(prepared: &Prepared) -> Vec<HoldReport> {
         return Vec::new();
     }
     match EventsReader::open(&prepared.folder.file("events.bin")) {
-        Ok(events) => holds::report(schedules, events.map_while(Result::ok)),
-        Err(_) => holds::report(schedules, []),
+        Ok(events) => holds::report(schedules, &prepared.setup.watches, events.map_while(Result::ok)),
+        Err(_) => holds::report(schedules, &prepared.setup.watches, []),
     }
 }
 
@@ -94,12 +96,11 @@ fn write_reports(prepared: &Prepared, verdict: &Verdict) -> Result<(), Trouble> 
 }
 
 /// What a person can do about a run that did not come to a judgement.
-fn remedy(verdict: &Verdict, end: &RunEnd) -> Option<&'static str> {
-    let interrupted = |cause: &str| cause.starts_with(super::live::INTERRUPTED);
-    match (verdict.verdict, end) {
+fn remedy(verdict: &Verdict, interrupted: bool) -> Option<&'static str> {
+    match (verdict.verdict, interrupted) {
         (Outcome::Hung, _) => Some("the diagnosis says where each CPU stood; a longer budget is `budget.stall_cpu_s`"),
         (Outcome::GuestCrashed, _) => Some("read console.log in the run folder"),
-        (Outcome::RigError, RunEnd::Lost { cause }) if interrupted(cause) => Some("run it again"),
+        (Outcome::RigError, true) => Some("run it again"),
         (Outcome::RigError, _) => Some("read qemu.log and console.log in the run folder"),
         _ => None,
     }

@@ -1,18 +1,21 @@
 //! One guest, many schedules: an exploration restores a machine and makes update after update in it, each under holds of
 //! its own, until one of them fails.
 
-use super::drive::Told;
+use super::drive::{Drive, DriveError, Told};
 use super::folder::RunFolder;
+use super::guests::{Counts, EndCause, Guest, Guests, Judged, Tried};
 use super::holds;
 use super::live::Live;
+use super::log_marks;
 use super::orders::Orders;
 use super::prepare::Prepared;
-use super::snapshot;
+use super::snapshot::{self, KERNEL_LOG};
 use super::stop::Stop;
 use crate::scenario::HoldSpec;
 use crate::trouble::Trouble;
 use rig_images::Progress;
-use rig_judge::Verdict;
+use rig_judge::{Invariant, Verdict};
+use rig_wire::agent::Command;
 use rig_wire::plan::Control;
 use serde_json::Value;
 use std::path::Path;
@@ -23,6 +26,8 @@ use tokio::runtime::Runtime;
 
 /// How often it is looked whether the judge has caught up.
 const LOOK: Duration = Duration::from_micros(200);
+/// Host time within which the mark of an update's end must come back in the kernel's log: it takes milliseconds.
+const LOG_WITHIN: Duration = Duration::from_secs(30);
 
 /// What many sessions have in common.
 #[derive(Debug)]
@@ -37,34 +42,8 @@ pub struct Session {
     live: Live,
     told: Told,
     updates: u32,
-}
-
-/// How an update under a schedule ended.
-#[derive(Debug)]
-pub enum Tried {
-    /// All went well, and the machine can go on.
-    Passed(Counts),
-    /// The machine's last.
-    Ended(Box<Ended>),
-}
-
-/// How a machine came to its end.
-#[derive(Debug)]
-pub struct Ended {
-    stop: Stop,
-    /// What the holds of the last update came to.
-    pub counts: Counts,
-}
-
-/// What the holds of one update came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Holds that began.
-    pub begun: u64,
-    /// Holds that ended because their condition came true.
-    pub satisfied: u64,
-    /// Host time of the update, milliseconds.
-    pub update_ms: u64,
+    /// What ended it, and whether that was within an update; none: it goes on.
+    stop: Option<(Stop, bool)>,
 }
 
 impl Sessions {
@@ -76,28 +55,8 @@ impl Sessions {
         }
         prepared.orders = Some(Arc::new(Orders::default()));
         prepared.keep = true;
-        let made_of = if prepared.plan.deterministic { snapshot::made_of(&prepared)? } else { Value::Null };
+        let made_of = snapshot::made_of(&prepared)?;
         Ok(Self { prepared, made_of })
-    }
-
-    /// Whether a schedule gives the same run each time.
-    pub fn repeats(&self) -> bool {
-        self.prepared.plan.deterministic
-    }
-
-    /// Hashes of all that decides a run, by name; null where runs do not repeat anyway.
-    pub fn made_of(&self) -> &Value {
-        &self.made_of
-    }
-
-    /// Pairs of accesses by different LPs that were seen one after the other.
-    pub fn orders(&self) -> usize {
-        self.prepared.orders.as_ref().map_or(0, |orders| orders.len())
-    }
-
-    /// Whether there are loads, whose work only the end of a guest shows.
-    pub fn has_loads(&self) -> bool {
-        !self.prepared.scenario.load.is_empty()
     }
 
     /// Release of the kernel.
@@ -105,19 +64,43 @@ impl Sessions {
         &self.prepared.release
     }
 
-    /// Name of the word in which acknowledgements are counted.
-    pub fn ack_word(&self) -> &str {
-        &self.prepared.setup.subject.num_ack
+    /// Hashes of all that decides what an exploration finds, by name. The snapshot is none of it: each host makes its own of the
+    /// same parts. This program is, for it judges.
+    pub fn explored(&self) -> Result<Value, Trouble> {
+        snapshot::explored(&self.made_of)
     }
+}
 
-    /// Starts a machine with its evidence in `folder`, which is empty.
-    pub fn start(&self, folder: &Path) -> Result<Session, Trouble> {
+impl Guests for Sessions {
+    type Guest = Session;
+
+    fn start(&self, folder: &Path) -> Result<Session, Trouble> {
         let runtime = runtime()?;
         let prepared = self.prepared.again(RunFolder::existing(folder))?;
         let scenario = toml::to_string_pretty(&prepared.scenario).expect("a scenario is plain data");
         prepared.folder.write("scenario.toml", scenario)?;
         let live = runtime.block_on(Live::start(prepared, Instant::now()))?;
-        Ok(Session { runtime, live, told: Told::default(), updates: 0 })
+        Ok(Session { runtime, live, told: Told::default(), updates: 0, stop: None })
+    }
+
+    fn repeats(&self) -> bool {
+        self.prepared.plan.deterministic
+    }
+
+    fn has_loads(&self) -> bool {
+        !self.prepared.scenario.load.is_empty()
+    }
+
+    fn ack_word(&self) -> &str {
+        &self.prepared.setup.subject.num_ack
+    }
+
+    fn orders(&self) -> usize {
+        self.prepared.orders.as_ref().map_or(0, |orders| orders.len())
+    }
+
+    fn made_of(&self) -> &Value {
+        &self.made_of
     }
 }
 
@@ -127,27 +110,31 @@ fn runtime() -> Result<Runtime, Trouble> {
     runtime.map_err(|e| Trouble::environment(format!("cannot start threads: {e}"), help))
 }
 
-impl Session {
-    /// Brings the guest to where it can be updated, beneath the scenario's loads.
-    pub fn ready(&mut self) -> Result<(), Box<Ended>> {
+impl Guest for Session {
+    fn ready(&mut self) -> bool {
         let Self { runtime, live, told, .. } = self;
         let say = |_: &str| {};
         let drive = live.driver(&say);
-        let ready = live.until_ended(async {
+        let ready = runtime.block_on(live.until_ended(async {
             drive.boot(told).await?;
             drive.read_before(told).await?;
             drive.start_loads(told).await
-        });
-        runtime.block_on(ready).map_err(|stop| Box::new(Ended { stop, counts: Counts::default() }))
+        }));
+        self.stop = ready.err().map(|stop| (stop, false));
+        self.stop.is_none()
     }
 
-    /// One update under these holds.
-    pub fn update(&mut self, holds: &[HoldSpec]) -> Result<Tried, Trouble> {
+    fn update(&mut self, holds: &[HoldSpec]) -> Result<Tried, Trouble> {
+        // What came since the last update's end is none of this one's.
+        if let Some(alarm) = self.live.observer.alarmed() {
+            self.stop = Some((Stop::Alarm(alarm), false));
+            return Ok(Tried::Ended(Counts::default()));
+        }
         let schedule = holds::schedule(holds, &self.live.prepared.seen, &self.live.prepared.symbols)?;
         self.live.prepared.plan.schedules.resize(self.updates as usize, Vec::new());
         self.live.prepared.plan.schedules.push(schedule.clone());
         self.updates += 1;
-        let Self { runtime, live, told, updates } = self;
+        let Self { runtime, live, told, updates, .. } = self;
         let say = |_: &str| {};
         let drive = live.driver(&say);
         let tally = live.observer.tally();
@@ -155,11 +142,10 @@ impl Session {
         let started = Instant::now();
         let done = runtime.block_on(live.until_ended(async {
             live.emulator.ask(&Control::Schedules { schedules: vec![schedule] }).await?;
+            mark(&drive, told, log_marks::begin(*updates)).await?;
             drive.update(told, *updates).await?;
-            while tally.updates.load(Ordering::Acquire) < u64::from(*updates) {
-                tokio::time::sleep(LOOK).await;
-            }
-            Ok(())
+            mark(&drive, told, log_marks::end(*updates)).await?;
+            judged(live, *updates).await
         }));
         let counts = Counts {
             begun: tally.begun.load(Ordering::Acquire) - before[0],
@@ -176,23 +162,62 @@ impl Session {
             }
             (Ok(()), None) => Stop::Finished,
         };
-        Ok(Tried::Ended(Box::new(Ended { stop, counts })))
+        self.stop = Some((stop, true));
+        Ok(Tried::Ended(counts))
     }
 
-    /// Ends the machine and judges it.
-    pub fn end(self, ended: Ended) -> Result<Verdict, Trouble> {
-        let Self { runtime, mut live, told, updates } = self;
-        live.prepared.scenario.updates = updates;
-        runtime.block_on(live.end(ended.stop, told))
-    }
-
-    /// Ends the machine after a pass; all that was recorded is judged, and whether its loads did what they were to do.
-    pub fn finish(self) -> Result<Verdict, Trouble> {
-        let Self { runtime, mut live, mut told, updates } = self;
+    fn end(self) -> Result<Judged, Trouble> {
+        let Self { runtime, mut live, mut told, updates, stop } = self;
         // The scenario of a session speaks of one; all that were made are to have succeeded.
         live.prepared.scenario.updates = updates;
-        let say = |_: &str| {};
-        let stopped = runtime.block_on(live.until_ended(live.driver(&say).stop_loads(&mut told)));
-        runtime.block_on(live.end(stopped.err().unwrap_or(Stop::Finished), told))
+        let (stop, in_update) = stop.unwrap_or_else(|| {
+            let say = |_: &str| {};
+            let drive = live.driver(&say);
+            let stopped = runtime.block_on(live.until_ended(async {
+                drive.stop_loads(&mut told).await?;
+                // With the mark comes all that the kernel said before it.
+                mark(&drive, &mut told, log_marks::END_OF_GUEST.into()).await
+            }));
+            (stopped.err().unwrap_or(Stop::Finished), false)
+        });
+        let is_all = matches!(stop, Stop::Finished) && !in_update;
+        let is_interrupted = matches!(stop, Stop::Interrupted);
+        let log = live.prepared.folder.file(KERNEL_LOG);
+        let verdict = runtime.block_on(live.end(stop, told))?;
+        let cause = match verdict.verdict {
+            _ if is_interrupted => EndCause::Person,
+            rig_judge::Outcome::Passed if is_all => EndCause::AllDone,
+            _ if in_update && !is_of_another(&verdict, &log, updates)? => EndCause::LastUpdate,
+            _ => EndCause::NoUpdate,
+        };
+        Ok(Judged { verdict, cause })
+    }
+}
+
+/// Marks a place in the kernel's log.
+async fn mark(drive: &Drive<'_>, told: &mut Told, text: String) -> Result<(), DriveError> {
+    drive.ask(told, "marking the kernel's log", Command::MarkLog { text }).await.map(drop)
+}
+
+/// Waits until the judge has seen the end of this update, and of the kernel's log up to its mark.
+async fn judged(live: &Live, update: u32) -> Result<(), DriveError> {
+    let (tally, update) = (live.observer.tally(), u64::from(update));
+    let caught_up = async {
+        while tally.updates.load(Ordering::Acquire) < update || tally.log_marks.load(Ordering::Acquire) < update {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(LOG_WITHIN, caught_up).await.map_err(|_| DriveError::NoLog(update))
+}
+
+/// Whether what broke is a line of the kernel's log that was written outside of this update.
+fn is_of_another(verdict: &Verdict, log: &Path, update: u32) -> Result<bool, Trouble> {
+    match verdict.breaches.iter().find(|breach| breach.invariant == Invariant::QuietKernel) {
+        None => Ok(false),
+        Some(_) if verdict.breaches.len() > 1 => Ok(false),
+        Some(breach) => {
+            let text = std::fs::read(log).map_err(|e| Trouble::file("read", log, &e))?;
+            Ok(log_marks::update_of(&String::from_utf8_lossy(&text), &breach.seen) != Some(update))
+        }
     }
 }

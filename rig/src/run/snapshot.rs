@@ -1,12 +1,13 @@
 //! Boot once, restore ever after: which snapshot belongs to a run, and how one is made and checked.
 
-use super::live::Live;
+use super::live::{Live, NoSnapshot};
 use super::prepare::Prepared;
 use crate::machine::snapshot::{SavedMachine, hex};
 use crate::trouble::Trouble;
 use rig_images::{Images, ImagesError, Progress};
-use rig_judge::timeline::Leaf;
+use rig_judge::timeline::{EventsReader, Leaf};
 use rig_wire::agent::Ready;
+use rig_wire::event::Kind;
 use seam_emu::{Config, Durations};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 /// Form of what a snapshot's folder holds, and of how a guest is brought to the point where it is taken.
-const FORM: u32 = 5;
+const FORM: u32 = 6;
 const NOTE: &str = "snapshot.json";
 /// Events of the boot.
 pub(super) const EVENTS: &str = "events.bin";
@@ -55,7 +56,7 @@ pub(crate) struct Note {
     form: u32,
     /// All that decided how it booted.
     inputs: Value,
-    /// Hash of both states.
+    /// Hash of all that a run takes over: both states, the boot's events and its part of the kernel's log.
     digest: String,
     /// The agent's first message.
     pub(crate) ready: Ready,
@@ -66,14 +67,16 @@ pub(crate) struct Note {
 }
 
 impl Note {
-    /// Of a machine that booted from `inputs` and was saved in `folder`.
+    /// Of a machine that booted from `inputs` and was saved in `folder`, with what was recorded meanwhile.
     pub(super) fn new(
         inputs: Value,
         folder: &Path,
         ready: Ready,
         (absent, refused): (bool, Option<i32>),
-    ) -> io::Result<Self> {
-        Ok(Self { form: FORM, inputs, digest: SavedMachine::within(folder).digest()?, ready, absent, refused })
+    ) -> Result<Self, Trouble> {
+        check_log(&folder.join(EVENTS), &folder.join(KERNEL_LOG))?;
+        let digest = digest(folder).map_err(|e| Trouble::file("read", folder, &e))?;
+        Ok(Self { form: FORM, inputs, digest, ready, absent, refused })
     }
 
     /// Writes it into its folder.
@@ -95,10 +98,10 @@ impl Snapshot {
         self.folder.join(name)
     }
 
-    /// Starts to compare the states with their hash, which takes as long as QEMU takes to start.
+    /// Starts to compare all that is taken over with its hash, which takes as long as QEMU takes to start.
     pub(crate) fn check(&self) -> JoinHandle<Result<(), Trouble>> {
-        let (machine, expected, folder) = (self.machine(), self.note.digest.clone(), self.folder.clone());
-        std::thread::spawn(move || match machine.digest() {
+        let (expected, folder) = (self.note.digest.clone(), self.folder.clone());
+        std::thread::spawn(move || match digest(&folder) {
             Ok(digest) if digest == expected => Ok(()),
             Ok(_) => {
                 // Without its note nobody takes it any more, and the next run makes another. When it cannot be removed the
@@ -127,8 +130,10 @@ pub(super) fn choose(prepared: &Prepared, runtime: &Runtime, progress: &Progress
         });
         let folder = match made {
             Ok(Ok(folder)) => folder,
-            Ok(Err(trouble)) if trouble.cause == super::live::INTERRUPTED => return Err(trouble),
-            Ok(Err(trouble)) => return Ok(Start::Boot(format!("no snapshot could be made: {}", trouble.cause))),
+            Ok(Err(NoSnapshot::Interrupted)) => return Err(Trouble::environment("interrupted", "run it again")),
+            Ok(Err(NoSnapshot::Failed(trouble))) => {
+                return Ok(Start::Boot(format!("no snapshot could be made: {}", trouble.cause)));
+            }
             Err(error @ ImagesError::DiskFull(_)) => return Ok(Start::Boot(error.to_string())),
             Err(error) => return Err(error.into()),
         };
@@ -157,12 +162,50 @@ fn read_note(folder: &Path, inputs: &Value) -> Result<Note, String> {
     if note.inputs != *inputs {
         return Err("it was made from something else".into());
     }
-    for path in [SavedMachine::within(folder).qemu, SavedMachine::within(folder).firmware] {
+    let machine = SavedMachine::within(folder);
+    for path in [machine.qemu, machine.firmware, folder.join(EVENTS), folder.join(KERNEL_LOG)] {
         if !path.is_file() {
             return Err(format!("{} is missing", path.display()));
         }
     }
     Ok(note)
+}
+
+/// A hash of all that a run takes over from a snapshot.
+fn digest(folder: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(SavedMachine::within(folder).digest()?);
+    for name in [EVENTS, KERNEL_LOG] {
+        let mut file = File::open(folder.join(name))?;
+        hash.update(file.metadata()?.len().to_le_bytes());
+        io::copy(&mut file, &mut hash)?;
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// Checks that the events refer to each line of the kernel's log once, so that a run that takes them over judges all of it.
+fn check_log(events: &Path, log: &Path) -> Result<(), Trouble> {
+    let damaged =
+        |why: String| Trouble::environment(format!("the boot's recording cannot be kept: {why}"), "boot with --cold");
+    let lines = std::fs::read(log).map_err(|e| Trouble::file("read", log, &e))?;
+    let lines = String::from_utf8_lossy(&lines).lines().count();
+    let mut referred = 0;
+    for record in EventsReader::open(events).map_err(|e| damaged(e.to_string()))? {
+        let record = record.map_err(|e| damaged(e.to_string()))?;
+        referred += usize::from(record.kind == Kind::Console as u16);
+    }
+    if referred == lines {
+        return Ok(());
+    }
+    Err(damaged(format!("its events refer to {referred} lines of the kernel's log, which has {lines}")))
+}
+
+/// The same without what hosts that explore together do not share, and with the judge.
+pub(super) fn explored(made_of: &Value) -> Result<Value, Trouble> {
+    let mut all = made_of.clone();
+    all.as_object_mut().expect("hashes have names").remove("snapshot");
+    all["rig"] = json!(hash_file(&own_program()?)?);
+    Ok(all)
 }
 
 /// Hashes of all that decides a deterministic run, by name.
@@ -240,6 +283,9 @@ fn hash_file(path: &Path) -> Result<String, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rig_judge::timeline::EventsWriter;
+    use rig_judge::{RunEnd, Setup, SubjectNames};
+    use rig_wire::event::Record;
 
     fn config(fault_leaf: &str) -> Config {
         let fault = toml::from_str(&format!("leaf = \"{fault_leaf}\"\naction = \"vm-fail-invalid\"")).unwrap();
@@ -265,22 +311,66 @@ mod tests {
         Ready { protocol: 2, kernel: "7.3".into(), cpus_online: "0".into(), cpus_present: "0".into() }
     }
 
-    #[test]
-    fn a_foreign_or_damaged_snapshot_is_not_used() {
+    /// A snapshot's folder, with one line of the kernel's log in its events and `lines` in the log.
+    fn saved(lines: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let saved = SavedMachine::within(dir.path());
         std::fs::write(&saved.qemu, "ram").unwrap();
         std::fs::write(&saved.firmware, "firmware").unwrap();
+        let setup = Setup::new(4, SubjectNames::in_tree());
+        let mut events = EventsWriter::create(&dir.path().join(EVENTS), &setup).unwrap();
+        events.append(&Record { kind: Kind::Console as u16, ..Record::default() }).unwrap();
+        events.finish(&RunEnd::Stopped).unwrap();
+        std::fs::write(dir.path().join(KERNEL_LOG), lines).unwrap();
+        dir
+    }
+
+    const LINE: &str = "[    0.000001] Linux\n";
+
+    #[test]
+    fn a_foreign_or_incomplete_snapshot_is_not_used() {
+        let dir = saved(LINE);
         let inputs = json!({ "kernel": "a" });
         assert!(read_note(dir.path(), &inputs).unwrap_err().contains("no note"));
-        let note = Note::new(inputs.clone(), dir.path(), ready(), (false, None)).unwrap();
-        note.write(dir.path()).unwrap();
-        let note = read_note(dir.path(), &inputs).unwrap();
+        Note::new(inputs.clone(), dir.path(), ready(), (false, None)).unwrap().write(dir.path()).unwrap();
+        read_note(dir.path(), &inputs).unwrap();
         assert!(read_note(dir.path(), &json!({ "kernel": "b" })).unwrap_err().contains("something else"));
-        assert_eq!(note.digest, saved.digest().unwrap());
-        std::fs::write(&saved.firmware, "firmwarf").unwrap();
-        assert_ne!(note.digest, saved.digest().unwrap());
-        std::fs::remove_file(&saved.firmware).unwrap();
-        assert!(read_note(dir.path(), &inputs).unwrap_err().contains("missing"));
+        let machine = SavedMachine::within(dir.path());
+        for path in [machine.qemu, machine.firmware, dir.path().join(EVENTS), dir.path().join(KERNEL_LOG)] {
+            let kept = std::fs::read(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            assert!(read_note(dir.path(), &inputs).unwrap_err().contains("missing"), "{}", path.display());
+            std::fs::write(&path, kept).unwrap();
+        }
+    }
+
+    #[test]
+    fn whatever_is_taken_over_is_covered_by_the_digest() {
+        let dir = saved(LINE);
+        let kept = digest(dir.path()).unwrap();
+        let machine = SavedMachine::within(dir.path());
+        for path in [machine.qemu, machine.firmware, dir.path().join(EVENTS), dir.path().join(KERNEL_LOG)] {
+            let mut bytes = std::fs::read(&path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            assert_ne!(digest(dir.path()).unwrap(), kept, "{}", path.display());
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(&path, &bytes[1..]).unwrap();
+            assert_ne!(digest(dir.path()).unwrap(), kept, "{}", path.display());
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(digest(dir.path()).unwrap(), kept);
+        }
+    }
+
+    #[test]
+    fn a_log_that_does_not_fit_its_events_is_never_kept() {
+        for (lines, has) in [("", 0), ("a\nb\n", 2)] {
+            let dir = saved(lines);
+            let refused = Note::new(json!({}), dir.path(), ready(), (false, None)).unwrap_err();
+            assert!(
+                refused.cause.contains(&format!("refer to 1 lines of the kernel's log, which has {has}")),
+                "{refused}"
+            );
+        }
     }
 }

@@ -20,9 +20,13 @@ pub struct HoldSpec {
     pub nth: u32,
     /// Until when.
     pub until: UntilSpec,
-    /// A hold that is not satisfied within this time of the machine ends as expired, and the run fails, milliseconds.
+    /// A hold that is not satisfied within this time of the machine ends as expired, milliseconds.
     #[serde(default = "default_limit_ms")]
     pub limit_ms: u32,
+    /// Whether a run in which it was not reached or did not come true fails. A schedule that `shrink` wrote does not require its
+    /// holds: a repaired kernel may never come to where they are.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub required: bool,
     /// In which update, from 1; absent: in each.
     #[serde(default)]
     pub update: Option<u32>,
@@ -61,6 +65,15 @@ pub enum UntilSpec {
 
 const fn one() -> u32 {
     1
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 const fn default_limit_ms() -> u32 {
@@ -288,7 +301,17 @@ mod tests {
     }
 
     fn hold(until: UntilSpec) -> HoldSpec {
-        HoldSpec { cpu: 1, at: Place::State(1), nth: 1, until, limit_ms: 1, update: None }
+        HoldSpec { cpu: 1, at: Place::State(1), nth: 1, until, limit_ms: 1, required: true, update: None }
+    }
+
+    #[test]
+    fn a_hold_is_required_unless_it_says_otherwise() {
+        let text = "cpu = 1\nat = \"state:1\"\nuntil = { time_us = 5 }\n";
+        let hold: HoldSpec = toml::from_str(text).unwrap();
+        assert!(hold.required && !toml::to_string(&hold).unwrap().contains("required"));
+        let free: HoldSpec = toml::from_str(&format!("{text}required = false\n")).unwrap();
+        assert!(!free.required && toml::to_string(&free).unwrap().contains("required = false"));
+        assert!(toml::from_str::<HoldSpec>(&format!("{text}required = 0\n")).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides refuse any other.
-pub const PROTOCOL_VERSION: u32 = 7;
+pub const PROTOCOL_VERSION: u32 = 8;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
@@ -119,6 +119,11 @@ pub enum Command {
         program: String,
         /// Its arguments.
         arguments: Vec<String>,
+    },
+    /// Write a line into the kernel's log and send the log up to it; answers [`Answer::Unit`] when all of that is sent.
+    MarkLog {
+        /// The line.
+        text: String,
     },
 }
 

@@ -92,6 +92,13 @@ fn can_tell_what_failed() {
 }
 
 #[test]
+fn cannot_mark_a_log_that_nobody_reads() {
+    let mut peer = Peer::new();
+    peer.send(1, Command::MarkLog { text: "here".into() });
+    assert_eq!(peer.answer().1.unwrap_err().errno, Some(libc::ENOENT));
+}
+
+#[test]
 fn can_report_its_loads() {
     let mut peer = Peer::new();
     let load = rig_wire::agent::Load::Reader { paths: vec!["/proc/version".into()], threads: 1, only: Vec::new() };
