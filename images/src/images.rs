@@ -4,7 +4,7 @@ use crate::cache::{Cache, Entry, Recipe};
 use crate::initramfs::Contents;
 use crate::{
     Artifact, CacheEntry, DebianKernel, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, Userspace,
-    VerifiedEntry, hash, kernel, parts, toolroot, userspace,
+    VerifiedEntry, Workbench, hash, kernel, parts, toolroot, userspace,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,16 @@ impl Images {
     /// Whether [`Images::kernel`] would answer at once.
     pub fn has_kernel(&self, request: &KernelRequest) -> bool {
         self.cache.has(&kernel::recipe(request))
+    }
+
+    /// The text of a file of the kernel's source, such as `arch/x86/virt/vmx/tdx/seamldr.c`.
+    pub fn kernel_source(&self, file: &str) -> Result<String, ImagesError> {
+        kernel::source_text(&self.cache, &self.progress, file)
+    }
+
+    /// A build tree in which `files` of the usual kernel's source may be changed, again and again; it is no part of the cache.
+    pub fn workbench(&self, files: &[&str]) -> Result<Workbench, ImagesError> {
+        Workbench::open(&self.cache, &self.progress, files)
     }
 
     /// Builds out-of-tree modules in `dir` (Kbuild, `M=dir`, `W=1`) against `kernel`; returns its `.ko` files.

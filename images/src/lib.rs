@@ -37,7 +37,7 @@ pub use error::ImagesError;
 pub use host::missing_host_tools;
 pub use images::Images;
 pub use initramfs::MODULES_FOLDER;
-pub use kernel::{DebianKernel, Fragment, Kernel, KernelRequest, Pattern, SourceEdit};
+pub use kernel::{Compiled, DebianKernel, Fragment, Kernel, KernelRequest, Pattern, SourceEdit, Workbench};
 pub use manifest::Artifact;
 pub(crate) use manifest::Manifest;
 pub use mirror::MIRROR_VARIABLE;

@@ -16,9 +16,12 @@ const LAYOUT: u32 = 1;
 /// Lines that `make` prints for the usual profile; only the progress bar depends on it.
 const USUAL_LINES: u64 = 1850;
 
+/// All that a kernel consists of.
+const ALL: &[&str] = &["bzImage", "modules"];
+
 /// What a kernel is built with: the compiler and the source.
 #[derive(Debug)]
-struct Workshop {
+pub(super) struct Workshop {
     build: Entry,
     source: Entry,
 }
@@ -39,9 +42,7 @@ pub(crate) fn build(
     request: &KernelRequest,
 ) -> Result<(Kernel, Entry), ImagesError> {
     let entry = cache.entry(&recipe(request), |temp| {
-        let build = buildroot::entry(cache, progress)?;
-        let source = buildroot::source(cache, progress, &build)?;
-        let workshop = Workshop { build, source };
+        let workshop = Workshop::open(cache, progress)?;
         if request.edits.is_empty() {
             workshop.whole(cache, progress, request, temp)
         } else {
@@ -54,7 +55,24 @@ pub(crate) fn build(
     Ok((kernel, entry))
 }
 
+/// The text of a file of the unmodified source.
+pub(crate) fn source_text(cache: &Cache, progress: &Progress, file: &str) -> Result<String, ImagesError> {
+    Workshop::open(cache, progress)?.read(file)
+}
+
 impl Workshop {
+    pub(super) fn open(cache: &Cache, progress: &Progress) -> Result<Self, ImagesError> {
+        let build = buildroot::entry(cache, progress)?;
+        let source = buildroot::source(cache, progress, &build)?;
+        Ok(Self { build, source })
+    }
+
+    /// The text of a file of the source.
+    pub(super) fn read(&self, file: &str) -> Result<String, ImagesError> {
+        let path = self.source.path.join("tree").join(file);
+        fs::read_to_string(&path).map_err(ImagesError::io(&path))
+    }
+
     fn whole(
         &self,
         cache: &Cache,
@@ -68,7 +86,7 @@ impl Workshop {
         let sandbox = self.sandbox(&out, &BTreeMap::new())?;
         configure(&sandbox, temp, &log, &out, &request.profile)?;
         let step = progress.step("build kernel", USUAL_LINES);
-        make(&sandbox, temp, &log, &step)?;
+        make(&sandbox, temp, &log, ALL, |line| step.tick(line))?;
         step.done();
         self.finish(temp, &log)
     }
@@ -87,14 +105,14 @@ impl Workshop {
         copy_tree(&base.path.join("out"), &out, temp)?;
         let log = log_path(cache, temp);
         let step = progress.step("build edited kernel", 0);
-        make(&self.sandbox(&out, &edited)?, temp, &log, &step)?;
+        make(&self.sandbox(&out, &edited)?, temp, &log, ALL, |line| step.tick(line))?;
         step.done();
         discard_objects(&out)?;
         self.finish(temp, &log)
     }
 
     /// The source is seen at `/src`, with the edited files in place of the original ones, and the tree at `/out`.
-    fn sandbox(&self, out: &Path, edited: &BTreeMap<String, PathBuf>) -> Result<Sandbox, ImagesError> {
+    pub(super) fn sandbox(&self, out: &Path, edited: &BTreeMap<String, PathBuf>) -> Result<Sandbox, ImagesError> {
         let mut sandbox = Sandbox::new(&self.build.path)?;
         sandbox.bind(self.source.path.join("tree"), "/src").bind(out, "/out");
         for (file, path) in edited {
@@ -122,7 +140,7 @@ impl Workshop {
 }
 
 /// Logs lie outside the temporary folder while the build runs, so that a failed build keeps its own.
-fn log_path(cache: &Cache, temp: &TempDir) -> PathBuf {
+pub(super) fn log_path(cache: &Cache, temp: &TempDir) -> PathBuf {
     cache.folder("logs").join(temp.path().file_name().expect("it has a name")).with_extension("log")
 }
 
@@ -145,10 +163,17 @@ fn configure(
     Fragment::verify(profile, &fs::read_to_string(&path).map_err(ImagesError::io(&path))?)
 }
 
-fn make(sandbox: &Sandbox, temp: &TempDir, log: &Path, step: &crate::Step) -> Result<(), ImagesError> {
+/// Makes `targets` in the tree at `/out`.
+pub(super) fn make(
+    sandbox: &Sandbox,
+    temp: &TempDir,
+    log: &Path,
+    targets: &[&str],
+    mut on_line: impl FnMut(&str),
+) -> Result<(), ImagesError> {
     let jobs = format!("-j{}", std::thread::available_parallelism().map_or(2, usize::from));
-    let argv = ["make", &jobs, "-C", "/src", "O=/out", "bzImage", "modules"];
-    sandbox.run(temp, Some(log), &argv, |line| step.tick(line.trim()))
+    let argv = [&["make", &jobs, "-C", "/src", "O=/out"], targets].concat();
+    sandbox.run(temp, Some(log), &argv, |line| on_line(line.trim()))
 }
 
 /// Writes the edited files below `folder`; returns where each file of the source is found now.
@@ -192,7 +217,7 @@ pub(crate) fn edited_files(out: &Path) -> Result<Vec<String>, ImagesError> {
 }
 
 /// Copies a build tree with its times, which `make` decides by.
-fn copy_tree(from: &Path, to: &Path, temp: &TempDir) -> Result<(), ImagesError> {
+pub(super) fn copy_tree(from: &Path, to: &Path, temp: &TempDir) -> Result<(), ImagesError> {
     let mut command = std::process::Command::new("cp");
     command.args(["-a", "--reflink=auto"]).arg(from).arg(to).env("LC_ALL", "C");
     crate::run::run(command, temp.hold()?, None, |_| ()).map_err(|error| match error {

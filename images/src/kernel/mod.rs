@@ -8,17 +8,19 @@ mod header;
 mod modules;
 mod outside;
 mod tree;
+mod workbench;
 
 use crate::ImagesError;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-pub(crate) use build::{build, recipe};
+pub(crate) use build::{build, recipe, source_text};
 pub use debian::DebianKernel;
 pub use edit::{Pattern, SourceEdit};
 pub use fragment::Fragment;
 pub(crate) use modules::file_stem;
 pub(crate) use outside::build_modules;
+pub use workbench::{Compiled, Workbench};
 
 /// What to build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ mod explore;
 mod images;
 mod list;
 mod merge;
+mod mutants;
 mod output;
 mod replay;
 mod run;
@@ -85,6 +86,9 @@ enum Command {
     CompareAcks(compare_acks::Arguments),
     /// Show which requirements on an update each engine of the update kernel module meets.
     Engines(engines::Arguments),
+    /// Change Linux's update code in every small way that the rules know, and show that each change is noticed.
+    #[command(after_help = mutants::EXAMPLES)]
+    Mutants(mutants::Arguments),
 }
 
 /// Runs the command line; the exit code is the process's.
@@ -115,6 +119,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Diff(arguments) => (arguments.json, diff::run(&arguments)),
         Command::CompareAcks(arguments) => (arguments.json, compare_acks::run(&arguments)),
         Command::Engines(arguments) => (arguments.json, engines::run(&arguments)),
+        Command::Mutants(arguments) => (arguments.json, mutants::run(&arguments)),
     };
     match result {
         Ok(exit) => code(exit),
@@ -163,6 +168,7 @@ mod tests {
             replay::REPLAY_EXAMPLES,
             shrink::EXAMPLES,
             merge::EXAMPLES,
+            mutants::EXAMPLES,
         ];
         for line in commands.iter().flat_map(|text| text.lines()).filter_map(|l| l.trim().strip_prefix("cargo ")) {
             let words = line.split("  ").next().unwrap().split_ascii_whitespace();

@@ -1,0 +1,93 @@
+//! Why mutants that nothing notices are no holes: a file of arguments, read by people and compared with what comes.
+
+use super::Record;
+use serde::{Deserialize, Serialize};
+
+/// What a mutant that passes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// It behaves as the unmodified kernel does, or differs in nothing that the update, its caller or the firmware could see.
+    Equivalent,
+    /// It is an error, and the argument says why no scenario shows it.
+    Unseen,
+}
+
+/// Why a mutant may pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explanation {
+    /// The mutant's identity.
+    pub mutant: String,
+    /// The beginning of the text that it replaces, with single spaces; it tells that the line still says what the argument is about.
+    pub before: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The argument.
+    pub why: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Explained {
+    #[serde(default)]
+    explained: Vec<Explanation>,
+}
+
+/// All that are written down.
+pub fn explanations() -> Vec<Explanation> {
+    parse(include_str!("explained.toml")).expect("a test reads this file")
+}
+
+fn parse(text: &str) -> Result<Vec<Explanation>, toml::de::Error> {
+    Ok(toml::from_str::<Explained>(text)?.explained)
+}
+
+impl Explanation {
+    /// Whether it is about this mutant of this text.
+    pub(super) fn is_of(&self, record: &Record) -> bool {
+        self.mutant == record.mutant && spaced(&record.before).starts_with(&self.before)
+    }
+}
+
+/// The text with single spaces.
+pub(super) fn spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::record;
+    use super::super::{Judgement, TARGETS};
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_argument_is_about_a_target_once_and_is_more_than_a_word() {
+        let explanations = explanations();
+        let identities: BTreeSet<&str> = explanations.iter().map(|e| e.mutant.as_str()).collect();
+        assert_eq!(identities.len(), explanations.len());
+        for Explanation { mutant, before, why, .. } in &explanations {
+            let function = mutant.split(':').next().unwrap();
+            assert!(TARGETS.iter().any(|target| target.function == function), "{mutant}");
+            assert!(why.split(' ').count() >= 8 && why.ends_with('.'), "{mutant}: {why}");
+            assert_eq!(*before, spaced(before), "{mutant}");
+            assert!(!before.is_empty(), "{mutant}");
+        }
+    }
+
+    #[test]
+    fn an_argument_about_another_text_does_not_count() {
+        let mut record = record("f:1:one-more", Judgement::Passed { scenarios: Vec::new() });
+        let argument = Explanation {
+            mutant: "f:1:one-more".into(),
+            before: "a + b".into(),
+            kind: Kind::Equivalent,
+            why: "It is never reached.".into(),
+        };
+        record.before = "a +\n\tb == c".into();
+        assert!(argument.is_of(&record));
+        record.before = "a - b".into();
+        assert!(!argument.is_of(&record));
+    }
+}
