@@ -68,6 +68,22 @@ fn send(child: &Child, signal: i32) {
     assert!(sent.expect("kill is there").success());
 }
 
+/// A host that stands still is no hang of the guest's, and what the guest says of it afterwards is no fault of the kernel's.
+#[test]
+#[ignore = "QEMU stands still for 10 s"]
+fn a_qemu_that_is_stopped_is_the_hosts_trouble() {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let child = start_stuck(&rig);
+    let qemu = qemu_of(&rig)[0].to_string();
+    assert!(std::process::Command::new("kill").args(["-STOP", &qemu]).status().unwrap().success());
+    let start = Instant::now();
+    let ended = rig_tests::Ended::from(child.wait_with_output().unwrap());
+    ended.expect(5).says(&["the host stood still", "SIGSTOP"]);
+    assert!(start.elapsed() < Duration::from_secs(60), "took {:?}", start.elapsed());
+    assert!(qemu_of(&rig).is_empty(), "an orphan is left");
+}
+
 /// `kill -9` gives the rig no chance to clean up; the kernel has to do it.
 #[test]
 fn killing_the_rig_leaves_no_qemu() {

@@ -6,6 +6,7 @@
 //!
 //! Its loads and its upload serve `rig hw` on a real host, too.
 
+mod blocked;
 mod channel;
 mod console;
 mod cpu;

@@ -5,7 +5,7 @@ use crate::exchange::Exchange;
 use crate::kmsg::Kmsg;
 use crate::load::Loads;
 use crate::tds::Tds;
-use crate::{console, enter, execute, failure, files, modules, port, ready, rest, update};
+use crate::{blocked, console, enter, execute, failure, files, modules, port, ready, rest, update};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rig_wire::agent::{Answer, Command, Failure, FrameError, FromAgent, Request, body_length, decode};
 use std::fs::File;
@@ -202,6 +202,7 @@ impl Agent {
             Command::Enter { tag } => enter::enter(&tag).map(unit),
             Command::Execute { program, arguments } => execute::execute(&program, &arguments).map(Answer::Executed),
             Command::MarkLog { text } => self.mark_log(&text).map(unit),
+            Command::BlockedTasks => blocked::tasks().map(Answer::BlockedTasks),
             Command::PowerOff => unreachable!("power-off ends the reading of requests"),
         }
     }

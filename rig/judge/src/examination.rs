@@ -3,7 +3,7 @@
 use crate::finding::{Breach, Finding};
 use crate::form::{Form, Malformed};
 use crate::timeline::{Decoder, TimelineDigest};
-use crate::{Findings, Judge, RunEnd, Setup, SubjectNames};
+use crate::{Findings, Judge, Livelock, RunEnd, Setup, SubjectNames};
 use rig_wire::event::{Kind, Record};
 
 /// A recording under judgement.
@@ -70,6 +70,11 @@ impl Examination {
         let breach = on_console.or(self.judge.observe(record));
         self.is_decided |= breach.is_some();
         breach
+    }
+
+    /// The LP that repeats one failing SEAMCALL without end, if there is one.
+    pub fn livelock(&self) -> Option<Livelock> {
+        self.judge.livelock()
     }
 
     /// What is wrong with the recording, if anything is.

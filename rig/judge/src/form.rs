@@ -162,7 +162,11 @@ impl Form {
                 self.has_ended = true;
                 None
             }
-            Some(Mark::Ready | Mark::Stalled) => None,
+            Some(Mark::Repeated) => {
+                let is_known = usize::from(record.lp) < self.lps.len();
+                (!is_known).then(|| "it tells of repeated calls, and names no CPU of the machine".into())
+            }
+            Some(Mark::Ready | Mark::Stalled | Mark::HostTook) => None,
         }
     }
 

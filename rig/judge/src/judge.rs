@@ -2,7 +2,9 @@
 
 use crate::finding::{Breach, Finding};
 use crate::form::Malformed;
+use crate::infrastructure::explains;
 use crate::oracle::{self, Rule};
+use crate::repetition::Livelock;
 use crate::stats::{Statistics, Tally};
 use crate::timeline::{Event, Leaf, What, is_guests};
 use crate::tracker::Tracker;
@@ -50,6 +52,9 @@ pub struct Findings {
     pub events: u64,
     /// What is wrong with the recording itself; then nothing is said of the subject.
     pub fault: Option<Malformed>,
+    /// The first report of the kernel that says nothing of the kernel, and why: the host took time from the machine, or the
+    /// emulator has a defect that looks so. None: there was none.
+    pub infrastructure: Option<String>,
 }
 
 /// Judges a run while it is under way. The first event that breaks an invariant ends the judging, since what follows may be
@@ -62,6 +67,8 @@ pub struct Judge {
     tally: Tally,
     /// An invariant broke: what comes after may be its consequence, and is not judged.
     broken: bool,
+    /// A report of the kernel that the host or the emulator explains.
+    infrastructure: Option<String>,
     events: u64,
 }
 
@@ -75,6 +82,7 @@ impl Judge {
             unmodelled: BTreeMap::new(),
             tally: Tally::default(),
             broken: false,
+            infrastructure: None,
             events: 0,
         }
     }
@@ -105,7 +113,17 @@ impl Judge {
         if self.broken {
             return None;
         }
+        let explained = oracle::is_unexpected(line, &self.past.setup).then(|| explains(line, &self.past.host_time));
+        if let Some(why) = explained.flatten() {
+            self.infrastructure.get_or_insert(why);
+            return None;
+        }
         self.ask(|rule, past| rule.console_line(past, line))
+    }
+
+    /// The LP that repeats one failing SEAMCALL without end, if there is one.
+    pub fn livelock(&self) -> Option<Livelock> {
+        self.past.repetitions.livelock()
     }
 
     /// Judges what can only be judged at the end.
@@ -118,7 +136,9 @@ impl Judge {
                 Some(breach) => Finding::Broken(Box::new(breach)),
                 None => rule.finish(past, end),
             };
-            invariants.insert(rule.invariant(), as_observed(past, rule.invariant(), finding));
+            let finding = as_observed(past, rule.invariant(), finding);
+            invariants
+                .insert(rule.invariant(), unless_explained(rule.invariant(), finding, self.infrastructure.as_deref()));
         }
         let name = |(leaf, calls): (u64, u64)| Unmodelled { leaf, name: Leaf(leaf).name(), calls };
         let unmodelled = self.unmodelled.into_iter().map(name).collect();
@@ -129,6 +149,7 @@ impl Judge {
             statistics: self.tally.finish(),
             events: self.events,
             fault: None,
+            infrastructure: self.infrastructure,
         }
     }
 
@@ -161,6 +182,16 @@ impl Judge {
 fn as_observed(past: &Tracker, invariant: Invariant, finding: Finding) -> Finding {
     match past.setup.unobservable.get(&invariant) {
         Some(reason) if !matches!(finding, Finding::Broken(_)) => Finding::NotApplicable { reason: reason.clone() },
+        _ => finding,
+    }
+}
+
+/// A kernel that reported a fault which the host or the emulator explains was not quiet, and broke nothing.
+fn unless_explained(invariant: Invariant, finding: Finding, infrastructure: Option<&str>) -> Finding {
+    match infrastructure {
+        Some(why) if invariant == Invariant::QuietKernel && !matches!(finding, Finding::Broken(_)) => {
+            Finding::NotApplicable { reason: why.to_owned() }
+        }
         _ => finding,
     }
 }

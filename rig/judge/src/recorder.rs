@@ -3,7 +3,7 @@
 use crate::examination::{Examination, Examined};
 use crate::form::Malformed;
 use crate::timeline::{EventsError, EventsWriter};
-use crate::{Breach, RunEnd, Setup};
+use crate::{Breach, Livelock, RunEnd, Setup};
 use rig_wire::event::{Kind, NO_LP, Record};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -36,6 +36,11 @@ impl Recorder {
     pub fn record(&mut self, record: &Record) -> Result<Option<Breach>, EventsError> {
         let record = self.events.append(record)?;
         Ok(self.examination.record(&record, None))
+    }
+
+    /// The LP that repeats one failing SEAMCALL without end, if there is one.
+    pub fn livelock(&self) -> Option<Livelock> {
+        self.examination.livelock()
     }
 
     /// Records and judges a line of the guest's console, without its line end; `guest_us` is the guest's time, microseconds.

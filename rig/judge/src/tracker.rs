@@ -1,7 +1,9 @@
 //! What is known of a run at one point of its timeline: the part of the past that the invariants share.
 
 use crate::finding::{Breach, Cited};
+use crate::host_time::HostTime;
 use crate::lps::LpSet;
+use crate::repetition::Repetitions;
 use crate::timeline::{Decoder, Event, Leaf, Place, What, Word, is_mark};
 use crate::update::{Failure, Update, lead_finished};
 use crate::{Invariant, Setup, Step};
@@ -27,6 +29,10 @@ pub(crate) struct Tracker {
     pub(crate) upload: Option<u32>,
     /// Updates that began in the upload under way.
     pub(crate) updates_in_upload: u32,
+    /// What each LP does again and again.
+    pub(crate) repetitions: Repetitions,
+    /// What the host took from the machine.
+    pub(crate) host_time: HostTime,
     updates: u32,
 }
 
@@ -42,6 +48,8 @@ impl Tracker {
             update: None,
             upload: None,
             updates_in_upload: 0,
+            repetitions: Repetitions::new(setup.lps),
+            host_time: HostTime::default(),
             updates: 0,
             setup,
         }
@@ -93,6 +101,9 @@ impl Tracker {
 
     /// Takes note of an event. Returns whether it ended the update under way.
     pub(crate) fn apply(&mut self, event: &Event<'_>) -> bool {
+        let entry = self.calls.get(usize::from(event.record.lp)).and_then(Option::as_ref);
+        self.repetitions.observe(event.record, entry);
+        self.host_time.observe(event.record);
         if let What::Mark(mark) = event.what {
             return self.apply_mark(mark, event.record);
         }

@@ -189,6 +189,20 @@ pub struct Diagnosis {
     pub cpus: Vec<CpuDiagnosis>,
     /// The emulated firmware's states and lock holders, in words.
     pub firmware: String,
+    /// Tasks of the guest in uninterruptible sleep, where its agent could still tell.
+    #[serde(default)]
+    pub tasks: Vec<TaskDiagnosis>,
+}
+
+/// What a task of the guest waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskDiagnosis {
+    /// Its thread id in the guest.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Its kernel stack, innermost first.
+    pub stack: Vec<String>,
 }
 
 /// Where one vCPU was.
@@ -249,7 +263,7 @@ impl Verdict {
         let untrusted = findings.fault.as_ref().map(|fault| RunEnd::Lost { cause: fault.to_string() });
         let end = untrusted.as_ref().unwrap_or(end);
         let breaches = findings.breaches();
-        let (verdict, reason) = decide(&facts, &breaches, end);
+        let (verdict, reason) = decide(&facts, &breaches, findings.infrastructure.as_deref(), end);
         Self {
             version: VERDICT_VERSION,
             verdict,
@@ -286,8 +300,9 @@ impl Verdict {
     }
 }
 
-/// A broken invariant outranks a hang or a crash unless it only says that there was one.
-fn decide(facts: &Facts, breaches: &[Breach], end: &RunEnd) -> (Outcome, Option<String>) {
+/// A broken invariant outranks a hang or a crash unless it only says that there was one. What the host or the emulator did outranks all
+/// but that and a hang, which is seen by what the machine did with the time that it had.
+fn decide(facts: &Facts, breaches: &[Breach], infrastructure: Option<&str>, end: &RunEnd) -> (Outcome, Option<String>) {
     let says_no_more_than = |end: &RunEnd, i: Invariant| match end {
         RunEnd::Hung { .. } => i == Invariant::Progress,
         RunEnd::Crashed { .. } => matches!(i, Invariant::Progress | Invariant::QuietKernel),
@@ -298,6 +313,9 @@ fn decide(facts: &Facts, breaches: &[Breach], end: &RunEnd) -> (Outcome, Option<
     }
     if let Some(breach) = breaches.iter().find(|b| !says_no_more_than(end, b.invariant)) {
         return (Outcome::Failed, Some(breach.summary()));
+    }
+    if let (Some(why), false) = (infrastructure, matches!(end, RunEnd::Hung { .. })) {
+        return (Outcome::RigError, Some(why.to_string()));
     }
     match end {
         RunEnd::Hung { what } => (Outcome::Hung, Some(what.clone())),

@@ -6,7 +6,7 @@
 use rig_judge::report::html;
 use rig_judge::scene::Scene;
 use rig_judge::synthetic::{Synthetic, Twist};
-use rig_judge::verdict::{CpuDiagnosis, Diagnosis};
+use rig_judge::verdict::{CpuDiagnosis, Diagnosis, TaskDiagnosis};
 use rig_judge::{Facts, RunEnd, Verdict};
 use rstest::rstest;
 use std::io::Write;
@@ -60,7 +60,10 @@ fn dom(name: &str, run: &Synthetic) -> Option<String> {
 fn diagnosis(run: &Synthetic) -> Option<Diagnosis> {
     let stack = vec!["__seamcall+0x1e".to_string(), "multi_cpu_stop+0xe1".to_string()];
     let cpu = CpuDiagnosis { lp: 3, position: "last saw step CPU_INSTALL".into(), stack };
-    let found = Diagnosis { summary: "no progress".into(), cpus: vec![cpu], firmware: "LP 3 never returns".into() };
+    let tasks =
+        vec![TaskDiagnosis { id: 30, name: "kworker/u8:1".into(), stack: vec!["__wait_for_common+0x1/0x2".into()] }];
+    let found =
+        Diagnosis { summary: "no progress".into(), cpus: vec![cpu], firmware: "LP 3 never returns".into(), tasks };
     matches!(run.end, RunEnd::Hung { .. }).then_some(found)
 }
 

@@ -70,6 +70,9 @@ pub(super) struct Arguments {
     /// Boot, instead of restoring a snapshot of a machine that booted in the same way
     #[arg(long)]
     cold: bool,
+    /// What the run may leave behind in events and the kernel's log, MB (256); more ends it as an error of the rig
+    #[arg(long, value_name = "MB")]
+    evidence_max_mb: Option<u32>,
     /// Record no events, for measuring what recording costs; nothing is judged then
     #[arg(long, hide = true)]
     no_events: bool,
@@ -128,6 +131,7 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     scenario.ack = arguments.ack.or(scenario.ack);
     scenario.engine = arguments.engine.or(scenario.engine);
     scenario.twin = arguments.twin.or(scenario.twin);
+    scenario.budget.evidence_mb = arguments.evidence_max_mb.or(scenario.budget.evidence_mb);
     scenario.kernel = arguments.kernel.clone().or(scenario.kernel);
     scenario.image.file = arguments.image.clone().or(scenario.image.file);
     bring(&mut scenario, &arguments.clients)?;
@@ -206,6 +210,7 @@ mod tests {
 
     #[test]
     fn flags_are_checked_too() {
+        assert!(parse(&["--evidence-max-mb", "0"]).unwrap_err().cause.contains("`budget.evidence_mb` is 0"));
         assert!(parse(&["--cpus", "0"]).unwrap_err().cause.contains("`cpus` is 0"));
         assert!(parse(&["/nonexistent.toml"]).unwrap_err().cause.contains("cannot read"));
     }

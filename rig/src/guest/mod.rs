@@ -7,14 +7,17 @@ pub use kmsg::KernelLine;
 pub use log::{LogLines, LogSink, kernel_log};
 
 use rig_wire::agent::{self, Answer, Command, Failure, FrameError, FromAgent, Ready, Request};
+use rig_wire::task::BlockedTask;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
+use tokio::time::timeout;
 
 /// Why the guest did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,8 @@ pub struct Guest {
     waiting: Waiting,
     ready: watch::Receiver<Option<Ready>>,
     answers: Arc<AtomicU64>,
+    /// Answers to what the rig asked to learn whether the guest hangs.
+    asides: AtomicU64,
     within_frame: Arc<AtomicBool>,
     log_too_long: Arc<AtomicBool>,
 }
@@ -101,7 +106,8 @@ impl Guest {
             tracing::debug!("the agent's channel ended: {end:?}");
             lock(&receiver.waiting).take();
         });
-        Self { write: AsyncMutex::new((write, 0)), waiting, ready, answers, within_frame, log_too_long }
+        let asides = AtomicU64::new(0);
+        Self { write: AsyncMutex::new((write, 0)), waiting, ready, answers, asides, within_frame, log_too_long }
     }
 
     /// Whether only a part of a message has come. A machine that is saved now loses that part.
@@ -109,9 +115,24 @@ impl Guest {
         self.within_frame.load(Ordering::Relaxed)
     }
 
-    /// Messages of the agent so far, without the kernel's log.
+    /// Messages of the agent so far, without the kernel's log and without what [`Guest::blocked_tasks`] asked for.
     pub fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
+        self.answers.load(Ordering::Relaxed).saturating_sub(self.asides.load(Ordering::Relaxed))
+    }
+
+    /// Whether the agent has said that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.ready.borrow().is_some()
+    }
+
+    /// The guest's tasks in uninterruptible sleep; none: the agent does not tell within `limit`.
+    pub async fn blocked_tasks(&self, limit: Duration) -> Option<Vec<BlockedTask>> {
+        let answer = timeout(limit, self.request(Command::BlockedTasks)).await.ok()?;
+        if !matches!(answer, Ok(_) | Err(GuestError::Failed(_))) {
+            return None;
+        }
+        self.asides.fetch_add(1, Ordering::Relaxed);
+        if let Ok(Answer::BlockedTasks(tasks)) = answer { Some(tasks) } else { None }
     }
 
     /// Waits for the agent's first message. Unbounded: what bounds it is the guest's progress, watched elsewhere.
@@ -310,6 +331,23 @@ mod tests {
         drop(theirs);
         assert!(matches!(pending.await, Err(GuestError::Gone)));
         assert!(matches!(guest.ready().await, Err(GuestError::Gone)));
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_about_a_hang_is_no_sign_of_life() {
+        let (guest, _kmsg, mut theirs) = agent_saying(vec![READY(agent::PROTOCOL_VERSION)]).await;
+        guest.ready().await.unwrap();
+        let before = guest.answers();
+        let task = BlockedTask { id: 7, name: "kworker".into(), stack: vec![] };
+        let answer = FromAgent::Done { id: 1, result: Ok(Answer::BlockedTasks(vec![task.clone()])) };
+        let answering = async {
+            let mut request = [0; 4];
+            theirs.read_exact(&mut request).await.unwrap();
+            theirs.write_all(&agent::encode(&answer).unwrap()).await.unwrap();
+        };
+        let (tasks, ()) = tokio::join!(guest.blocked_tasks(Duration::from_secs(10)), answering);
+        assert_eq!((tasks, guest.answers()), (Some(vec![task]), before));
+        assert_eq!(guest.blocked_tasks(Duration::from_millis(1)).await, None, "it does not answer");
     }
 
     #[tokio::test]

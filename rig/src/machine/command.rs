@@ -52,6 +52,12 @@ const MOST_IN_USUAL_CODE_BUFFER: u32 = 255;
 /// As much room as QEMU takes, MiB.
 const MANY_THREADS_WITH_ROOM: &str = "tcg,thread=multi,tb-size=2048";
 
+/// So many vCPUs are far more than any host here has cores: when all are to run, each gets a core for a hundredth of the time.
+const MANY_CPUS: u32 = 128;
+/// The kernel's watchdogs go by a clock that does not know of this. Soft lockups are reported after 120 s in place of 20, stalls of RCU
+/// after 120 s in place of 21. What hangs in such a machine is found by its lack of progress.
+const PATIENT_WATCHDOGS: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 ";
+
 /// The sockets' names in the runtime folder; QEMU connects to all of them.
 pub const QMP_SOCKET: &str = "qmp.sock";
 /// A second monitor, for raw JSON and events.
@@ -164,9 +170,14 @@ impl MachineSpec {
     pub fn shape(&self) -> Vec<String> {
         let [cpus, memory] = [self.cpus, self.memory_mib].map(|n| n.to_string());
         let mode = self.mode().join(" ");
-        [&self.cpu(), MACHINE, &mode, KERNEL_ARGUMENTS, &self.kernel_arguments, &cpus, &memory]
+        [&self.cpu(), MACHINE, &mode, KERNEL_ARGUMENTS, self.watchdogs(), &self.kernel_arguments, &cpus, &memory]
             .map(str::to_owned)
             .to_vec()
+    }
+
+    /// How patient the kernel's watchdogs are.
+    fn watchdogs(&self) -> &'static str {
+        if self.cpus >= MANY_CPUS { PATIENT_WATCHDOGS } else { "" }
     }
 
     fn cpu(&self) -> String {
@@ -199,7 +210,8 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     line.words(["-smp", &format!("{n},sockets=1,cores={n},threads=1", n = spec.cpus)]);
     line.words(["-m", &format!("{}M", spec.memory_mib)]);
     line.word("-kernel").word(&spec.kernel).word("-initrd").word(&spec.initramfs);
-    line.words(["-append", format!("{KERNEL_ARGUMENTS} {}{}", clock(spec), spec.kernel_arguments).trim_end()]);
+    let arguments = format!("{KERNEL_ARGUMENTS} {}{}{}", clock(spec), spec.watchdogs(), spec.kernel_arguments);
+    line.words(["-append", arguments.trim_end()]);
     line.word("-serial").option("file:", &[], &spec.console);
     if spec.monitored {
         for (id, name) in [("qmp", QMP_SOCKET), ("raw", RAW_QMP_SOCKET)] {
@@ -372,6 +384,16 @@ mod tests {
             [(15, false), (16, false), (16, true)].map(|(cpus, clock)| remaps(cpus, clock)),
             [false, true, false]
         );
+    }
+
+    #[test]
+    fn watchdogs_of_many_cpus_are_patient_unless_the_scenario_says_otherwise() {
+        let machine = |cpus| MachineSpec { cpus, kernel_arguments: "watchdog_thresh=10".into(), ..spec() };
+        assert!(!line(&machine(127)).contains("watchdog_thresh=60"));
+        assert!(
+            line(&machine(128)).contains("watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=10")
+        );
+        assert!(machine(128).shape().iter().any(|part| part.contains("watchdog_thresh=60")));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod command;
 pub mod control;
 mod exit;
 pub mod failure;
+mod gauge;
 pub mod logs;
 pub mod memory;
 pub mod probe;
@@ -17,4 +18,5 @@ mod started;
 pub mod tsc;
 
 pub use exit::Exit;
+pub use gauge::{Gauge, Usage};
 pub use started::{Machine, Monitors, ShutdownReason, command_text};

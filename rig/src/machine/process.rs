@@ -2,6 +2,7 @@
 
 use super::child::die_with_thread;
 use super::exit::Exit;
+use super::gauge::Gauge;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -75,6 +76,11 @@ impl Process {
     pub fn cpu_ms(&self) -> Option<u64> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
         cpu_ms_of(&stat)
+    }
+
+    /// What the host's scheduler can be asked about it.
+    pub fn gauge(&self) -> Gauge {
+        Gauge::new(self.pid)
     }
 }
 

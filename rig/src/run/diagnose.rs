@@ -2,19 +2,23 @@
 
 use super::observer::Observed;
 use super::stack::stack;
+use crate::guest::Guest;
 use crate::machine::Machine;
 use crate::machine::control::Emulator;
 use crate::machine::registers::{CpuRegisters, parse_registers, parse_words};
 use crate::symbols::Symbols;
 use rig_judge::Step;
 use rig_judge::timeline::Decoder;
-use rig_judge::verdict::{CpuDiagnosis, Diagnosis};
+use rig_judge::verdict::{CpuDiagnosis, Diagnosis, TaskDiagnosis};
 use rig_wire::plan::Control;
+use rig_wire::task::BlockedTask;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// Bound on reading all vCPUs.
 const LIMIT: Duration = Duration::from_secs(15);
+/// Bound on asking the agent, which cannot answer where the hang takes all CPUs.
+const TASKS_LIMIT: Duration = Duration::from_secs(3);
 /// Words of a vCPU's stack that are read.
 const STACK_WORDS: usize = 512;
 
@@ -28,10 +32,12 @@ pub(crate) struct Autopsy {
     pub(crate) cpus: Vec<(CpuRegisters, Vec<String>)>,
     /// The firmware's states and lock holders, in words.
     pub(crate) firmware: String,
+    /// Tasks in uninterruptible sleep, where the agent could tell.
+    pub(crate) tasks: Vec<BlockedTask>,
 }
 
-/// Stops the machine and reads it.
-pub(crate) async fn examine(machine: &Machine, emulator: &Emulator, symbols: &Symbols) -> Autopsy {
+/// Asks the agent, if it still answers, then stops the machine and reads it.
+pub(crate) async fn examine(machine: &Machine, guest: &Guest, emulator: &Emulator, symbols: &Symbols) -> Autopsy {
     let deadline = Instant::now() + LIMIT;
     let Some(monitors) = &machine.monitors else {
         return Autopsy { firmware: "nobody asks a deterministic machine".into(), ..Autopsy::default() };
@@ -40,9 +46,10 @@ pub(crate) async fn examine(machine: &Machine, emulator: &Emulator, symbols: &Sy
         Ok(words) => words,
         Err(e) => format!("could not be asked: {e}"),
     };
+    let tasks = if guest.is_ready() { guest.blocked_tasks(TASKS_LIMIT).await.unwrap_or_default() } else { Vec::new() };
     // A machine that does not stop can still be read, only less exactly.
     let _ = monitors.qmp.execute(qapi::qmp::stop {}).await;
-    let mut autopsy = Autopsy { cpus: Vec::new(), firmware };
+    let mut autopsy = Autopsy { cpus: Vec::new(), firmware, tasks };
     let Ok(dump) = monitors.qmp.human("info registers -a").await else { return autopsy };
     for registers in parse_registers(&dump) {
         let line = format!("x /{STACK_WORDS}gx {:#x}", registers.rsp);
@@ -62,7 +69,13 @@ pub(crate) fn diagnosis(what: &str, autopsy: &Autopsy, observed: &Observed, word
     };
     let unasked: Vec<_> = (0..observed.last.len()).map(|lp| (unread(lp), Vec::new())).collect();
     let cpus = if autopsy.cpus.is_empty() { &unasked } else { &autopsy.cpus };
-    Diagnosis { summary: what.to_owned(), cpus: cpus.iter().map(cpu).collect(), firmware: autopsy.firmware.clone() }
+    let task = |task: &BlockedTask| TaskDiagnosis { id: task.id, name: task.name.clone(), stack: task.stack.clone() };
+    Diagnosis {
+        summary: what.to_owned(),
+        cpus: cpus.iter().map(cpu).collect(),
+        firmware: autopsy.firmware.clone(),
+        tasks: autopsy.tasks.iter().map(task).collect(),
+    }
 }
 
 /// A vCPU of which only the events tell.

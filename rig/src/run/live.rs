@@ -1,6 +1,7 @@
 //! The live part of a run: a machine, its observer, and what ends them.
 
 use super::backend::Bridge;
+use super::bound::Bound;
 use super::diagnose::{Autopsy, diagnosis, examine};
 use super::drive::{Drive, DriveError, Told};
 use super::folder::RunFolder;
@@ -129,6 +130,9 @@ impl Live {
             check.join().expect("the check does not panic")?;
         }
         let (machine, agent) = started_machine?;
+        if !prepared.spec.deterministic {
+            observer.watch_host(machine.process.gauge());
+        }
         let emulator = match server {
             Some(server) => Emulator::of_mailbox(server),
             None => Emulator::connect(&prepared.runtime.path(CONTROL))
@@ -173,6 +177,9 @@ impl Live {
         if let Some(breach) = observed.findings.breaches().first() {
             return Err(cannot_save(breach.summary()).into());
         }
+        if let Some(why) = observed.findings.infrastructure {
+            return Err(cannot_save(why).into());
+        }
         if let RunEnd::Lost { cause } = observed.end {
             return Err(cannot_save(cause).into());
         }
@@ -207,9 +214,9 @@ impl Live {
         let end = match &stop {
             Stop::Finished => RunEnd::Finished,
             Stop::Alarm(Alarm::Breach(_)) => RunEnd::Stopped,
-            Stop::Alarm(Alarm::Lost(cause)) => RunEnd::Lost { cause: cause.clone() },
-            Stop::Stalled(what) => {
-                autopsy = Some(examine(&self.machine, &self.emulator, &self.prepared.symbols).await);
+            Stop::Alarm(Alarm::Lost(cause)) => RunEnd::Lost { cause: format!("{cause}, while {}", told.doing) },
+            Stop::Stalled(what) | Stop::Alarm(Alarm::Hung(what)) => {
+                autopsy = Some(examine(&self.machine, &self.guest, &self.emulator, &self.prepared.symbols).await);
                 RunEnd::Hung { what: format!("{what}, while {}", told.doing) }
             }
             Stop::Exited(status) => self.end_of_exit(*status, &told).await,
@@ -265,7 +272,7 @@ impl Live {
             alarm = self.alarm() => Err(Stop::Alarm(alarm)),
             () = self.interrupts.reached(1) => Err(Stop::Interrupted),
             () = self.emulator.failed() => Err(Stop::Drive(DriveError::Emulator)),
-            stall = watched.stalled(self.budget()) => Err(Stop::Stalled(stall)),
+            stop = watched.stalled(self.budget()) => Err(stop),
             status = self.machine.process.exited() => match tokio::time::timeout(GRACE, work).await {
                 Ok(Ok(())) => Ok(()),
                 _ => Err(stop_of_exit(status)),
@@ -282,6 +289,14 @@ impl Live {
         }
     }
 
+    /// What ends even a run that is about to end. An invariant that broke is told when the machine is off.
+    async fn alarm_of_end(&self) -> Alarm {
+        match self.observer.alarm().await {
+            Alarm::Breach(_) => std::future::pending().await,
+            alarm => alarm,
+        }
+    }
+
     fn watched(&self) -> Watched<'_> {
         Watched {
             machine: &self.machine,
@@ -289,8 +304,15 @@ impl Live {
             observer: &self.observer,
             kernel_lines: &self.kernel_lines,
             console: &self.prepared.spec.console,
+            evidence: self.evidence(),
             started: self.started,
         }
+    }
+
+    fn evidence(&self) -> Bound {
+        // What QEMU itself writes has bounds of its own.
+        let files = ["events.bin", "kmsg.log"].map(|name| self.prepared.folder.file(name));
+        Bound::of(files.to_vec(), self.prepared.scenario.budget.evidence_mb)
     }
 
     /// Waits for the machine to be off after it was asked to.
@@ -303,7 +325,8 @@ impl Live {
                 None => Stop::Finished,
             },
             () = self.interrupts.reached(1) => Stop::Interrupted,
-            stall = watched.stalled(budget) => Stop::Stalled(stall),
+            alarm = self.alarm_of_end() => Stop::Alarm(alarm),
+            stop = watched.stalled(budget) => stop,
         }
     }
 
@@ -340,7 +363,7 @@ impl Live {
         match stop {
             Stop::Finished | Stop::Alarm(Alarm::Breach(_)) | Stop::Exited(_) => false,
             Stop::Stalled(_) => self.machine.process.status().is_none(),
-            Stop::Alarm(Alarm::Lost(_)) | Stop::Drive(_) | Stop::Interrupted => true,
+            Stop::Alarm(Alarm::Lost(_) | Alarm::Hung(_)) | Stop::Drive(_) | Stop::Interrupted => true,
         }
     }
 
@@ -371,7 +394,7 @@ impl Live {
         }
         let observed = self.observer.finish(end);
         let diagnosis = autopsy.map(|autopsy| {
-            let what = if let Stop::Stalled(what) = stop { what.as_str() } else { "" };
+            let what = if let Stop::Stalled(what) | Stop::Alarm(Alarm::Hung(what)) = stop { what.as_str() } else { "" };
             diagnosis(what, &autopsy, &observed, &Decoder::new(&self.prepared.setup))
         });
         let Observed { end, findings, digest, .. } = observed;
@@ -431,7 +454,7 @@ fn no_snapshot(stop: &Stop, told: &Told) -> NoSnapshot {
     let why = match stop {
         Stop::Interrupted => return NoSnapshot::Interrupted,
         Stop::Alarm(Alarm::Breach(breach)) => breach.summary(),
-        Stop::Alarm(Alarm::Lost(cause)) | Stop::Stalled(cause) => cause.clone(),
+        Stop::Alarm(Alarm::Lost(cause) | Alarm::Hung(cause)) | Stop::Stalled(cause) => cause.clone(),
         Stop::Drive(error) => error.to_string(),
         Stop::Exited(status) => format!("QEMU ended ({status})"),
         Stop::Finished => "it ended".into(),

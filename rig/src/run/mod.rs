@@ -1,12 +1,14 @@
 //! One run: from a scenario to its verdict.
 
 mod backend;
+mod bound;
 mod client;
 mod diagnose;
 mod drive;
 mod folder;
 mod guests;
 mod holds;
+mod host;
 mod hw;
 mod interrupt;
 mod learn;

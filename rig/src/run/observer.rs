@@ -1,11 +1,13 @@
 //! The reader of the event ring: it writes every record to the events file and shows it to the judge, while the machine
 //! runs. It has a thread of its own, so that a slow disk or a busy rig cannot make the ring overflow unnoticed.
 
+use super::host::HostWatch;
 use super::log_marks;
 use super::orders::{OrderWatch, Orders};
 use crate::guest::KernelLine;
+use crate::machine::Gauge;
 use rig_judge::timeline::{EventsError, EventsReader};
-use rig_judge::{Breach, Examined, Findings, Recorder, RunEnd, Setup};
+use rig_judge::{Breach, Examined, Findings, Fold, Recorder, RunEnd, Setup, is_lockup};
 use rig_wire::event::{HoldEnd, Kind, Mark, NO_LP, Record, flags};
 use rig_wire::ring::Ring;
 use std::path::{Path, PathBuf};
@@ -28,8 +30,10 @@ const BATCH: usize = 4096;
 pub(crate) enum Alarm {
     /// An invariant is broken.
     Breach(Box<Breach>),
-    /// Events were lost, or cannot be kept.
+    /// Events were lost, or cannot be kept, or the host took the machine's time: nothing can be said of the subject.
     Lost(String),
+    /// The guest does one thing without end.
+    Hung(String),
 }
 
 /// What came of a run's events.
@@ -50,6 +54,7 @@ pub(crate) struct Observed {
 #[derive(Debug)]
 enum Input {
     Line(KernelLine),
+    Host(Gauge),
     Finish(RunEnd),
 }
 
@@ -122,6 +127,8 @@ impl Observer {
             state: vec![None; lps],
             tally: Arc::clone(&tally),
             orders: orders.map(|orders| (OrderWatch::default(), orders)),
+            fold: Fold::new(lps as u16),
+            host: None,
         };
         if let Some(past) = past {
             reader.take_over(past)?;
@@ -139,6 +146,12 @@ impl Observer {
     /// A way for the lines of the kernel's log.
     pub(crate) fn lines(&self) -> Lines {
         Lines(self.input.clone())
+    }
+
+    /// Records from now on what the host takes from this machine's time.
+    pub(crate) fn watch_host(&self, gauge: Gauge) {
+        // An observer that has ended records nothing.
+        let _ = self.input.send(Input::Host(gauge));
     }
 
     /// Events so far that show progress of the guest.
@@ -179,6 +192,8 @@ struct Reader {
     state: Vec<Option<u64>>,
     tally: Arc<HoldTally>,
     orders: Option<(OrderWatch, Arc<Orders>)>,
+    fold: Fold,
+    host: Option<HostWatch>,
 }
 
 impl Reader {
@@ -194,7 +209,8 @@ impl Reader {
             if is(Kind::Console) {
                 let line = lines.next().ok_or_else(|| EventsError::LineMissing { path: past.log.clone() })?;
                 self.line(&KernelLine::parse_console(line));
-            } else if !(is(Kind::Mark) && record.a == Mark::RunEnd as u64) {
+            } else if !is_mark(&record, Mark::RunEnd) && !is_mark(&record, Mark::HostTook) {
+                // The host's clock began anew since; and a boot in which it took much is not kept.
                 self.record(&record);
             }
         }
@@ -204,7 +220,9 @@ impl Reader {
     fn run(mut self, inputs: &Receiver<Input>) -> Observed {
         loop {
             let full = self.drain();
+            self.look_at_host(false);
             match inputs.try_recv() {
+                Ok(Input::Host(gauge)) => self.host = Some(HostWatch::new(gauge)),
                 Ok(Input::Line(line)) => self.line(&line),
                 Ok(Input::Finish(end)) => return self.finish(&end),
                 Err(mpsc::TryRecvError::Disconnected) => return self.finish(&RunEnd::Stopped),
@@ -226,9 +244,33 @@ impl Reader {
     fn drain(&mut self) -> bool {
         for _ in 0..BATCH {
             let Some(record) = self.ring.pop() else { return false };
-            self.record(&record);
+            for record in self.fold.push(&record) {
+                self.record(&record);
+                if is_mark(&record, Mark::Repeated) {
+                    self.look_for_livelock();
+                }
+            }
         }
         true
+    }
+
+    /// To be called when an LP is known to have repeated a call many times.
+    fn look_for_livelock(&self) {
+        if let Some(livelock) = self.recorder.livelock() {
+            self.raise(Alarm::Hung(livelock.to_string()));
+        }
+    }
+
+    /// Records what the host took, so that it stands before whatever the guest says of it.
+    fn look_at_host(&mut self, at_once: bool) {
+        let Some(host) = &mut self.host else { return };
+        let seen = host.look(at_once);
+        for record in seen.records {
+            self.record(&record);
+        }
+        if let Some(cause) = seen.standstill {
+            self.raise(Alarm::Lost(cause));
+        }
     }
 
     fn record(&mut self, record: &Record) {
@@ -282,8 +324,12 @@ impl Reader {
     }
 
     fn line(&mut self, line: &KernelLine) {
+        let text = line.to_string();
+        if is_lockup(&text) {
+            self.look_at_host(true);
+        }
         self.progress.fetch_add(1, Ordering::Relaxed);
-        let judged = self.recorder.console_line(&line.to_string(), Some(line.time_us));
+        let judged = self.recorder.console_line(&text, Some(line.time_us));
         self.heed(judged);
         if let Some(update) = log_marks::ended(&line.text) {
             self.tally.log_marks.store(update, Ordering::Release);
@@ -300,6 +346,9 @@ impl Reader {
 
     fn finish(mut self, end: &RunEnd) -> Observed {
         while self.drain() {}
+        for record in self.fold.finish() {
+            self.record(&record);
+        }
         if let Some(cause) = self.left_behind() {
             self.raise(Alarm::Lost(cause));
         }
@@ -324,11 +373,17 @@ impl Reader {
     }
 }
 
+fn is_mark(record: &Record, mark: Mark) -> bool {
+    record.kind == Kind::Mark as u16 && record.a == mark as u64
+}
+
 /// Whether a record shows that the guest gets on, rather than that it waits: loads of a watched word are how CPUs spin,
 /// and interrupts come to a guest that does nothing.
 fn is_progress(record: &Record) -> bool {
     match Kind::from_u16(record.kind) {
         Some(Kind::Watch) => record.flags & flags::STORE != 0,
+        // The one says that an LP repeats itself, the other speaks of the host.
+        Some(Kind::Mark) => !is_mark(record, Mark::Repeated) && !is_mark(record, Mark::HostTook),
         Some(Kind::Interrupt | Kind::Exception | Kind::Idle | Kind::HoldBegin | Kind::HoldEnd) | None => false,
         Some(_) => true,
     }
@@ -455,6 +510,26 @@ mod tests {
         ring.push(&seamcall(1));
         let RunEnd::Lost { cause } = observer.finish(RunEnd::Finished).end else { panic!("the hole is not noticed") };
         assert!(cause.contains("2 events were not recorded"), "{cause}");
+    }
+
+    #[test]
+    fn a_livelock_raises_an_alarm_and_leaves_little() {
+        // The ring has room for all of them: 5.6 s of the guest's time.
+        let (dir, ring, observer) = observer(1 << 18);
+        for n in 1..=70_000 {
+            let enter = Record { kind: Kind::SeamcallEnter as u16, a: 69, guest_ns: n * 80_000, ..Record::default() };
+            ring.push(&enter);
+            ring.push(&Record { kind: Kind::SeamcallExit as u16, b: 0x8000_0202_0000_0000, ..enter });
+        }
+        let start = std::time::Instant::now();
+        while observer.alarmed().is_none() {
+            assert!(start.elapsed() < Duration::from_secs(60), "the livelock is not noticed");
+            thread::yield_now();
+        }
+        assert!(matches!(observer.alarmed(), Some(Alarm::Hung(what)) if what.contains("SYS.DISABLE")));
+        let end = observer.finish(RunEnd::Hung { what: String::new() });
+        assert_eq!(end.findings.breaches().len(), 1);
+        assert!(std::fs::metadata(dir.path().join("events")).unwrap().len() < 100_000);
     }
 
     #[test]

@@ -62,9 +62,10 @@ impl Scenario {
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
         }
-        let Budget { stall_cpu_s, stall_guest_us, total_s } = self.budget;
-        for (key, seconds) in [("stall_cpu_s", stall_cpu_s), ("stall_guest_us", stall_guest_us), ("total_s", total_s)] {
-            if seconds == Some(0) {
+        let Budget { stall_cpu_s, stall_guest_us, evidence_mb, total_s } = self.budget;
+        let budgets = [("stall_guest_us", stall_guest_us), ("evidence_mb", evidence_mb), ("total_s", total_s)];
+        for (key, amount) in budgets.into_iter().chain([("stall_cpu_s", stall_cpu_s)]) {
+            if amount == Some(0) {
                 return Err(format!("`budget.{key}` is 0; it must be at least 1"));
             }
         }

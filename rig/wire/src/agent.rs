@@ -7,12 +7,13 @@
 //! that were under way; a stream that broke within a frame is lost, and the machine with it. The rig checks [`Ready::protocol`] before it sends anything. A request that the agent does not
 //! understand is answered with EPROTO and its id, or `u64::MAX` when not even that is readable.
 
+use crate::task::BlockedTask;
 use crate::td::{Churn, ChurnReport, TdPlan, TdReport};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides refuse any other.
-pub const PROTOCOL_VERSION: u32 = 8;
+pub const PROTOCOL_VERSION: u32 = 9;
 /// Name of the virtio-serial port.
 pub const PORT_NAME: &str = "org.seamrig.agent.0";
 /// Largest frame, bytes. A module image is at most 4096 * 498 bytes and travels in one frame.
@@ -125,6 +126,8 @@ pub enum Command {
         /// The line.
         text: String,
     },
+    /// Tell which tasks sleep uninterruptibly, and where; answers [`Answer::BlockedTasks`].
+    BlockedTasks,
 }
 
 /// A load that the agent itself can make. In text (a scenario) its `profile` names it, beside its other keys.
@@ -322,6 +325,8 @@ pub enum Answer {
     Churn(ChurnReport),
     /// How a program ended.
     Executed(Executed),
+    /// The tasks that sleep uninterruptibly, by their ids.
+    BlockedTasks(Vec<BlockedTask>),
 }
 
 /// How a program ended that was run in the guest.

@@ -116,12 +116,49 @@ pub enum Mark {
     RunEnd = 4,
     /// The emulator ended a deterministic run: `b`=guest time without progress, nanoseconds.
     Stalled = 5,
+    /// The LP made the same failing SEAMCALL so many times more, up to here, and these calls were not recorded: `b`=calls,
+    /// `c`=RAX at entry, `d`=RAX returned. Flags as of [`Kind::SeamcallExit`].
+    Repeated = 6,
+    /// The host took time from the machine: `b`=milliseconds that it took, `c`=of how many just before, `d`=[`HostCause`].
+    HostTook = 7,
+}
+
+/// How the host took time from the machine, whose clock went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u64)]
+pub enum HostCause {
+    /// The rig itself did not run: the host, or the rig's process, was paused.
+    RigPaused = 1,
+    /// QEMU's process was stopped.
+    QemuStopped = 2,
+    /// QEMU's threads waited for a core.
+    Starved = 3,
+}
+
+impl HostCause {
+    /// The cause with this number, if there is one.
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            1 => Some(Self::RigPaused),
+            2 => Some(Self::QemuStopped),
+            3 => Some(Self::Starved),
+            _ => None,
+        }
+    }
 }
 
 impl Mark {
     /// The mark with this number, if there is one.
     pub fn from_u64(number: u64) -> Option<Self> {
-        let all = [Self::Ready, Self::UpdateBegin, Self::UpdateEnd, Self::RunEnd, Self::Stalled];
+        let all = [
+            Self::Ready,
+            Self::UpdateBegin,
+            Self::UpdateEnd,
+            Self::RunEnd,
+            Self::Stalled,
+            Self::Repeated,
+            Self::HostTook,
+        ];
         all.into_iter().find(|mark| *mark as u64 == number)
     }
 }
@@ -255,10 +292,10 @@ mod tests {
 
     #[test]
     fn marks_have_their_numbers() {
-        for number in 1..=5 {
+        for number in 1..=7 {
             assert_eq!(Mark::from_u64(number).map(|mark| mark as u64), Some(number));
         }
-        assert_eq!((Mark::from_u64(0), Mark::from_u64(6)), (None, None));
+        assert_eq!((Mark::from_u64(0), Mark::from_u64(8)), (None, None));
     }
 
     #[test]

@@ -8,4 +8,5 @@ pub mod event;
 pub mod exchange;
 pub mod plan;
 pub mod ring;
+pub mod task;
 pub mod td;

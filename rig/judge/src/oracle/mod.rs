@@ -17,7 +17,7 @@ mod stop_on_failure;
 mod update_only;
 
 use crate::Invariant;
-pub(crate) use quiet_kernel::is_report;
+pub(crate) use quiet_kernel::{is_report, is_unexpected};
 
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;

@@ -5,6 +5,7 @@ use crate::Invariant;
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
 use crate::lps::LpSet;
+use crate::repetition::Livelock;
 use crate::timeline::Event;
 use crate::tracker::Tracker;
 use crate::update::Update;
@@ -43,6 +44,9 @@ impl Rule for Progress {
 
     fn finish(&mut self, past: &Tracker, end: &RunEnd) -> Finding {
         if matches!(end, RunEnd::Hung { .. }) {
+            if let Some(livelock) = past.repetitions.livelock() {
+                return Finding::Broken(Box::new(repeats(past, &livelock)));
+            }
             let stuck = |update| stuck(past, update, "the guest makes no progress");
             return Finding::Broken(Box::new(past.under_way().map_or_else(|| hung_elsewhere(past), stuck)));
         }
@@ -73,6 +77,14 @@ fn stuck(past: &Tracker, update: &Update, seen: &str) -> Breach {
         .expected("each step ends and every CPU leaves the section")
         .seen(format!("{seen}{inside}"))
         .events(past.cite(last.iter().chain([&update.step_begun])))
+}
+
+/// An LP repeats a call, in an update or behind it.
+fn repeats(past: &Tracker, livelock: &Livelock) -> Breach {
+    past.breach(Invariant::Progress, &[livelock.lp], None)
+        .expected("a SEAMCALL that fails is not repeated without end")
+        .seen(livelock.to_string())
+        .events(past.cite([&livelock.first, &livelock.last]))
 }
 
 /// The guest hangs outside the lockstep section: before an update, behind one, or in an upload that never got there.

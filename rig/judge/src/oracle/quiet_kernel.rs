@@ -1,10 +1,10 @@
 //! No BUG, WARN, lockup, RCU stall, lockdep or KCSAN report on the console.
 
 use super::{Rule, held_if};
-use crate::Invariant;
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
 use crate::tracker::Tracker;
+use crate::{Invariant, Setup};
 
 #[derive(Debug, Default)]
 pub(crate) struct QuietKernel {
@@ -43,8 +43,7 @@ impl Rule for QuietKernel {
 
     fn console_line(&mut self, past: &Tracker, line: &str) -> Option<Breach> {
         self.lines += 1;
-        let expected = past.setup.expected_console.iter().any(|e| line.contains(e.as_str()));
-        (is_report(line) && !expected).then(|| {
+        is_unexpected(line, &past.setup).then(|| {
             let last = past.last.iter().flatten().max_by_key(|r| r.seq);
             past.breach(Invariant::QuietKernel, &[], None)
                 .expected("the kernel reports no fault of its own")
@@ -56,6 +55,11 @@ impl Rule for QuietKernel {
     fn finish(&mut self, _past: &Tracker, _end: &RunEnd) -> Finding {
         held_if(self.lines > 0, "nothing was seen of the console")
     }
+}
+
+/// Whether the kernel reports a fault of its own in this line which nobody expects.
+pub(crate) fn is_unexpected(line: &str, setup: &Setup) -> bool {
+    is_report(line) && !setup.expected_console.iter().any(|expected| line.contains(expected.as_str()))
 }
 
 /// Whether the kernel reports a fault of its own in this line.

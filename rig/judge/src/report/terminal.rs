@@ -155,6 +155,12 @@ fn diagnosed(diagnosis: &Diagnosis) -> String {
             let _ = writeln!(text, "             {frame}");
         });
     }
+    for task in &diagnosis.tasks {
+        let _ = writeln!(text, "    task {:<4}{} is blocked", task.id, task.name);
+        task.stack.iter().take(8).for_each(|frame| {
+            let _ = writeln!(text, "             {frame}");
+        });
+    }
     if !diagnosis.firmware.trim().is_empty() {
         let _ = writeln!(text, "    firmware {}", diagnosis.firmware.trim_end().replace('\n', "\n             "));
     }

@@ -2,9 +2,9 @@
 
 use crate::Step;
 use crate::finding::Cited;
-use crate::timeline::event::{Decoder, What, Word};
-use crate::timeline::leaf::Leaf;
-use rig_wire::event::{Kind, NO_LP, Record, flags};
+use crate::timeline::event::{Decoder, What, Word, is_mark};
+use crate::timeline::leaf::{Leaf, Status};
+use rig_wire::event::{HostCause, Kind, Mark, NO_LP, Record, flags};
 
 impl Decoder {
     /// The record as a piece of evidence.
@@ -22,6 +22,15 @@ impl Decoder {
             What::Store(word, value) => format!("stores {} = {}", self.word_name(r.a), number(word, value)),
             What::Enter(_) => format!("enters {}", self.place_name(r.a)),
             What::Exit(_, result) => format!("leaves {}, returning {result}", self.place_name(r.a)),
+            What::Mark(mark) if is_mark(mark, Mark::Repeated) => {
+                format!(
+                    "{} more calls of {}, which ended: {}",
+                    r.b,
+                    leaf_of(r.c).name(),
+                    Status::of(&Record { b: r.d, ..*r }).name()
+                )
+            }
+            What::Mark(mark) if is_mark(mark, Mark::HostTook) => host_took(r),
             What::Mark(mark) => describe_mark(mark, r.b),
             What::Other => describe_other(r),
         }
@@ -61,7 +70,6 @@ fn number(word: Word, value: u64) -> String {
 }
 
 fn describe_mark(mark: u64, argument: u64) -> String {
-    use rig_wire::event::Mark;
     let update = argument & 0xffff_ffff;
     match mark {
         m if m == Mark::Ready as u64 => "the agent is ready".into(),
@@ -70,6 +78,21 @@ fn describe_mark(mark: u64, argument: u64) -> String {
         m if m == Mark::Stalled as u64 => format!("no progress for {} us: the machine ends", argument / 1000),
         m => format!("mark {m}, argument {argument}"),
     }
+}
+
+/// The leaf with this RAX.
+fn leaf_of(rax: u64) -> Leaf {
+    Leaf::of(&Record { a: rax, ..Record::default() })
+}
+
+fn host_took(r: &Record) -> String {
+    let how = match HostCause::from_number(r.d) {
+        Some(HostCause::RigPaused) => "the rig did not run",
+        Some(HostCause::QemuStopped) => "QEMU was stopped",
+        Some(HostCause::Starved) => "QEMU's threads waited for a core",
+        None => "it is not known how",
+    };
+    format!("the host took {} of the last {} ms: {how}", r.b, r.c)
 }
 
 fn describe_other(r: &Record) -> String {

@@ -90,10 +90,13 @@ function showDiagnosis() {
   const rows = found.cpus.map((cpu) => element('tr', {},
     element('td', { textContent: `CPU ${cpu.lp}` }),
     element('td', {}, cpu.position, element('div', { className: 'stack', textContent: cpu.stack.join('\n') }))));
+  const tasks = (found.tasks ?? []).map((task) => element('tr', {},
+    element('td', { textContent: `task ${task.id}` }),
+    element('td', {}, `${task.name} is blocked`, element('div', { className: 'stack', textContent: task.stack.join('\n') }))));
   const box = element('div', { className: 'diagnosis' },
     element('h2', { textContent: 'Where it hangs' }),
     element('p', { textContent: found.summary }),
-    element('table', {}, element('tbody', {}, ...rows)),
+    element('table', {}, element('tbody', {}, ...rows, ...tasks)),
     element('div', { className: 'stack', textContent: found.firmware.trim() }));
   $('breaches').append(box);
 }
