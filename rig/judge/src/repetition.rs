@@ -61,16 +61,16 @@ impl Repetitions {
         }
         let Some(slot) = self.0.get_mut(usize::from(record.lp)) else { return };
         match Kind::from_u16(record.kind) {
-            // Whether it is the same call again, its end tells.
-            Some(Kind::SeamcallEnter) => {}
-            // They come to an LP whatever it does.
-            Some(Kind::Interrupt | Kind::Exception | Kind::Idle | Kind::HoldBegin | Kind::HoldEnd) => {}
+            // Whether it is the same call again is known at its end; the others come to an LP whatever it does.
+            Some(
+                Kind::SeamcallEnter | Kind::Interrupt | Kind::Exception | Kind::Idle | Kind::HoldBegin | Kind::HoldEnd,
+            ) => {}
             Some(Kind::SeamcallExit) => {
-                *slot = enter.filter(|_| failed(record)).map(|enter| next(*slot, enter, record))
+                *slot = enter.filter(|_| failed(record)).map(|enter| next(*slot, enter, record));
             }
             Some(Kind::Mark) if is_mark(record.a, Mark::Repeated) => {
                 if let Some(repetition) = slot {
-                    repetition.count += record.b;
+                    repetition.count = repetition.count.saturating_add(record.b);
                     repetition.last = *record;
                 }
             }
