@@ -15,8 +15,10 @@ mod exchange;
 mod execute;
 mod failure;
 mod files;
+mod gate;
 mod kmsg;
 mod load;
+mod machine;
 mod modules;
 mod port;
 mod power;
@@ -31,6 +33,7 @@ mod tds;
 mod update;
 
 pub use load::Loads;
+pub use machine::Machine;
 pub use update::upload;
 
 use std::process::ExitCode;

@@ -192,7 +192,7 @@ impl Agent {
             Command::Read { path } => files::read(&path).map(Answer::Bytes),
             Command::ReadPart { path, offset } => files::read_part(&path, offset).map(Answer::Bytes),
             Command::Write { path, data } => files::write(&path, &data).map(unit),
-            Command::Update { device, image } => update::update(&device, &image).map(Answer::Update),
+            Command::Update { device, image } => update::update(&self.loads, &device, &image).map(Answer::Update),
             Command::StartLoad { load } => self.loads.start(&load).map(unit),
             Command::StopLoads => Ok(Answer::Loads(self.loads.stop())),
             Command::StartTds { tds } => self.tds.start(&tds).map(unit),

@@ -2,12 +2,13 @@
 //! (`Documentation/driver-api/firmware/fw_upload.rst`,
 //! `drivers/base/firmware_loader/sysfs_upload.c`).
 
+use crate::load::Loads;
+use crate::machine::Machine;
 use crate::{failure, prelude};
 use rig_wire::agent::{Failure, UpdateOutcome};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,16 +19,9 @@ const FINE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mil
 /// ... and then less often, so that reading does not slow what it waits for.
 const COARSE: Duration = Duration::from_millis(5);
 
-/// Held by an update, and by a load while it has taken away what an update needs.
-static GATE: Mutex<()> = Mutex::new(());
-
-/// Keeps updates from beginning, and waits for one that is under way.
-pub(crate) fn keep_away() -> MutexGuard<'static, ()> {
-    GATE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Uploads `image` to `device` and waits, however long, until the kernel is idle: the rig knows how long is too long.
-pub(crate) fn update(device: &str, image: &[u8]) -> Result<UpdateOutcome, Failure> {
+/// Uploads `image` to `device` beside `loads` and waits, however long, until the kernel is idle: the rig knows how long is too
+/// long. Refused while a CPU is missing that a load between updates took offline.
+pub(crate) fn update(loads: &Loads, device: &str, image: &[u8]) -> Result<UpdateOutcome, Failure> {
     if device.is_empty() || device.contains(['/', '.']) {
         return Err(failure::refused(libc::EINVAL, format_args!("{device:?} is no upload device")));
     }
@@ -37,28 +31,58 @@ pub(crate) fn update(device: &str, image: &[u8]) -> Result<UpdateOutcome, Failur
     }
     let mut folders = CLASSES.iter().map(|class| Path::new(class).join(device));
     let folder = folders.clone().find(|folder| folder.exists()).or_else(|| folders.next());
-    upload(&folder.expect("there are classes"), image)
+    let all_are_there = |missing: &[String]| match missing {
+        [] => Ok(()),
+        [why, ..] => Err(failure::refused(libc::EBUSY, why)),
+    };
+    upload(loads, &folder.expect("there are classes"), image, all_are_there)?
 }
 
-/// Uploads `image` through the upload device in `folder`, and waits until the kernel is idle. Fails only where the outcome
-/// cannot be read; that the kernel refused the image is an outcome.
-pub fn upload(folder: &Path, image: &[u8]) -> Result<UpdateOutcome, Failure> {
-    let _no_load_is_in_the_way = keep_away();
-    Upload { folder: folder.to_owned() }.run(image)
+/// Uploads `image` through the upload device in `folder`, and waits until the kernel is idle.
+///
+/// The image is handed over first. Then, at the last moment, `may_begin` is asked: it is given what loads took away and could
+/// not bring back, in words. Between its answer and the write that begins the update there is nothing, and no load that waits
+/// for the end of updates can come in between. The outer result is its refusal, upon which the image is taken back; the
+/// inner one fails only where the outcome cannot be read: that the kernel refused the image is an outcome.
+pub fn upload<R>(
+    loads: &Loads,
+    folder: &Path,
+    image: &[u8],
+    may_begin: impl FnOnce(&[String]) -> Result<(), R>,
+) -> Result<Result<UpdateOutcome, Failure>, R> {
+    let closed = loads.gate().close();
+    let upload = Upload { machine: loads.machine().clone(), folder: folder.to_owned() };
+    upload.run(image, || may_begin(&closed.missing()))
 }
 
 /// One upload device.
 struct Upload {
+    machine: Machine,
     folder: PathBuf,
 }
 
 impl Upload {
-    fn run(&self, image: &[u8]) -> Result<UpdateOutcome, Failure> {
-        self.attribute("status")?;
+    fn run<R>(
+        &self,
+        image: &[u8],
+        may_begin: impl FnOnce() -> Result<(), R>,
+    ) -> Result<Result<UpdateOutcome, Failure>, R> {
+        if let Err(failure) = self.attribute("status") {
+            return Ok(Err(failure));
+        }
         if let Err(error) = self.hand_over(image) {
-            return self.outcome(error.raw_os_error().or(Some(libc::EIO)), Duration::ZERO);
+            return Ok(self.outcome(error.raw_os_error().or(Some(libc::EIO)), Duration::ZERO));
         }
         prelude::play();
+        if let Err(refusal) = may_begin() {
+            // If the kernel keeps the image all the same, the next upload replaces it.
+            let _ = self.write("loading", b"-1");
+            return Err(refusal);
+        }
+        Ok(self.begin())
+    }
+
+    fn begin(&self) -> Result<UpdateOutcome, Failure> {
         let started = Instant::now();
         if let Err(error) = self.write("loading", b"0") {
             return self.outcome(error.raw_os_error().or(Some(libc::EIO)), started.elapsed());
@@ -101,7 +125,7 @@ impl Upload {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        OpenOptions::new().write(true).open(self.folder.join(name))?.write_all(bytes)
+        self.machine.write(&self.folder.join(name), bytes)
     }
 }
 
@@ -115,14 +139,32 @@ mod tests {
         for (name, text) in [("status", status), ("error", error), ("loading", ""), ("data", "")] {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        let upload = Upload { folder: folder.path().to_owned() };
+        let upload = Upload { machine: Machine::default(), folder: folder.path().to_owned() };
         (folder, upload)
+    }
+
+    fn yes() -> Result<(), ()> {
+        Ok(())
+    }
+
+    /// The image was handed over, and nothing but its taking back follows.
+    #[test]
+    fn a_refusal_at_the_last_moment_begins_nothing() {
+        let (folder, upload) = device("idle\n", "");
+        let loading = folder.path().join("loading");
+        let refuse = || {
+            assert_eq!(fs::read(folder.path().join("data")).unwrap(), b"image");
+            assert_eq!(fs::read(&loading).unwrap(), b"1");
+            Err("a CPU is offline")
+        };
+        assert_eq!(upload.run(b"image", refuse), Err("a CPU is offline"));
+        assert_eq!(fs::read(&loading).unwrap(), b"-1");
     }
 
     #[test]
     fn can_upload_and_read_the_outcome() {
         let (folder, upload) = device("idle\n", "transferring:firmware-invalid\n");
-        let outcome = upload.run(b"image").unwrap();
+        let outcome = upload.run(b"image", yes).unwrap().unwrap();
         assert_eq!((outcome.status.as_str(), outcome.errno), ("idle", None));
         assert_eq!(outcome.error, "transferring:firmware-invalid");
         assert_eq!(fs::read(folder.path().join("data")).unwrap(), b"image");
@@ -134,20 +176,20 @@ mod tests {
     fn can_tell_that_the_kernel_did_not_take_the_image() {
         let (folder, upload) = device("receiving\n", "");
         fs::remove_file(folder.path().join("data")).unwrap();
-        let outcome = upload.run(b"image").unwrap();
+        let outcome = upload.run(b"image", yes).unwrap().unwrap();
         assert_eq!((outcome.errno, outcome.status.as_str()), (Some(libc::ENOENT), "receiving"));
         assert_eq!(fs::read(folder.path().join("loading")).unwrap(), b"-1");
     }
 
     #[test]
     fn cannot_upload_to_a_missing_device() {
-        let failure = update("no_such_device", b"x").unwrap_err();
+        let failure = update(&Loads::default(), "no_such_device", b"x").unwrap_err();
         assert_eq!(failure.errno, Some(libc::ENOENT));
     }
 
     #[test]
     fn cannot_upload_nothing_or_elsewhere() {
-        assert_eq!(update("tdx_module", b"").unwrap_err().errno, Some(libc::EINVAL));
-        assert_eq!(update("../net", b"x").unwrap_err().errno, Some(libc::EINVAL));
+        assert_eq!(update(&Loads::default(), "tdx_module", b"").unwrap_err().errno, Some(libc::EINVAL));
+        assert_eq!(update(&Loads::default(), "../net", b"x").unwrap_err().errno, Some(libc::EINVAL));
     }
 }

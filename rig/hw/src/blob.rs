@@ -4,6 +4,7 @@
 //! `version_select_and_load.py` of intel/confidential-computing.tdx.tdx-module.binaries; for the fields of `SEAM_SIGSTRUCT` the
 //! SEAM Loader Interface Specification (343755).
 
+use crate::version::Version;
 use sha2::{Digest, Sha384};
 
 const PAGE: usize = 4096;
@@ -11,7 +12,7 @@ const PAGE: usize = 4096;
 const SIGSTRUCT: usize = 2048;
 const MODULE_PAGES_MAX: u32 = 496;
 
-/// What an image says of itself. Its version is not in it.
+/// What an image says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// Pages of the module.
@@ -26,6 +27,9 @@ pub struct Blob {
     pub handoff_version: u16,
     /// Lowest handoff version that the module can take over.
     pub min_update_handoff_version: u16,
+    /// The version that was signed; none in images of the 1.5 series, which do not tell it. Where it stands is known from
+    /// the released images only (unverified): update version (2 bytes), minor, major.
+    pub version: Option<Version>,
 }
 
 /// Why the bytes are no image that the kernel or P-SEAMLDR would take.
@@ -94,6 +98,7 @@ impl Blob {
             cpuid_1_eax: (0..entries as usize).map(|n| word(sigstruct, 1028 + 4 * n)).collect(),
             handoff_version: half(sigstruct, 984),
             min_update_handoff_version: half(sigstruct, 986),
+            version: signed_version(&sigstruct[1000..1004]),
         })
     }
 
@@ -121,6 +126,11 @@ fn check_header(header: &[u8], size: usize) -> Result<(), BadBlob> {
     if header[20..].iter().any(|byte| *byte != 0) { Err(BadBlob::Reserved) } else { Ok(()) }
 }
 
+fn signed_version(told: &[u8]) -> Option<Version> {
+    let (update, minor, major) = (half(told, 0), told[2].into(), told[3].into());
+    (major != 0).then_some(Version { major, minor, update })
+}
+
 fn half(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
 }
@@ -141,6 +151,8 @@ mod tests {
         assert!(!blob.debug && blob.pages >= 1 && !blob.cpuid_1_eax.is_empty());
         let eax = blob.cpuid_1_eax[0];
         assert!(blob.runs_on(eax ^ 0x5) && !blob.runs_on(eax ^ 0x10));
+        assert_eq!(blob.version, None);
+        assert_eq!(signed_version(&[4, 0, 0, 2]), Some("2.0.04".parse().unwrap()));
     }
 
     /// The checksum is made good again, so that the case shows its own check.

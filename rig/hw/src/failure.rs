@@ -1,6 +1,7 @@
 //! Why an update failed, in one line of cause and one of remedy.
 
 use crate::facts::Module;
+use crate::trouble::Trouble;
 use rig_judge::timeline::{Leaf, Status};
 use rig_wire::agent::UpdateOutcome;
 use rig_wire::event::{Kind, Record};
@@ -18,6 +19,26 @@ pub(crate) struct Words {
     pub(crate) help: String,
 }
 
+impl Words {
+    /// Nobody knows what became of an update but the module's version.
+    pub(crate) fn unreadable(why: &str, after: &Module) -> Self {
+        let (state, help) = match after {
+            Module::Lost => (": this host has no TDX module now".to_owned(), REBOOT),
+            Module::Running(version) => (format!(", but module {version} runs"), "read the kernel's log"),
+            _ => (String::new(), "read the kernel's log; `rig-hw check` tells whether the module lives"),
+        };
+        Self { cause: format!("the update's outcome cannot be read ({why}){state}"), help: help.into() }
+    }
+}
+
+impl From<Trouble> for Words {
+    fn from(Trouble { cause, help, .. }: Trouble) -> Self {
+        Self { cause, help }
+    }
+}
+
+const REBOOT: &str = "reboot this machine: its trust domains are lost, and none can start before";
+
 /// The SEAMCALL that failed: its leaf and its status.
 type Failed = (Leaf, Status);
 
@@ -29,7 +50,7 @@ pub(crate) fn explain(outcome: &UpdateOutcome, log: &[String], records: &[Record
         let call = call.map_or_else(String::new, |call| format!(" ({call})"));
         return Words {
             cause: format!("the update failed after the old module was gone{call}: this host has no TDX module now"),
-            help: "reboot this machine: its trust domains are lost, and none can start before".into(),
+            help: REBOOT.into(),
         };
     }
     if outcome.errno == Some(EBUSY) {

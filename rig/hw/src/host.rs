@@ -1,14 +1,46 @@
 //! The host's files: what the kernel tells through sysfs and procfs, below a folder that tests can choose.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a host does when it is changed. Pictures of hosts in tests answer as a kernel would, and fail when told to.
+pub(crate) trait Kernel: fmt::Debug + Send + Sync {
+    /// Writes to a file that exists, in one `write(2)`, as kernel attributes want it.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        OpenOptions::new().write(true).truncate(true).open(path)?.write_all(bytes)
+    }
+
+    /// Writes behind the end of a file that exists: kernel files to which lists are added.
+    fn append(&self, path: &Path, text: &str) -> io::Result<()> {
+        OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
+    }
+
+    /// Makes a folder, in which the kernel may put files.
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    /// Removes a folder, in which only the kernel's files are.
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+}
+
+/// The kernel of this machine.
+#[derive(Debug)]
+struct ThisKernel;
+
+impl Kernel for ThisKernel {}
 
 /// A host, by its root folder.
 #[derive(Clone, Debug)]
 pub struct Host {
     root: PathBuf,
+    kernel: Arc<dyn Kernel>,
 }
 
 impl Host {
@@ -19,7 +51,13 @@ impl Host {
 
     /// A host whose files lie below this folder.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), kernel: Arc::new(ThisKernel) }
+    }
+
+    /// The same host with another kernel.
+    #[cfg(test)]
+    pub(crate) fn with(self, kernel: Arc<dyn Kernel>) -> Self {
+        Self { kernel, ..self }
     }
 
     /// Whether this is the machine itself and not a picture of one.
@@ -49,16 +87,22 @@ impl Host {
 
     /// Writes to a file that exists, in one `write(2)`, as kernel attributes want it.
     pub fn write(&self, path: &str, text: &str) -> io::Result<()> {
-        self.write_with(OpenOptions::new().write(true).truncate(true), path, text)
+        self.kernel.write(&self.path(path), text.as_bytes())
     }
 
     /// Writes behind the end of a file that exists: kernel files to which lists are added.
     pub fn append(&self, path: &str, text: &str) -> io::Result<()> {
-        self.write_with(OpenOptions::new().append(true), path, text)
+        self.kernel.append(&self.path(path), text)
     }
 
-    fn write_with(&self, options: &OpenOptions, path: &str, text: &str) -> io::Result<()> {
-        options.open(self.path(path))?.write_all(text.as_bytes())
+    /// Makes a folder, in which the kernel may put files.
+    pub fn make_folder(&self, path: &str) -> io::Result<()> {
+        self.kernel.make_folder(&self.path(path))
+    }
+
+    /// Removes a folder, in which only the kernel's files are.
+    pub fn remove_folder(&self, path: &str) -> io::Result<()> {
+        self.kernel.remove_folder(&self.path(path))
     }
 
     /// Names in a folder, in order; none if it cannot be read.
@@ -67,5 +111,11 @@ impl Host {
         let mut names: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
         names.sort();
         names
+    }
+
+    /// The host for the agent's loads and its upload.
+    pub(crate) fn machine(&self) -> rig_agent::Machine {
+        let kernel = Arc::clone(&self.kernel);
+        rig_agent::Machine::new(&self.root, move |path, bytes| kernel.write(path, bytes))
     }
 }

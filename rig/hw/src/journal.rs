@@ -1,19 +1,19 @@
 //! What is under way, written down before it is done: after a crash the last line tells.
 
 use crate::host::Host;
+use crate::lock::{Holder, Lock};
 use crate::trouble::Trouble;
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// Folder of everything that this program leaves.
 pub const FOLDER: &str = rig_wire::agent::EVIDENCE;
 const JOURNAL: &str = "journal.jsonl";
-const LOCK: &str = "lock";
 /// The last step of every command that came to its end.
 const DONE: &str = "done";
 
@@ -30,29 +30,20 @@ pub struct Entry {
     pub detail: Value,
 }
 
-/// The journal, held by one command at a time.
+/// The journal, for the command that has the lock.
 #[derive(Debug)]
 pub struct Journal {
     file: File,
     path: PathBuf,
-    _lock: Flock<File>,
+    _lock: Lock,
 }
 
 impl Journal {
-    /// Opens it for a command that changes the machine. Refused while another command has it.
-    pub fn open(host: &Host) -> Result<Self, Trouble> {
-        let folder = host.path(FOLDER);
-        fs::create_dir_all(&folder).map_err(|e| Trouble::file("make", &folder, &e))?;
-        let lock_path = folder.join(LOCK);
-        let open = |path: &PathBuf| OpenOptions::new().create(true).append(true).open(path);
-        let lock = open(&lock_path).map_err(|e| Trouble::file("open", &lock_path, &e))?;
-        let busy = |_| {
-            let help = "wait for it to end; `rig-hw journal` tells what it does";
-            Trouble::refused("another rig-hw is changing this machine", help)
-        };
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(busy)?;
-        let path = folder.join(JOURNAL);
-        let file = open(&path).map_err(|e| Trouble::file("open", &path, &e))?;
+    /// Opens it for a command that changes the machine.
+    pub fn open(host: &Host, lock: Lock) -> Result<Self, Trouble> {
+        let path = host.path(&format!("{FOLDER}/{JOURNAL}"));
+        let file = OpenOptions::new().create(true).read(true).append(true).open(&path);
+        let file = file.map_err(|e| Trouble::file("open", &path, &e))?;
         Ok(Self { file, path, _lock: lock })
     }
 
@@ -60,9 +51,26 @@ impl Journal {
     pub fn note(&mut self, step: &str, detail: Value) -> Result<(), Trouble> {
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let entry = Entry { time, pid: std::process::id(), step: step.into(), detail };
-        let line = serde_json::to_string(&entry).expect("an entry is plain data") + "\n";
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_all());
-        written.map_err(|e| Trouble::file("write", &self.path, &e))
+        let line = serde_json::to_string(&entry).expect("an entry is plain data");
+        self.append(&line).map_err(|e| Trouble::file("write", &self.path, &e))
+    }
+
+    /// A line that a crash or a full disk cut short is ended before the next one begins, so that only the torn one is unreadable.
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        #[cfg(test)]
+        if self.path.with_extension("full").exists() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let torn = if self.ends_with_a_line()? { "" } else { "\n" };
+        self.file.write_all(format!("{torn}{line}\n").as_bytes())?;
+        self.file.sync_all()
+    }
+
+    fn ends_with_a_line(&self) -> io::Result<bool> {
+        let Some(last) = self.file.metadata()?.len().checked_sub(1) else { return Ok(true) };
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, last)?;
+        Ok(byte == *b"\n")
     }
 
     /// The command came to its end.
@@ -77,11 +85,32 @@ pub fn entries(host: &Host) -> Vec<Entry> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// What the last command was about to do when it ended without coming to its end, unless it is still at it.
+/// How the last command that changed the machine stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Last {
+    /// It came to its end, or there was none.
+    Done,
+    /// It is at it now.
+    UnderWay(Entry),
+    /// It ended without coming to its end, when it was about to do this.
+    CutShort(Entry),
+    /// It is at this, or was when it ended; only root can tell which.
+    Hidden(Entry),
+}
+
+/// The last entry, unless it says that its command came to its end. Whoever has the lock knows that it did not.
 pub fn unfinished(host: &Host) -> Option<Entry> {
-    let last = entries(host).pop().filter(|entry| entry.step != DONE)?;
-    let lock = File::open(host.path(&format!("{FOLDER}/{LOCK}"))).ok()?;
-    Flock::lock(lock, FlockArg::LockSharedNonblock).is_ok().then_some(last)
+    entries(host).pop().filter(|entry| entry.step != DONE)
+}
+
+/// Looks at the journal and at the lock.
+pub fn last(host: &Host) -> Last {
+    let Some(entry) = unfinished(host) else { return Last::Done };
+    match Lock::holder(host) {
+        Holder::Nobody => Last::CutShort(entry),
+        Holder::Command => Last::UnderWay(entry),
+        Holder::Hidden => Last::Hidden(entry),
+    }
 }
 
 #[cfg(test)]
@@ -90,39 +119,38 @@ mod tests {
     use crate::fake::Fake;
     use serde_json::json;
 
+    fn journal(fake: &Fake) -> Journal {
+        Journal::open(&fake.host(), Lock::take(&fake.host()).unwrap()).unwrap()
+    }
+
     #[test]
     fn a_command_that_was_killed_is_told() {
         let fake = Fake::new();
-        assert_eq!(unfinished(&fake.host()), None);
-        let mut journal = Journal::open(&fake.host()).unwrap();
-        journal.note("upload", json!({ "image": "a" })).unwrap();
-        assert_eq!(unfinished(&fake.host()), None, "it is still at it");
-        drop(journal);
-        let left = unfinished(&fake.host()).unwrap();
+        assert_eq!(last(&fake.host()), Last::Done);
+        let mut first = journal(&fake);
+        first.note("upload", json!({ "image": "a" })).unwrap();
+        assert!(matches!(last(&fake.host()), Last::UnderWay(entry) if entry.step == "upload"));
+        drop(first);
+        let Last::CutShort(left) = last(&fake.host()) else { panic!() };
         assert_eq!((left.step.as_str(), &left.detail["image"]), ("upload", &json!("a")));
-        let mut journal = Journal::open(&fake.host()).unwrap();
-        journal.done(json!({})).unwrap();
-        drop(journal);
-        assert_eq!(unfinished(&fake.host()), None);
+        journal(&fake).done(json!({})).unwrap();
+        assert_eq!(last(&fake.host()), Last::Done);
         assert_eq!(entries(&fake.host()).len(), 2);
     }
 
+    /// The torn line is lost, and only that one.
     #[test]
-    fn cannot_have_two_at_once() {
+    fn a_line_that_was_cut_short_takes_no_other_with_it() {
         let fake = Fake::new();
-        let first = Journal::open(&fake.host()).unwrap();
-        assert!(Journal::open(&fake.host()).unwrap_err().cause.contains("another rig-hw"));
-        drop(first);
-        assert!(Journal::open(&fake.host()).is_ok());
-    }
-
-    #[test]
-    fn a_line_that_was_cut_short_is_left_out() {
-        let fake = Fake::new();
-        Journal::open(&fake.host()).unwrap().note("upload", json!(null)).unwrap();
+        journal(&fake).note("upload", json!(null)).unwrap();
         let path = format!("{FOLDER}/{JOURNAL}");
         let text = fake.host().read(&path).unwrap();
         fake.put(&path, format!("{text}\n{{\"time\": \"20"));
         assert_eq!(entries(&fake.host()).len(), 1);
+        let mut next = journal(&fake);
+        next.note("begin", json!(null)).unwrap();
+        next.done(json!(null)).unwrap();
+        let steps: Vec<String> = entries(&fake.host()).into_iter().map(|entry| entry.step).collect();
+        assert_eq!(steps, ["upload", "begin", "done"]);
     }
 }

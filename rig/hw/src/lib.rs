@@ -8,6 +8,7 @@
 //! that cannot be observed here.
 
 mod account;
+mod arguments;
 pub mod blob;
 pub mod change;
 pub mod check;
@@ -21,13 +22,20 @@ mod fake;
 mod host;
 pub mod journal;
 pub mod load;
+pub mod lock;
 pub mod mapping;
 pub mod observe;
+mod repair;
+mod restore;
+mod say;
+mod signals;
+mod tracefs;
 mod trouble;
 mod version;
 
 pub use account::{Account, Step, account};
-pub use cli::{EXAMPLES, HwCommand, run};
+pub use arguments::{EXAMPLES, HwCommand};
+pub use cli::run;
 pub use host::Host;
 pub use trouble::{Exit, Trouble};
 pub use version::{NoVersion, Version};

@@ -1,6 +1,8 @@
 //! Loads beside the updates, by name, sized for the host.
 
 use crate::facts::{DEVICE, Facts};
+use crate::host::Host;
+use crate::restore::Undo;
 use crate::trouble::Trouble;
 use rig_wire::agent::Load;
 
@@ -33,6 +35,21 @@ pub(crate) fn profile(name: &str, facts: &Facts) -> Result<Load, Trouble> {
     })
 }
 
+/// The kernel's clock source, which the load of that name switches.
+const CLOCKSOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+
+/// The way back from what a load changes, if it changes anything that outlives it.
+pub(crate) fn undo(load: &Load, host: &Host, facts: &Facts) -> Result<Option<Undo>, Trouble> {
+    Ok(match load {
+        Load::Hotplug { .. } => Some(Undo::Online { cpus: facts.online.clone() }),
+        Load::Clocksource { .. } => {
+            let value = host.read(CLOCKSOURCE).map_err(|e| Trouble::file("read", &host.path(CLOCKSOURCE), &e))?;
+            Some(Undo::Setting { path: CLOCKSOURCE.into(), value })
+        }
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +63,20 @@ mod tests {
         }
         assert_eq!(profile("cpu-hog", &facts).unwrap(), Load::CpuHog { threads: 4 });
         assert!(profile("none", &facts).unwrap_err().help.contains("cpu-hog"));
+    }
+
+    /// What a load changes is put back even if the load cannot do it.
+    #[test]
+    fn loads_that_change_the_host_have_a_way_back() {
+        let fake = Fake::new();
+        let (host, facts) = (fake.host(), Facts::of(&fake.host()));
+        let undo_of = |name: &str| undo(&profile(name, &facts).unwrap(), &host, &facts);
+        assert_eq!(undo_of("hotplug"), Ok(Some(Undo::Online { cpus: vec![0, 1, 2, 3] })));
+        assert!(undo_of("clocksource").is_err(), "what cannot be read cannot be put back");
+        fake.put(CLOCKSOURCE, "tsc\n");
+        assert_eq!(undo_of("clocksource"), Ok(Some(Undo::Setting { path: CLOCKSOURCE.into(), value: "tsc".into() })));
+        for name in ["reader", "cpu-hog", "page-fault", "timer"] {
+            assert_eq!(undo_of(name), Ok(None), "{name}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::profile::Step;
 use crate::failure;
+use crate::machine::Machine;
 use rig_wire::agent::Failure;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,9 @@ const LOOKS: u32 = 500;
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// One thread. Refused where the kernel has less than two clock sources.
-pub(super) fn steps(pause_ms: u32) -> Result<Vec<Step>, Failure> {
-    let folder = Path::new(FOLDER);
-    let names = wait_for_two(folder, LOOKS);
+pub(super) fn steps(machine: &Machine, pause_ms: u32) -> Result<Vec<Step>, Failure> {
+    let folder = machine.path(FOLDER);
+    let names = wait_for_two(&folder, LOOKS);
     if names.len() < 2 {
         return Err(failure::refused(
             libc::ENODEV,
@@ -28,7 +29,7 @@ pub(super) fn steps(pause_ms: u32) -> Result<Vec<Step>, Failure> {
         ));
     }
     let current = folder.join("current_clocksource");
-    let mut switch = Switch { original: read(&current), current, names, next: 0 };
+    let mut switch = Switch { machine: machine.clone(), original: read(&current), current, names, next: 0 };
     let pause = Duration::from_millis(pause_ms.into());
     Ok(vec![Box::new(move || {
         thread::sleep(pause);
@@ -59,6 +60,7 @@ fn available(folder: &Path) -> Vec<String> {
 
 /// Goes through the clock sources in turn.
 struct Switch {
+    machine: Machine,
     current: PathBuf,
     original: String,
     names: Vec<String>,
@@ -74,7 +76,9 @@ impl Switch {
             self.next = (self.next + 1) % self.names.len();
         }
         let name = &self.names[self.next];
-        fs::write(&self.current, name).map_err(|e| format!("switch to clock source {name}: {e}"))?;
+        self.machine
+            .write(&self.current, name.as_bytes())
+            .map_err(|e| format!("switch to clock source {name}: {e}"))?;
         let now = read(&self.current);
         if now == *name { Ok(1) } else { Err(format!("the kernel took {now} for a clock source, not {name}")) }
     }
@@ -83,8 +87,11 @@ impl Switch {
 impl Drop for Switch {
     /// Leaves the clock source as it was.
     fn drop(&mut self) {
-        if let Err(error) = fs::write(&self.current, &self.original) {
-            crate::console::say(&format!("the clock source is not {} again: {error}", self.original));
+        let written = self.machine.write(&self.current, self.original.as_bytes());
+        let now = read(&self.current);
+        if now != self.original {
+            let why = written.err().map_or_else(|| format!("the kernel took {now}"), |error| error.to_string());
+            crate::console::say(&format!("the clock source is not {} again: {why}", self.original));
         }
     }
 }
@@ -101,7 +108,8 @@ mod tests {
         fs::write(&current, "tsc\n").unwrap();
         let names = available(folder.path());
         assert_eq!(names, ["tsc", "acpi_pm"]);
-        let mut switch = Switch { original: read(&current), current: current.clone(), names, next: 0 };
+        let machine = Machine::new("/", |path, bytes| fs::write(path, bytes));
+        let mut switch = Switch { machine, original: read(&current), current: current.clone(), names, next: 0 };
         let mut seen = Vec::new();
         for _ in 0..3 {
             assert_eq!(switch.advance(), Ok(1));

@@ -1,28 +1,34 @@
 //! CPUs that go offline and come back.
 
+use super::Place;
 use super::profile::Step;
-use crate::{failure, update};
+use crate::failure;
+use crate::gate::Closed;
+use crate::machine::Machine;
 use rig_wire::agent::Failure;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::MutexGuard;
 use std::thread;
 use std::time::Duration;
 
 pub(super) const CPUS: &str = "/sys/devices/system/cpu";
+/// A CPU that does not come back is asked for so often ...
+const TRIES: u32 = 10;
+/// ... with this pause: the kernel refuses hotplug for moments only (EBUSY), or until memory is free (ENOMEM).
+const TRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// One thread that switches all CPUs that can go offline, in turn. CPU 0 never does. With `between_updates` no update
 /// begins while one is offline.
-pub(super) fn steps(pause_ms: u32, between_updates: bool) -> Result<Vec<Step>, Failure> {
-    let switches = switches(Path::new(CPUS));
+pub(super) fn steps(place: &Place, pause_ms: u32, between_updates: bool) -> Result<Vec<Step>, Failure> {
+    let switches = switches(&place.machine.path(CPUS));
     if switches.is_empty() {
         return Err(failure::refused(libc::ENODEV, "no CPU of this machine can go offline"));
     }
-    let mut storm = Storm { switches, next: 0, offline: None, pause: Duration::from_millis(pause_ms.into()) };
+    let mut storm = Storm::new(place, switches, Duration::from_millis(pause_ms.into()));
     if !between_updates {
         return Ok(vec![Box::new(move || storm.switch_one())]);
     }
-    Ok(vec![Box::new(move || storm.switch_there_and_back(&update::keep_away()))])
+    Ok(vec![Box::new(move || storm.there_and_back())])
 }
 
 /// The `online` files of all CPUs but CPU 0, in order of their numbers.
@@ -36,6 +42,7 @@ pub(super) fn switches(cpus: &Path) -> Vec<PathBuf> {
 
 /// The state of the storm: at most one CPU is offline because of it.
 struct Storm {
+    place: Place,
     switches: Vec<PathBuf>,
     next: usize,
     offline: Option<PathBuf>,
@@ -43,98 +50,113 @@ struct Storm {
 }
 
 impl Storm {
+    fn new(place: &Place, switches: Vec<PathBuf>, pause: Duration) -> Self {
+        Self { place: place.clone(), switches, next: 0, offline: None, pause }
+    }
+
     /// Brings back the CPU that is offline, or takes the next one offline. One operation.
     fn switch_one(&mut self) -> Result<u64, String> {
         thread::sleep(self.pause);
         if let Some(cpu) = self.offline.clone() {
-            switch(&cpu, "1")?;
+            set(&self.place.machine, &cpu, "1")?;
             self.offline = None;
             return Ok(1);
         }
-        let cpu = self.switches[self.next].clone();
-        self.next = (self.next + 1) % self.switches.len();
-        switch(&cpu, "0")?;
+        let cpu = self.next_cpu();
+        set(&self.place.machine, &cpu, "0")?;
         self.offline = Some(cpu);
         Ok(1)
     }
-}
 
-impl Storm {
-    /// Takes the next CPU offline and brings it back, while no update is under way. Two operations.
-    fn switch_there_and_back(&mut self, _no_update: &MutexGuard<'_, ()>) -> Result<u64, String> {
-        Ok(self.switch_one()? + self.switch_one()?)
+    /// Takes the next CPU offline and brings it back, while no update is under way. Two operations. One that did not come back
+    /// before is brought back first, and no other leaves before it is.
+    fn there_and_back(&mut self) -> Result<u64, String> {
+        thread::sleep(self.pause);
+        let place = self.place.clone();
+        let mut gate = place.gate.close();
+        if let Some(cpu) = self.offline.clone() {
+            Away { machine: &place.machine, gate: &mut gate, offline: &mut self.offline, cpu }.back()?;
+        }
+        let cpu = self.next_cpu();
+        set(&place.machine, &cpu, "0")?;
+        self.offline = Some(cpu.clone());
+        let away = Away { machine: &place.machine, gate: &mut gate, offline: &mut self.offline, cpu };
+        thread::sleep(self.pause);
+        away.back().map(|()| 2)
+    }
+
+    fn next_cpu(&mut self) -> PathBuf {
+        let cpu = self.switches[self.next].clone();
+        self.next = (self.next + 1) % self.switches.len();
+        cpu
     }
 }
 
 impl Drop for Storm {
     /// Leaves no CPU offline.
     fn drop(&mut self) {
-        if let Some(cpu) = self.offline.take()
-            && let Err(error) = switch(&cpu, "1")
-        {
-            crate::console::say(&format!("a CPU stays offline: {error}"));
+        let Some(cpu) = self.offline.clone() else { return };
+        let place = self.place.clone();
+        drop(Away { machine: &place.machine, gate: &mut place.gate.close(), offline: &mut self.offline, cpu });
+        if let Some(cpu) = &self.offline {
+            crate::console::say(&format!("a CPU stays offline: {}", cpu.display()));
         }
     }
 }
 
+/// A CPU that is offline because of a load. It comes back when this is dropped, on whatever way; if it does not, the gate stays
+/// closed to updates until it has.
+struct Away<'a, 'g> {
+    machine: &'a Machine,
+    gate: &'a mut Closed<'g>,
+    /// The storm's own note of it.
+    offline: &'a mut Option<PathBuf>,
+    cpu: PathBuf,
+}
+
+impl Away<'_, '_> {
+    /// Brings it back. If that fails at first it is tried again, and the load's report has the error in any case.
+    fn back(mut self) -> Result<(), String> {
+        self.ask()
+    }
+
+    fn ask(&mut self) -> Result<(), String> {
+        set(self.machine, &self.cpu, "1")?;
+        *self.offline = None;
+        self.gate.is_back(&self.cpu);
+        Ok(())
+    }
+}
+
+impl Drop for Away<'_, '_> {
+    fn drop(&mut self) {
+        for _ in 0..TRIES {
+            if self.offline.is_none() {
+                return;
+            }
+            if let Err(error) = self.ask() {
+                self.gate.is_missing(&self.cpu, format!("a load took a CPU offline and cannot bring it back: {error}"));
+                thread::sleep(TRY_PAUSE);
+            }
+        }
+    }
+}
+
+/// Writes to the `online` file of a CPU, and sees that the kernel did so.
+fn set(machine: &Machine, cpu: &Path, to: &str) -> Result<(), String> {
+    machine.write(cpu, to.as_bytes()).map_err(|e| format!("write {to} to {}: {e}", cpu.display()))?;
+    let is = fs::read_to_string(cpu).map_err(|e| format!("read {}: {e}", cpu.display()))?;
+    if is.trim() == to {
+        Ok(())
+    } else {
+        Err(format!("{} is {}, not {to}, after {to} was written", cpu.display(), is.trim()))
+    }
+}
+
+/// The same on this machine.
 pub(super) fn switch(cpu: &Path, to: &str) -> Result<(), String> {
     fs::write(cpu, to).map_err(|e| format!("write {to} to {}: {e}", cpu.display()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn machine(cpus: u32) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for n in 0..cpus {
-            fs::create_dir(folder.path().join(format!("cpu{n}"))).unwrap();
-            if n != 0 {
-                fs::write(folder.path().join(format!("cpu{n}/online")), "1").unwrap();
-            }
-        }
-        fs::create_dir(folder.path().join("cpufreq")).unwrap();
-        folder
-    }
-
-    fn online(machine: &tempfile::TempDir, cpu: u32) -> String {
-        fs::read_to_string(machine.path().join(format!("cpu{cpu}/online"))).unwrap()
-    }
-
-    #[test]
-    fn can_switch_cpus_in_turn_and_leaves_them_online() {
-        let machine = machine(3);
-        let mut storm = Storm { switches: switches(machine.path()), next: 0, offline: None, pause: Duration::ZERO };
-        let mut seen = Vec::new();
-        for _ in 0..5 {
-            storm.switch_one().unwrap();
-            seen.push((online(&machine, 1), online(&machine, 2)));
-        }
-        let seen: Vec<_> = seen.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        assert_eq!(seen, [("0", "1"), ("1", "1"), ("1", "0"), ("1", "1"), ("0", "1")]);
-        drop(storm);
-        assert_eq!(online(&machine, 1), "1");
-    }
-
-    #[test]
-    fn between_updates_no_cpu_stays_offline() {
-        let machine = machine(2);
-        let mut storm = Storm { switches: switches(machine.path()), next: 0, offline: None, pause: Duration::ZERO };
-        assert_eq!(storm.switch_there_and_back(&update::keep_away()), Ok(2));
-        assert_eq!((online(&machine, 1).as_str(), storm.offline.is_none()), ("1", true));
-    }
-
-    #[test]
-    fn cannot_switch_cpu_0_or_what_is_no_cpu() {
-        assert!(switches(machine(1).path()).is_empty());
-    }
-
-    #[test]
-    fn cannot_switch_a_cpu_that_is_gone() {
-        let machine = machine(2);
-        let switches = switches(machine.path());
-        fs::remove_dir_all(machine.path().join("cpu1")).unwrap();
-        let mut storm = Storm { switches, next: 0, offline: None, pause: Duration::ZERO };
-        assert!(storm.switch_one().unwrap_err().contains("cpu1/online"));
-    }
-}
+mod tests;

@@ -15,11 +15,14 @@ mod timer;
 mod trust_domain;
 
 use crate::failure;
+use crate::gate::Gate;
+use crate::machine::Machine;
 use profile::{Finish, Step, Work};
 use rig_wire::agent::{Failure, Load, LoadReport};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tally::Tally;
@@ -27,16 +30,39 @@ use tally::Tally;
 /// Threads of one load at most.
 const MAX_THREADS: usize = 4096;
 
-/// All loads that run.
+/// Where loads work: the machine, and the gate between them and its updates.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    machine: Machine,
+    gate: Arc<Gate>,
+}
+
+/// All loads that run. They end with this value at the latest.
 #[derive(Default)]
 pub struct Loads {
+    place: Place,
     running: Mutex<Vec<Running>>,
 }
 
 impl Loads {
+    /// No loads yet, on this machine.
+    pub fn on(machine: Machine) -> Self {
+        Self { place: Place { machine, gate: Arc::default() }, running: Mutex::default() }
+    }
+
+    /// The machine whose settings they change.
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.place.machine
+    }
+
+    /// What keeps them and updates apart.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.place.gate
+    }
+
     /// Starts a load and returns when all its threads run.
     pub fn start(&self, load: &Load) -> Result<(), Failure> {
-        let running = Running::start(profile::name(load), profile::work(load)?)?;
+        let running = Running::start(profile::name(load), profile::work(load, &self.place)?)?;
         self.running.lock().unwrap_or_else(PoisonError::into_inner).push(running);
         Ok(())
     }
@@ -48,6 +74,13 @@ impl Loads {
             load.stop.store(true, Ordering::Release);
         }
         running.into_iter().map(Running::finish).collect()
+    }
+}
+
+impl Drop for Loads {
+    /// Whoever goes away without having stopped them, by an error perhaps, leaves no thread and no CPU offline behind.
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -71,20 +104,35 @@ impl Running {
         let stop = Arc::new(AtomicBool::new(false));
         let tally = Arc::new(Tally::default());
         let mut running = Self { name, started: Instant::now(), stop, tally, threads: Vec::new(), finish };
-        let gate = Arc::new(Barrier::new(steps.len() + 1));
+        let door = Arc::new(RwLock::new(()));
+        let shut = door.write().unwrap_or_else(PoisonError::into_inner);
+        let (arrive, arrived) = mpsc::channel();
         for step in steps {
-            let thread = running.spawn(step, &gate);
-            running.threads.push(thread.map_err(|e| failure::from_io("start a load's thread", &e))?);
+            let thread = running.spawn(step, &door, &arrive);
+            match thread {
+                Ok(thread) => running.threads.push(thread),
+                Err(error) => {
+                    running.stop.store(true, Ordering::Release);
+                    drop(shut);
+                    running.finish();
+                    return Err(failure::from_io("start a load's thread", &error));
+                }
+            }
         }
-        gate.wait();
+        arrived.iter().take(running.threads.len()).for_each(drop);
+        drop(shut);
         running.started = Instant::now();
         Ok(running)
     }
 
-    fn spawn(&self, mut repeated: Step, gate: &Arc<Barrier>) -> io::Result<JoinHandle<()>> {
-        let (gate, stop, tally) = (Arc::clone(gate), Arc::clone(&self.stop), Arc::clone(&self.tally));
+    /// A thread that says that it has arrived, and begins when the door opens.
+    fn spawn(&self, mut repeated: Step, door: &Arc<RwLock<()>>, arrive: &Sender<()>) -> io::Result<JoinHandle<()>> {
+        let (door, stop, tally) = (Arc::clone(door), Arc::clone(&self.stop), Arc::clone(&self.tally));
+        let arrive = arrive.clone();
         thread::Builder::new().name(self.name.into()).stack_size(64 << 10).spawn(move || {
-            gate.wait();
+            // Nobody waits for it when another thread could not be started.
+            let _ = arrive.send(());
+            drop(door.read());
             // At least once, so that a load that was stopped at once still shows whether it works.
             tally.count(repeated());
             while !stop.load(Ordering::Acquire) {
@@ -93,9 +141,12 @@ impl Running {
         })
     }
 
+    /// Waits for its threads. One that panicked is an error of the load; in the agent the machine is powered off then.
     fn finish(self) -> LoadReport {
         for thread in self.threads {
-            thread.join().expect("a load's thread that panics powers the machine off");
+            if thread.join().is_err() {
+                self.tally.count(Err("a thread of the load panicked".into()));
+            }
         }
         let elapsed = self.started.elapsed();
         let last = self.finish.map(|finish| finish(&self.tally)).unwrap_or_default();
@@ -125,6 +176,27 @@ mod tests {
             assert!(sound.operations > 0 && sound.errors == 0 && sound.elapsed_ms >= 20, "{sound:?}");
         }
         assert!(loads.stop().is_empty());
+    }
+
+    /// A load that panics is told as one that failed, and the others end as ever.
+    #[test]
+    fn a_thread_that_panics_is_an_error_of_its_load() {
+        let steps: Vec<Step> = vec![Box::new(|| panic!("on purpose"))];
+        let report = Running::start("broken", Work { steps, finish: None }).unwrap().finish();
+        assert_eq!((report.operations, report.errors), (0, 1));
+        assert_eq!(report.first_error.as_deref(), Some("a thread of the load panicked"));
+    }
+
+    /// Whoever drops them stops them: the step, and what it holds, is gone.
+    #[test]
+    fn loads_end_with_their_owner() {
+        let held = Arc::new(());
+        let (loads, copy) = (Loads::default(), Arc::clone(&held));
+        let steps: Vec<Step> = vec![Box::new(move || Ok(u64::from(Arc::strong_count(&copy) > 0)))];
+        loads.running.lock().unwrap().push(Running::start("held", Work { steps, finish: None }).unwrap());
+        assert_eq!(Arc::strong_count(&held), 2);
+        drop(loads);
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[test]

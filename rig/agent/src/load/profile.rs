@@ -1,5 +1,6 @@
 //! From a load's description to what each of its threads repeats.
 
+use super::Place;
 use super::tally::Tally;
 use super::{
     arrival, clocksource, hotplug, memory, module_loop, pressure, reader, seamcall, text_patching, timer, trust_domain,
@@ -52,23 +53,23 @@ pub(super) fn name(load: &Load) -> &'static str {
     }
 }
 
-/// What the load does.
-pub(super) fn work(load: &Load) -> Result<Work, Failure> {
+/// What the load does on this machine.
+pub(super) fn work(load: &Load, place: &Place) -> Result<Work, Failure> {
     match load {
         Load::Seamcall { .. } => seamcall::work(load),
         Load::TrustDomain { .. } => trust_domain::work(load),
-        _ => Ok(Work { steps: steps(load)?, finish: None }),
+        _ => Ok(Work { steps: steps(load, place)?, finish: None }),
     }
 }
 
 /// One step for each thread, for loads that are nothing else.
-fn steps(load: &Load) -> Result<Vec<Step>, Failure> {
+fn steps(load: &Load, place: &Place) -> Result<Vec<Step>, Failure> {
     match load {
         Load::CpuHog { threads } => Ok(repeat(*threads, || Box::new(hog))),
         Load::Reader { paths, threads, only } => reader::steps(paths, *threads, only),
-        Load::Hotplug { pause_ms, between_updates } => hotplug::steps(*pause_ms, *between_updates),
+        Load::Hotplug { pause_ms, between_updates } => hotplug::steps(place, *pause_ms, *between_updates),
         Load::CpuArrival {} => arrival::steps(),
-        Load::Clocksource { pause_ms } => clocksource::steps(*pause_ms),
+        Load::Clocksource { pause_ms } => clocksource::steps(&place.machine, *pause_ms),
         Load::ModuleLoop { pause_ms } => Ok(module_loop::steps(*pause_ms)),
         Load::TextPatching { pause_ms } => text_patching::steps(*pause_ms),
         Load::MemoryPressure { leave_mib } => pressure::steps(*leave_mib),
@@ -108,17 +109,17 @@ mod tests {
 
     #[test]
     fn each_thread_has_its_step() {
-        assert_eq!(steps(&Load::CpuHog { threads: 3 }).unwrap().len(), 3);
+        assert_eq!(steps(&Load::CpuHog { threads: 3 }, &Place::default()).unwrap().len(), 3);
         let reader =
             Load::Reader { paths: vec!["/proc/version".into(), "/proc/stat".into()], threads: 2, only: Vec::new() };
-        assert_eq!(steps(&reader).unwrap().len(), 4);
+        assert_eq!(steps(&reader, &Place::default()).unwrap().len(), 4);
     }
 
     #[test]
     fn cannot_describe_an_impossible_load() {
         let outside = Load::Reader { paths: vec!["/etc/passwd".into()], threads: 1, only: Vec::new() };
         for load in [Load::PageFault { threads: 1, kib: 0 }, Load::Timer { period_us: 0 }, outside] {
-            assert!(steps(&load).is_err(), "{load:?}");
+            assert!(steps(&load, &Place::default()).is_err(), "{load:?}");
         }
     }
 }

@@ -1,61 +1,32 @@
 //! From what was seen to a verdict and its files.
+//!
+//! There is always a verdict, whatever failed: with no events, without a trace, on a full disk.
 
-use super::{Plan, Wish};
+use super::recording::{EVENTS, Recording, console};
+use super::story::{Say, Story};
+use super::{Plan, Request};
 use crate::facts::Facts;
 use crate::failure::Words;
 use crate::host::Host;
 use crate::journal::FOLDER;
-use crate::observe::{Observer, setup};
+use crate::restore::REPAIR;
 use crate::trouble::Trouble;
 use rig_judge::timeline::EventsReader;
-use rig_judge::verdict::{Artifact, Backend, Check, LoadReport, Start, Timing};
-use rig_judge::{Examined, Facts as RunFacts, Outcome, Recorder, RunEnd, Verdict, report};
+use rig_judge::verdict::{Artifact, Backend, LoadReport, Start, Timing};
+use rig_judge::{Examined, Facts as RunFacts, Outcome, RunEnd, Verdict, report};
+use rig_wire::event::Record;
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-const EVENTS: &str = "events.bin";
-const LOG: &str = "kmsg.log";
-
-/// What happened, beside the events.
-#[derive(Debug, Default)]
-pub(super) struct Story {
-    /// Updates that succeeded.
-    pub(super) succeeded: u32,
-    /// What was wanted and what came.
-    pub(super) checks: Vec<Check>,
-    /// Why an update failed.
-    pub(super) failure: Option<Words>,
-    /// Why not all events were recorded.
-    pub(super) lost: Option<String>,
-    /// The module at the end.
-    pub(super) after: Option<String>,
-    /// All uploads.
-    pub(super) updating: Duration,
-    /// The whole command.
-    pub(super) total: Duration,
-    /// What the loads did.
-    pub(super) loads: Vec<rig_wire::agent::LoadReport>,
-}
-
 /// Makes the folder for the evidence.
-pub(super) fn folder(host: &Host, wish: &Wish) -> Result<PathBuf, Trouble> {
+pub(super) fn folder(host: &Host, request: &Request) -> Result<PathBuf, Trouble> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let name = format!("{FOLDER}/runs/{}-{}", since.as_millis(), wish.what);
-    let folder = wish.out.clone().unwrap_or_else(|| host.path(&name));
+    let name = format!("{FOLDER}/runs/{}-{}", since.as_millis(), request.what);
+    let folder = request.out.clone().unwrap_or_else(|| host.path(&name));
     fs::create_dir_all(&folder).map_err(|e| Trouble::file("make", &folder, &e))?;
     Ok(folder)
-}
-
-/// Starts to record.
-pub(super) fn recorder(
-    folder: &Path,
-    host: &Host,
-    facts: &Facts,
-    observer: Option<&Observer>,
-) -> Result<Recorder, Trouble> {
-    Recorder::create(&folder.join(EVENTS), &folder.join(LOG), setup(host, facts, observer)).map_err(unwritten)
 }
 
 /// A failure of the recording.
@@ -65,32 +36,112 @@ pub(super) fn unwritten(error: impl Display) -> Trouble {
 
 /// Judges, and writes every file that shows the verdict.
 pub(super) fn conclude(
-    recorder: Recorder,
-    (wish, plan, facts): (&Wish, &Plan, &Facts),
-    story: Story,
+    recording: Recording,
+    (request, plan, facts): (&Request, &Plan, &Facts),
+    story: &Story,
     folder: &Path,
-) -> Result<Verdict, Trouble> {
+    say: Say<'_>,
+) -> Verdict {
     let end = story.lost.clone().map_or(RunEnd::Finished, |cause| RunEnd::Lost { cause });
-    let Examined { findings, end, .. } = recorder.finish(&end).map_err(unwritten)?;
-    let failure = story.failure.clone();
-    let mut verdict = Verdict::new(run_facts(wish, plan, facts, story, folder), &findings, &end);
-    if let (Some(words), true) = (failure, verdict.verdict == Outcome::Failed && verdict.breaches.is_empty()) {
-        (verdict.reason, verdict.remedy) = (Some(words.cause), Some(words.help));
-    } else if verdict.verdict == Outcome::RigError {
-        verdict.remedy = Some("make the update again with fewer loads, or without observation (--blind)".into());
-    }
-    let console = fs::read_to_string(folder.join(LOG)).unwrap_or_default();
-    let console: Vec<String> = console.lines().map(str::to_owned).collect();
-    let reader = EventsReader::open(&folder.join(EVENTS)).map_err(unwritten)?;
-    let setup = reader.setup().clone();
-    for (name, bytes) in report::files(&setup, reader.map_while(Result::ok), &console, &verdict) {
-        let path = folder.join(name);
-        fs::write(&path, bytes).map_err(|e| Trouble::file("write", &path, &e))?;
-    }
-    Ok(verdict)
+    let setup = recording.setup.clone();
+    let run = run_facts(request, plan, facts, story, folder);
+    let mut verdict = match recording.finish(&end) {
+        Ok(Examined { findings, end, .. }) => Verdict::new(run, &findings, &end),
+        Err(error) => {
+            let Trouble { cause, help, .. } = unwritten(error);
+            Verdict::unjudged(run, Outcome::RigError, &format!("the recording cannot be written: {cause}"), Some(help))
+        }
+    };
+    settle(&mut verdict, story);
+    let console = console(folder).unwrap_or_else(|error| {
+        say(&format!("warning: the recorded log cannot be read back: {error}"));
+        Vec::new()
+    });
+    write(folder, report::files(&setup, records(folder, say), &console, &verdict), say);
+    verdict
 }
 
-fn run_facts(wish: &Wish, plan: &Plan, facts: &Facts, story: Story, folder: &Path) -> RunFacts {
+/// The verdict of a change that came to no update, because something that it needs was not there. It has no results for
+/// JUnit and KTAP: to those who run tests, nothing was tested.
+pub(super) fn refused(
+    (request, plan, facts): (&Request, &Plan, &Facts),
+    trouble: &Trouble,
+    folder: &Path,
+    say: Say<'_>,
+) {
+    let run = run_facts(request, plan, facts, &Story::default(), folder);
+    let help = Some(trouble.help.clone());
+    let mut verdict = Verdict::unjudged(run, Outcome::RigError, &trouble.cause, help);
+    verdict.exit_code = trouble.exit as u8;
+    let json = serde_json::to_string_pretty(&verdict).expect("a verdict is plain data") + "\n";
+    write(folder, vec![("verdict.json", json.into_bytes())], say);
+}
+
+/// What counts most comes first: a module that failed to update, then a broken invariant, then an outcome that is not the
+/// wanted one, and only then what went wrong with the looking. The rest is told behind it.
+fn settle(verdict: &mut Verdict, story: &Story) {
+    let breach = verdict.breaches.first().map(|breach| Words {
+        cause: breach.summary(),
+        help: "read report.html in the folder with the evidence".into(),
+    });
+    let unmet = verdict.facts.checks.iter().find(|check| !check.met).map(|check| Words {
+        cause: format!("{}: expected {}, seen {}", check.name, check.expected, check.seen),
+        help: "read report.html in the folder with the evidence".into(),
+    });
+    // Events or lines were lost, or the recording cannot be trusted or was not written.
+    let reason = verdict.reason.clone().filter(|_| verdict.verdict == Outcome::RigError);
+    let lost = reason.map(|cause| Words {
+        cause,
+        help: "make the update again with fewer loads, or without observation (--blind)".into(),
+    });
+    let unrestored =
+        story.unrestored.iter().map(|what| Words { cause: format!("not restored: {what}"), help: REPAIR.into() });
+    let unmet = if story.failure.is_some() { None } else { unmet };
+    let subject: Vec<Words> = story.failure.clone().into_iter().chain(breach).chain(unmet).collect();
+    let around: Vec<Words> = lost.into_iter().chain(story.troubles.iter().cloned()).chain(unrestored).collect();
+    let outcome = match (subject.is_empty(), around.is_empty()) {
+        (false, _) => Outcome::Failed,
+        (true, false) => Outcome::RigError,
+        (true, true) => return,
+    };
+    let mut all = subject.into_iter().chain(around);
+    let first = all.next().expect("one of them is not empty");
+    let reason = all.fold(first.cause, |reason, words| format!("{reason}; also: {}", words.cause));
+    (verdict.verdict, verdict.exit_code) = (outcome, outcome.exit_code());
+    (verdict.reason, verdict.remedy) = (Some(reason), Some(first.help));
+}
+
+/// The events as they were written; a recording that is damaged is told.
+fn records(folder: &Path, say: Say<'_>) -> Vec<Record> {
+    let mut records = Vec::new();
+    let damaged = |error: &dyn Display| say(&format!("warning: the reports do not show all events: {error}"));
+    match EventsReader::open(&folder.join(EVENTS)) {
+        Err(error) => damaged(&error),
+        Ok(reader) => {
+            for record in reader {
+                match record {
+                    Ok(record) => records.push(record),
+                    Err(error) => {
+                        damaged(&error);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    records
+}
+
+fn write(folder: &Path, files: Vec<(&'static str, Vec<u8>)>, say: Say<'_>) {
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        if let Err(error) = fs::write(&path, bytes) {
+            say(&format!("warning: {}", Trouble::file("write", &path, &error).cause));
+        }
+    }
+}
+
+fn run_facts(request: &Request, plan: &Plan, facts: &Facts, story: &Story, folder: &Path) -> RunFacts {
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let image = Artifact {
         name: plan.image.path.display().to_string(),
@@ -98,11 +149,11 @@ fn run_facts(wish: &Wish, plan: &Plan, facts: &Facts, story: Story, folder: &Pat
         sha256: Some(plan.image.sha256.clone()),
     };
     RunFacts {
-        scenario: format!("hw-{}", wish.what),
+        scenario: format!("hw-{}", request.what),
         cpus: facts.online.len() as u16,
         updates: story.succeeded,
         module_before: plan.from.map(|v| v.to_string()),
-        module_after: story.after,
+        module_after: story.after.clone(),
         kernel: facts.release.clone(),
         backend: Backend {
             name: "hw".into(),
@@ -113,7 +164,7 @@ fn run_facts(wish: &Wish, plan: &Plan, facts: &Facts, story: Story, folder: &Pat
         start: Start { from: "boot".into(), reason: "the host ran already".into() },
         timing_ms: Timing { boot: 0, update: ms(story.updating), machine: 0, total: ms(story.total) },
         run_dir: Some(folder.to_owned()),
-        checks: story.checks,
+        checks: story.checks.clone(),
         load: story.loads.iter().map(load_report).collect(),
         artifacts: vec![image],
         ..RunFacts::default()

@@ -1,13 +1,21 @@
 //! Changing the machine: `rig hw update` and `rig hw stress`, which is updates one after another beneath loads.
 //!
-//! Nothing is changed without `--yes`. Before that everything is looked at that could stand in the way, and said.
+//! Nothing is changed without `--yes`. Before that everything is looked at that could stand in the way, and said. With it the lock
+//! is taken first, then the host is looked at, and it is looked at again at the last moment before each update.
 
 mod evidence;
+mod permission;
 mod plan;
+mod prepare;
+mod recording;
 mod run;
+mod story;
+#[cfg(test)]
+mod tests;
 
+pub use permission::{Refusal, may_upload};
 pub use plan::{Image, Plan, plan};
-pub use run::run;
+pub use prepare::make;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +23,7 @@ use std::time::Duration;
 /// What is to be done, and what may be done for it.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub struct Wish {
+pub struct Request {
     /// The command's name: `update` or `stress`.
     pub what: &'static str,
     /// The image's file.

@@ -8,13 +8,14 @@ use crate::version::Version;
 use std::fs;
 use std::path::Path;
 
-/// The image in this file. Its version is `told`, else what its name says.
+/// The image in this file, which is read here and never again. Its version is `told`, else what its name says.
 pub fn by_file(path: &Path, told: Option<Version>, mapping: Option<&Mapping>) -> Result<Candidate, Trouble> {
     let bytes = fs::read(path).map_err(|e| Trouble::file("read", path, &e))?;
     let version = told.or_else(|| version_of_name(path));
     let release = version.zip(mapping).and_then(|(version, mapping)| mapping.release(version).cloned());
     let unpublished = mapping.is_some() && version.is_some() && release.is_none();
-    Ok(Candidate { path: path.into(), version, release, unpublished, blob: Blob::parse(&bytes) })
+    let blob = Blob::parse(&bytes);
+    Ok(Candidate { path: path.into(), version, release, unpublished, blob, bytes })
 }
 
 /// All images beside a mapping file, in the places where the release repository has them: `joined_files/X.Y/`; also beside

@@ -38,6 +38,8 @@ pub struct Candidate {
     pub unpublished: bool,
     /// What the file says of itself.
     pub blob: Result<Blob, BadBlob>,
+    /// The bytes that said so, and that are uploaded.
+    pub bytes: Vec<u8>,
 }
 
 /// Why an image must not be uploaded.
@@ -58,6 +60,14 @@ pub enum Refusal {
     /// Nobody says which version it is.
     #[error("its version is unknown: the file is not called tdx_module_X.Y.ZZ.blob")]
     UnknownVersion,
+    /// The file's name, or the caller, says another version than what was signed.
+    #[error("it is called {called}, but what was signed is {signed}")]
+    Misnamed {
+        /// By its name or the caller.
+        called: Version,
+        /// By its `SEAM_SIGSTRUCT`.
+        signed: Version,
+    },
     /// The mapping file does not have it.
     #[error("the mapping file does not know version {0}")]
     Unpublished(Version),
@@ -124,6 +134,8 @@ fn of_blob(candidate: &Candidate, platform: &Platform) -> Vec<Refusal> {
 fn of_version(to: Version, candidate: &Candidate, platform: &Platform) -> Vec<Refusal> {
     let (from, has) = (platform.module, platform.seamldr);
     let mut all = Vec::new();
+    let signed = candidate.blob.as_ref().ok().and_then(|blob| blob.version);
+    all.extend(signed.filter(|signed| *signed != to).map(|signed| Refusal::Misnamed { called: to, signed }));
     if !to.is_series_of(from) {
         all.push(Refusal::Series { from, to });
     } else if to < from {

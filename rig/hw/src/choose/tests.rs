@@ -37,13 +37,28 @@ fn v(text: &str) -> Version {
 /// 1.5.25 is for Sierra Forest, the other ones of the series are for Sapphire and Emerald Rapids.
 fn blob(version: &str) -> Blob {
     let cpuid_1_eax = if version == "1.5.25" { vec![SRF & !0xf] } else { vec![SPR & !0xf, EMR & !0xf] };
-    Blob { pages: 101, svn: 0x0104, debug: false, cpuid_1_eax, handoff_version: 0, min_update_handoff_version: 0 }
+    Blob {
+        pages: 101,
+        svn: 0x0104,
+        debug: false,
+        cpuid_1_eax,
+        handoff_version: 0,
+        min_update_handoff_version: 0,
+        version: None,
+    }
 }
 
 fn candidate(version: &str) -> Candidate {
     let release = Mapping::parse(MAPPING).unwrap().release(v(version)).cloned();
     let unpublished = release.is_none();
-    Candidate { path: version.into(), version: Some(v(version)), release, unpublished, blob: Ok(blob(version)) }
+    Candidate {
+        path: version.into(),
+        version: Some(v(version)),
+        release,
+        unpublished,
+        blob: Ok(blob(version)),
+        bytes: Vec::new(),
+    }
 }
 
 fn platform(module: &str, seamldr: &str, cpu: u32) -> Platform {
@@ -89,6 +104,10 @@ fn what_an_image_says_of_itself_counts_too() {
     assert_eq!(refusals(&debug, &here), [Refusal::Debug]);
     let damaged = Candidate { blob: Err(BadBlob::Hash), ..candidate("1.5.06") };
     assert_eq!(refusals(&damaged, &here), [Refusal::Damaged(BadBlob::Hash)]);
+    let misnamed = Candidate { blob: Ok(Blob { version: Some(v("1.5.05")), ..blob("1.5.06") }), ..candidate("1.5.06") };
+    assert_eq!(refusals(&misnamed, &here), [Refusal::Misnamed { called: v("1.5.06"), signed: v("1.5.05") }]);
+    let named = Candidate { blob: Ok(Blob { version: Some(v("1.5.06")), ..blob("1.5.06") }), ..candidate("1.5.06") };
+    assert_eq!(refusals(&named, &here), []);
     let nameless = Candidate { version: None, release: None, unpublished: false, ..candidate("1.5.06") };
     assert_eq!(refusals(&nameless, &here), [Refusal::UnknownVersion]);
     let unknown = Platform { cpuid_1_eax: None, ..here };

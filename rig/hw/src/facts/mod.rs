@@ -13,6 +13,7 @@ pub(crate) use tds::kvm_has_tdx;
 
 use crate::cpus;
 use crate::host::Host;
+use crate::tracefs::Tracefs;
 use crate::version::Version;
 use std::io;
 
@@ -86,7 +87,7 @@ impl Facts {
             config: release.as_deref().and_then(|release| KernelConfig::find(host, release)),
             tds: Tds::find(host),
             lockdown: host.text("/sys/kernel/security/lockdown").and_then(|text| chosen(&text)),
-            probes: crate::observe::TRACE_FOLDERS.iter().any(|folder| host.has(&format!("{folder}/kprobe_events"))),
+            probes: Tracefs::find(host).is_some(),
             release,
         }
     }

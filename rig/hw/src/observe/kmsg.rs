@@ -11,33 +11,59 @@ const RECORD: usize = 8192;
 
 /// The log, from where it was opened on.
 #[derive(Debug)]
-pub struct KernelLog {
+pub(crate) struct KernelLog {
     file: File,
-    /// Records were overwritten before they were read.
-    pub lost: bool,
+}
+
+/// What came since the last time.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[must_use = "what the kernel says must be judged, and a loss ends the updates"]
+pub(crate) struct LogLines {
+    /// Line by line.
+    pub(crate) lines: Vec<String>,
+    /// Why these are not all.
+    pub(crate) lost: Option<String>,
 }
 
 impl KernelLog {
     /// Begins behind the last record.
-    pub fn open(host: &Host) -> io::Result<Self> {
+    pub(crate) fn open(host: &Host) -> io::Result<Self> {
         let nonblock = nix::fcntl::OFlag::O_NONBLOCK.bits();
         let mut file = OpenOptions::new().read(true).custom_flags(nonblock).open(host.path(PATH))?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, lost: false })
+        Ok(Self { file })
     }
 
-    /// What came since, line by line.
-    pub fn lines(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut record = [0; RECORD];
-        loop {
-            match self.file.read(&mut record) {
-                Ok(0) => return lines,
-                Ok(size) => lines.extend(texts(&String::from_utf8_lossy(&record[..size]))),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.lost = true,
-                Err(_) => return lines,
-            }
+    /// What came since.
+    pub(crate) fn lines(&mut self) -> LogLines {
+        read_all(&mut self.file)
+    }
+}
+
+/// Writes a line into the log, where people and the judge find it.
+pub(crate) fn write(host: &Host, line: &str) -> io::Result<()> {
+    host.append(PATH, &format!("{line}\n"))
+}
+
+/// Reads record by record, until there is none now.
+fn read_all(log: &mut impl Read) -> LogLines {
+    let mut found = LogLines::default();
+    let mut record = [0; RECORD];
+    loop {
+        match log.read(&mut record) {
+            Ok(0) => return found,
+            Ok(size) => found.lines.extend(texts(&String::from_utf8_lossy(&record[..size]))),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => return found,
+                io::ErrorKind::BrokenPipe => {
+                    found.lost = Some("the kernel's log overwrote records before they were read".into());
+                }
+                _ => {
+                    found.lost = Some(format!("the kernel's log cannot be read: {error}"));
+                    return found;
+                }
+            },
         }
     }
 }
@@ -54,15 +80,39 @@ mod tests {
     use crate::fake::Fake;
     use std::io::Write;
 
+    /// Answers one read after another.
+    struct Script(Vec<Result<&'static [u8], i32>>);
+
+    impl Read for Script {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.remove(0) {
+                Ok(bytes) => bytes.as_ref().read(buffer),
+                Err(errno) => Err(io::Error::from_raw_os_error(errno)),
+            }
+        }
+    }
+
     #[test]
     fn only_what_came_since_is_told() {
         let fake = Fake::new();
         fake.put(PATH, "6,1,100,-;old\n");
         let mut log = KernelLog::open(&fake.host()).unwrap();
-        assert_eq!(log.lines(), Vec::<String>::new());
+        assert_eq!(log.lines(), LogLines::default());
         let mut file = OpenOptions::new().append(true).open(fake.host().path(PATH)).unwrap();
         file.write_all(b"3,2,200,-;seamldr: one; two\n SUBSYSTEM=faux\n6,3,300,c;three\n").unwrap();
-        assert_eq!(log.lines(), ["seamldr: one; two", "three"]);
-        assert!(!log.lost);
+        assert_eq!(log.lines(), LogLines { lines: vec!["seamldr: one; two".into(), "three".into()], lost: None });
+    }
+
+    /// EINTR and EAGAIN lose nothing; EPIPE and anything else do, and it is told.
+    #[test]
+    fn what_was_lost_is_told() {
+        const LINE: Result<&[u8], i32> = Ok(b"6,1,1,-;x\n");
+        let (eintr, eagain, epipe, eio) = (Err(4), Err(11), Err(32), Err(5));
+        let whole = read_all(&mut Script(vec![LINE, eintr, LINE, eagain]));
+        assert_eq!((whole.lines.len(), whole.lost), (2, None));
+        let overwritten = read_all(&mut Script(vec![LINE, epipe, LINE, eagain]));
+        assert_eq!(overwritten.lines.len(), 2);
+        assert!(overwritten.lost.unwrap().contains("overwrote"));
+        assert!(read_all(&mut Script(vec![LINE, eio])).lost.unwrap().contains("cannot be read"));
     }
 }

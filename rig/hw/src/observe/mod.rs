@@ -3,6 +3,7 @@
 mod clock;
 mod code;
 mod kmsg;
+mod peek;
 mod probes;
 mod records;
 mod session;
@@ -11,8 +12,8 @@ mod trace;
 #[cfg(test)]
 mod twins;
 
-pub use kmsg::KernelLog;
-pub use session::{Observed, Observer};
+pub(crate) use kmsg::{KernelLog, LogLines, write as write_to_log};
+pub(crate) use session::{Observed, Observer};
 
 use crate::facts::Facts;
 use crate::host::Host;
@@ -21,14 +22,11 @@ use rig_judge::{Invariant, Setup, SubjectNames};
 use rig_wire::plan::{Function, Watch};
 use std::collections::BTreeMap;
 
-/// Where tracefs can be.
-pub const TRACE_FOLDERS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-
 /// Modules (of this rig) that make SEAMCALLs without the kernel's functions for them.
 const OWN_CALLERS: [&str; 4] = ["tdx_load", "tdx_raw", "tdx_update", "tdx_update_twins"];
 
 /// What the judge is told of a host. `observer`: none when nothing is observed but the kernel's log.
-pub fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> Setup {
+pub(crate) fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> Setup {
     let lps = facts.present.last().map_or(1, |last| last + 1);
     let shows_state = observer.is_some_and(Observer::shows_state);
     let watch = |name: &&str| Watch { name: (*name).into(), address: 0, size: 4, within: Vec::new() };

@@ -5,9 +5,8 @@
 //! `__seamcall_saved_ret()`, by which KVM enters trust domains, lies in code that must not be instrumented: it cannot be probed.
 
 use super::code::Point;
+use crate::tracefs::GROUP;
 
-/// The group of all probes.
-pub(crate) const GROUP: &str = "seamrig";
 /// Functions whose entries and exits are followed, in the order in which records number them.
 pub(crate) const FUNCTIONS: [&str; 3] = ["do_seamldr_install_module", "multi_cpu_stop", "set_cpu_online"];
 /// Words of the state machine, in the order in which records number them.
@@ -49,11 +48,6 @@ fn definition(function: &str, number: usize, point: &Point, ctrl: u64) -> String
     }
 }
 
-/// Names of the probes in definitions, for taking them away.
-pub(crate) fn name_of(definition: &str) -> Option<&str> {
-    definition.split_once(':')?.1.split(' ').next()?.split_once('/').map(|(_, name)| name)
-}
-
 /// Whether points show all that the judge needs of the state machine: without the acknowledgements the changes of the state
 /// would look unfounded.
 pub(crate) fn show_state(points: &[Point]) -> bool {
@@ -64,6 +58,7 @@ pub(crate) fn show_state(points: &[Point]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tracefs::name_of;
 
     #[test]
     fn every_probe_has_a_name_of_its_own() {
