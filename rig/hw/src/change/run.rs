@@ -183,8 +183,13 @@ impl Updates<'_> {
         let update = format!("update {number}");
         match outcome {
             Ok(outcome) if succeeded(outcome) => {
-                if let Some(wanted) = self.plan.image.version {
-                    story.check(&format!("module after {update}"), &wanted.to_string(), &version);
+                let wanted = self.plan.image.version.map(|version| version.to_string());
+                match wanted {
+                    Some(wanted) => story.check(&format!("module after {update}"), &wanted, &version),
+                    None if story.after.is_none() => {
+                        story.check(&format!("module after {update}"), "one that runs", &version);
+                    }
+                    None => {}
                 }
             }
             Ok(outcome) => {

@@ -127,6 +127,19 @@ fn an_update_that_changes_nothing_has_failed() {
     assert!(reason(&verdict).contains("expected 1.5.06, seen 1.5.05"), "{verdict:?}");
 }
 
+/// The kernel says success, and the module is gone: also where nobody says which version the image is.
+#[test]
+fn a_success_without_a_module_is_none() {
+    let (fake, request) = host(6, 1);
+    let nameless = fake.host().path("/image.bin");
+    fs::copy(request.image.as_ref().unwrap(), &nameless).unwrap();
+    let root = fake.host().path("/");
+    fake.on_update(move |_| lose_module(&root));
+    let verdict = made(&fake, &Request { image: Some(nameless), force: true, ..request });
+    assert_eq!(verdict.verdict, Outcome::Failed);
+    assert!(reason(&verdict).contains("expected one that runs, seen no module"), "{verdict:?}");
+}
+
 #[test]
 fn an_update_that_the_kernel_refuses_is_explained() {
     let (fake, request) = host(6, 1);
