@@ -78,7 +78,7 @@ pub(super) fn refused(
 }
 
 /// What counts most comes first: a module that failed to update, then a broken invariant, then an outcome that is not the
-/// wanted one, and only then what went wrong with the looking. The rest is told behind it.
+/// wanted one, then what is still changed on the host, and only then what went wrong with the looking. The rest is told behind it.
 fn settle(verdict: &mut Verdict, story: &Story) {
     let breach = verdict.breaches.first().map(|breach| Words {
         cause: breach.summary(),
@@ -98,7 +98,7 @@ fn settle(verdict: &mut Verdict, story: &Story) {
         story.unrestored.iter().map(|what| Words { cause: format!("not restored: {what}"), help: REPAIR.into() });
     let unmet = if story.failure.is_some() { None } else { unmet };
     let subject: Vec<Words> = story.failure.clone().into_iter().chain(breach).chain(unmet).collect();
-    let around: Vec<Words> = lost.into_iter().chain(story.troubles.iter().cloned()).chain(unrestored).collect();
+    let around: Vec<Words> = unrestored.chain(lost).chain(story.troubles.iter().cloned()).collect();
     let outcome = match (subject.is_empty(), around.is_empty()) {
         (false, _) => Outcome::Failed,
         (true, false) => Outcome::RigError,

@@ -2,7 +2,7 @@
 
 use crate::observe::LogLines;
 use rig_judge::timeline::EventsError;
-use rig_judge::{Breach, Findings, Recorder, RunEnd, Setup};
+use rig_judge::{Breach, Examined, Recorder, RunEnd, Setup};
 use rig_wire::event::{Kind, Mark, NO_LP, Record, UpdateOutcome, update_end};
 use std::fs;
 use std::path::Path;
@@ -58,7 +58,11 @@ impl Recording {
         }
         let us = seen.records.last().map(|record| record.guest_ns / 1000);
         judged = judged.and(self.log(seen.log, us));
-        judged.and(self.mark(Mark::UpdateEnd, update_end(seen.number, seen.outcome)))
+        judged = judged.and(self.mark(Mark::UpdateEnd, update_end(seen.number, seen.outcome)));
+        match self.recorder.fault() {
+            Some(fault) => judged.and(Judged::Unwritten(fault.to_string())),
+            None => judged,
+        }
     }
 
     /// Lines of the kernel's log; `us`: the time of the event that they follow.
@@ -67,7 +71,7 @@ impl Recording {
     }
 
     /// Ends the files and judges what can only be judged then.
-    pub(super) fn finish(self, end: &RunEnd) -> Result<Findings, EventsError> {
+    pub(super) fn finish(self, end: &RunEnd) -> Result<Examined, EventsError> {
         self.recorder.finish(end)
     }
 
