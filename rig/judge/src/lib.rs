@@ -4,9 +4,11 @@
 //! come out as they happen and [`Findings`] at the end. The same records give the same findings, while the run is under
 //! way and afterwards from its events file.
 
+pub mod attempt;
 mod check;
 pub mod compare;
 mod examination;
+mod figures;
 pub mod finding;
 mod fold;
 mod form;
@@ -16,6 +18,7 @@ mod invariant;
 mod judge;
 pub mod lps;
 mod oracle;
+pub mod origin;
 pub mod passage;
 mod recorder;
 mod repetition;
@@ -31,9 +34,11 @@ mod tracker;
 mod update;
 pub mod verdict;
 
+pub use attempt::{Attempt, AttemptOutcome};
 pub use check::{Checked, check};
 pub use compare::{Comparison, compare};
 pub use examination::{Examination, Examined};
+pub use figures::{Gathering, UpdateFigures};
 pub use finding::{Breach, Cited, Finding, Standing};
 pub use fold::Fold;
 pub use form::Malformed;

@@ -1,7 +1,8 @@
-//! Figures of a run: how long SEAMCALLs and steps took, and who kept the others waiting.
+//! Figures of a run: how long SEAMCALLs and steps took, who kept the others waiting, and what became of each update.
 
 use crate::Step;
-use crate::timeline::{Event, Leaf, What, Word};
+use crate::figures::{FiguresTally, UpdateFigures};
+use crate::timeline::{Event, Leaf, Place, What, Word};
 use crate::tracker::Tracker;
 use hdrhistogram::Histogram;
 use rig_wire::event::Record;
@@ -9,13 +10,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Figures of a run, in guest time. Empty when the guest's clock was not read.
+/// Figures of a run. Times are guest times; what is timed is left out when the guest's clock was not read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Statistics {
     /// Each leaf that was called.
     pub leaves: Vec<LeafTiming>,
     /// Each step of each update.
     pub steps: Vec<StepTiming>,
+    /// Each update whose section was seen to begin.
+    #[serde(default)]
+    pub updates: Vec<UpdateFigures>,
 }
 
 /// How long one leaf took.
@@ -42,7 +46,8 @@ pub struct StepTiming {
     pub update: u32,
     /// Which step.
     pub step: Step,
-    /// When it began, nanoseconds of guest time: the state advanced to it, or its first SEAMCALL.
+    /// When it began, nanoseconds of guest time: the state advanced to it, or its first SEAMCALL. SHUTDOWN begins when the first
+    /// CPU enters the install function, since the kernel stores its state before `stop_machine` gathers the CPUs.
     pub began_ns: u64,
     /// From there to the last acknowledgement, or the end of its last SEAMCALL.
     pub took_ns: u64,
@@ -58,6 +63,7 @@ pub(crate) struct Tally {
     leaves: BTreeMap<Leaf, Histogram<u64>>,
     steps: Vec<StepTiming>,
     current: Option<OpenStep>,
+    updates: FiguresTally,
 }
 
 /// Longest run that is kept; a run of more updates keeps its first steps.
@@ -68,6 +74,8 @@ struct OpenStep {
     update: u32,
     step: Step,
     began_ns: u64,
+    /// A CPU has entered the install function.
+    entered: bool,
     /// When each LP was through.
     done_ns: BTreeMap<u16, u64>,
 }
@@ -75,6 +83,7 @@ struct OpenStep {
 impl Tally {
     /// Takes an event, with the past before it.
     pub(crate) fn observe(&mut self, past: &Tracker, event: &Event<'_>) {
+        self.updates.observe(past, event);
         let now_ns = event.record.guest_ns;
         let Some(lp) = event.lp().filter(|_| now_ns != 0) else { return };
         let update = past.under_way().map(|u| u.number);
@@ -96,6 +105,7 @@ impl Tally {
                     self.begin(update, step, now_ns);
                 }
             }
+            (What::Enter(Place::Install), Some(update)) => self.gathered(update, now_ns),
             (What::Store(Word::NumAck, count), Some(update)) if count != 0 => {
                 let step = self.current.as_ref().map_or(Step::Shutdown, |open| open.step);
                 self.done(update, step, lp, now_ns);
@@ -115,7 +125,15 @@ impl Tally {
     fn begin(&mut self, update: u32, step: Step, now_ns: u64) {
         if self.current.as_ref().is_none_or(|open| (open.update, open.step) != (update, step)) {
             self.close();
-            self.current = Some(OpenStep { update, step, began_ns: now_ns, done_ns: BTreeMap::new() });
+            self.current = Some(OpenStep { update, step, began_ns: now_ns, entered: false, done_ns: BTreeMap::new() });
+        }
+    }
+
+    /// The first CPU enters the install function: what passed before was `stop_machine`'s gathering.
+    fn gathered(&mut self, update: u32, now_ns: u64) {
+        let is_first = |open: &&mut OpenStep| (open.update, open.step, open.entered) == (update, Step::Shutdown, false);
+        if let Some(open) = self.current.as_mut().filter(is_first) {
+            (open.began_ns, open.entered) = (now_ns, true);
         }
     }
 
@@ -147,7 +165,7 @@ impl Tally {
             p99_ns: times.value_at_quantile(0.99),
             max_ns: times.max(),
         });
-        Statistics { leaves: leaves.collect(), steps: self.steps }
+        Statistics { leaves: leaves.collect(), steps: self.steps, updates: self.updates.finish() }
     }
 }
 

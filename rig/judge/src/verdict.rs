@@ -1,6 +1,8 @@
 //! `verdict.json`: all that the rig says of one run.
 
+use crate::attempt::Attempt;
 use crate::finding::{Breach, Finding, NotObserved, Standing};
+use crate::origin::{KernelImage, RigBuild};
 use crate::stats::Statistics;
 use crate::{Findings, Invariant, RunEnd};
 use schemars::JsonSchema;
@@ -66,10 +68,28 @@ pub struct Facts {
     pub updates: u32,
     /// Version of the TDX module before the first update, as the guest reads it.
     pub module_before: Option<String>,
-    /// Version of the TDX module after the last update; none: the guest has no module any more.
+    /// Version of the TDX module after the last update; none: the guest has no module any more, or it was not read back.
     pub module_after: Option<String>,
+    /// Why `module_after` was not read back; none: it was.
+    #[serde(default)]
+    pub module_unread: Option<String>,
+    /// What the emulated firmware said of the module when the machine was ended early; none: it was not asked.
+    #[serde(default)]
+    pub module_in_firmware: Option<String>,
+    /// Each attempt to update, in order. Empty where nobody read back what became of each.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+    /// Why there was nothing to update: the kernel offered no update, or the subject refused to load.
+    #[serde(default)]
+    pub not_offered: Option<String>,
     /// Release of the guest's kernel.
     pub kernel: Option<String>,
+    /// The image of the guest's kernel; none: there is no guest.
+    #[serde(default)]
+    pub kernel_image: Option<KernelImage>,
+    /// The rig that made the verdict.
+    #[serde(default)]
+    pub rig: RigBuild,
     /// How SEAMCALLs reached the emulated firmware, and why that way was chosen.
     pub backend: Backend,
     /// The code under test: `in-tree` or `kmod`.
@@ -234,6 +254,9 @@ pub struct Verdict {
     pub version: u32,
     /// What the run came to.
     pub verdict: Outcome,
+    /// What the run came to by itself, where the scenario expected that instead of a pass, so that `verdict` is `passed`.
+    #[serde(default)]
+    pub came_to: Option<Outcome>,
     /// Why, in one line; none when passed.
     pub reason: Option<String>,
     /// What to do about it, where the rig knows.
@@ -245,6 +268,12 @@ pub struct Verdict {
     pub facts: Facts,
     /// Each invariant.
     pub invariants: BTreeMap<Invariant, Standing>,
+    /// Updates that were seen to begin.
+    #[serde(default)]
+    pub judged_updates: u32,
+    /// The machine was ended at the first breach, so that nothing is known of what would have followed.
+    #[serde(default)]
+    pub ended_at_breach: bool,
     /// The broken ones with their evidence.
     pub breaches: Vec<Breach>,
     /// The ones that could not be judged, and why.
@@ -267,10 +296,13 @@ impl Verdict {
         Self {
             version: VERDICT_VERSION,
             verdict,
+            came_to: None,
             reason,
             remedy: None,
             exit_code: verdict.exit_code(),
             invariants: findings.invariants.iter().map(|(i, f)| (*i, f.standing())).collect(),
+            judged_updates: findings.updates,
+            ended_at_breach: *end == RunEnd::Stopped && !breaches.is_empty(),
             not_observed: findings.not_observed(),
             unmodelled: findings.unmodelled.clone(),
             statistics: findings.statistics.clone(),
@@ -286,11 +318,14 @@ impl Verdict {
         Self {
             version: VERDICT_VERSION,
             verdict,
+            came_to: None,
             reason: Some(reason.to_string()),
             remedy,
             exit_code: verdict.exit_code(),
             facts,
             invariants: Invariant::ALL.into_iter().map(|i| (i, Standing::NotApplicable)).collect(),
+            judged_updates: 0,
+            ended_at_breach: false,
             breaches: Vec::new(),
             not_observed: Invariant::ALL.map(|invariant| NotObserved { invariant, reason: why.clone() }).to_vec(),
             unmodelled: Vec::new(),

@@ -13,7 +13,7 @@ use rig_judge::verdict::{CpuDiagnosis, Diagnosis, TaskDiagnosis};
 use rig_wire::plan::Control;
 use rig_wire::task::BlockedTask;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Bound on reading all vCPUs.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -21,6 +21,11 @@ const LIMIT: Duration = Duration::from_secs(15);
 const TASKS_LIMIT: Duration = Duration::from_secs(3);
 /// Words of a vCPU's stack that are read.
 const STACK_WORDS: usize = 512;
+
+/// Bound on asking the firmware for its module.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// What stands in place of the firmware's state.
+const NOT_QUERIED: &str = "The firmware's state was not queried: that is not possible on the deterministic clock.";
 
 /// RFLAGS.IF.
 const INTERRUPTS: u64 = 0x200;
@@ -40,7 +45,7 @@ pub(crate) struct Autopsy {
 pub(crate) async fn examine(machine: &Machine, guest: &Guest, emulator: &Emulator, symbols: &Symbols) -> Autopsy {
     let deadline = Instant::now() + LIMIT;
     let Some(monitors) = &machine.monitors else {
-        return Autopsy { firmware: "nobody asks a deterministic machine".into(), ..Autopsy::default() };
+        return Autopsy { firmware: NOT_QUERIED.into(), ..Autopsy::default() };
     };
     let firmware = match emulator.ask(&Control::Describe).await {
         Ok(words) => words,
@@ -58,6 +63,12 @@ pub(crate) async fn examine(machine: &Machine, guest: &Guest, emulator: &Emulato
         autopsy.cpus.push((registers, stack(symbols, &registers, &words)));
     }
     autopsy
+}
+
+/// What the emulated firmware says of its module at this moment; none: it does not answer.
+pub(crate) async fn module_in_firmware(emulator: &Emulator) -> Option<String> {
+    let words = timeout(ASK_LIMIT, emulator.ask(&Control::Describe)).await.ok()?.ok()?;
+    words.lines().next().map(Into::into)
 }
 
 /// Joins what the machine showed with what its events say.

@@ -2,7 +2,7 @@
 
 use super::backend::Bridge;
 use super::bound::Bound;
-use super::diagnose::{Autopsy, diagnosis, examine};
+use super::diagnose::{self, Autopsy, diagnosis, examine};
 use super::drive::{Drive, DriveError, Told};
 use super::folder::RunFolder;
 use super::interrupt::Interrupts;
@@ -210,10 +210,13 @@ impl Live {
 
     /// Ends the machine and judges how it came to its end.
     pub(super) async fn end(self, stop: Stop, told: Told) -> Result<Verdict, Trouble> {
-        let mut autopsy = None;
+        let (mut autopsy, mut module_in_firmware) = (None, None);
         let end = match &stop {
             Stop::Finished => RunEnd::Finished,
-            Stop::Alarm(Alarm::Breach(_)) => RunEnd::Stopped,
+            Stop::Alarm(Alarm::Breach(_)) => {
+                module_in_firmware = diagnose::module_in_firmware(&self.emulator).await;
+                RunEnd::Stopped
+            }
             Stop::Alarm(Alarm::Lost(cause)) => RunEnd::Lost { cause: format!("{cause}, while {}", told.doing) },
             Stop::Stalled(what) | Stop::Alarm(Alarm::Hung(what)) => {
                 autopsy = Some(examine(&self.machine, &self.guest, &self.emulator, &self.prepared.symbols).await);
@@ -226,7 +229,7 @@ impl Live {
                 RunEnd::Lost { cause: format!("interrupted, while {}", told.doing) }
             }
         };
-        self.judge(&stop, end, autopsy, told).await
+        self.judge(&stop, end, (autopsy, module_in_firmware), told).await
     }
 
     /// Drives the scenario until something ends it.
@@ -381,7 +384,13 @@ impl Live {
     }
 
     /// Ends the machine, judges, and writes the verdict.
-    async fn judge(self, stop: &Stop, end: RunEnd, autopsy: Option<Autopsy>, told: Told) -> Result<Verdict, Trouble> {
+    async fn judge(
+        self,
+        stop: &Stop,
+        end: RunEnd,
+        (autopsy, module_in_firmware): (Option<Autopsy>, Option<String>),
+        told: Told,
+    ) -> Result<Verdict, Trouble> {
         let repeats = self.prepared.plan.deterministic && !self.is_ended_by_host(stop);
         drop(self.machine);
         // With the machine the agent's channel ends, and with it, once all lines are read, the log.
@@ -401,7 +410,8 @@ impl Live {
         let digest = repeats.then_some(digest);
         let (machine, total) = (self.started.elapsed(), self.total.elapsed());
         let interrupted = matches!(stop, Stop::Interrupted);
-        let evidence = Evidence { told, end, interrupted, findings, digest, diagnosis, machine, total };
+        let evidence =
+            Evidence { told, end, interrupted, findings, digest, diagnosis, module_in_firmware, machine, total };
         conclude(&self.prepared, &evidence)
     }
 }

@@ -1,5 +1,6 @@
 //! One run: from a scenario to its verdict.
 
+mod attempts;
 mod backend;
 mod bound;
 mod client;

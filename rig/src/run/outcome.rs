@@ -1,5 +1,6 @@
 //! From what was seen to the verdict, and the files that tell it.
 
+use super::attempts::attempts;
 use super::drive::{Told, Tried};
 use super::holds;
 use super::loads;
@@ -7,6 +8,7 @@ use super::prepare::Prepared;
 use super::snapshot::Start;
 use crate::scenario::{Act, CpuState, CpuSwitch, Ending, Scenario, UpdateEnding};
 use crate::trouble::Trouble;
+use rig_judge::origin::{KernelImage, RigBuild, build_of_log};
 use rig_judge::report;
 use rig_judge::timeline::EventsReader;
 use rig_judge::verdict::{Artifact, Backend, Check, Diagnosis, HoldReport, LoadReport, Timing};
@@ -33,6 +35,8 @@ pub(crate) struct Evidence {
     pub(crate) digest: Option<String>,
     /// Where everything was, after a hang.
     pub(crate) diagnosis: Option<Diagnosis>,
+    /// What the emulated firmware said of its module, where the machine was ended early.
+    pub(crate) module_in_firmware: Option<String>,
     /// Host time from the machine's start to its judged end.
     pub(crate) machine: Duration,
     /// Host time of the whole command.
@@ -113,12 +117,22 @@ fn remedy(verdict: &Verdict, interrupted: bool) -> Option<&'static str> {
 fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
     let told = &evidence.told;
     let some = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
+    let unread = unread(&evidence.end);
     Facts {
         scenario: prepared.scenario.name.clone(),
         cpus: u16::try_from(prepared.scenario.cpus).unwrap_or(u16::MAX),
         updates: (succeeded(told) + super::client::updates(told.before.as_deref(), &told.clients)) as u32,
         module_before: told.before.clone(),
-        module_after: told.after.clone(),
+        module_after: told.after.clone().filter(|_| unread.is_none()),
+        module_unread: unread.map(Into::into),
+        module_in_firmware: evidence.module_in_firmware.clone(),
+        attempts: attempts(&told.updates, told.before.as_deref(), &evidence.findings.statistics.updates),
+        not_offered: not_offered(told),
+        kernel_image: Some(KernelImage {
+            build: build_of_log(&prepared.kernel_log()),
+            ..prepared.kernel_image.clone()
+        }),
+        rig: RigBuild { revision: env!("RIG_REVISION").into(), ..RigBuild::default() },
         kernel: Some(told.ready.as_ref().map_or(&prepared.release, |r| &r.kernel).clone()),
         backend: Backend { name: prepared.backing.name().into(), reason: prepared.backing.reason.clone() },
         subject: prepared.setup.subject.subject.clone(),
@@ -141,6 +155,26 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
             .collect(),
         diagnosis: evidence.diagnosis.clone(),
         ..Facts::default()
+    }
+}
+
+/// Why the module that runs at the end was not read back; none: it was.
+fn unread(end: &RunEnd) -> Option<&'static str> {
+    match end {
+        RunEnd::Finished => None,
+        RunEnd::Stopped => Some("the machine was ended at the breach"),
+        RunEnd::Hung { .. } => Some("the guest hangs"),
+        RunEnd::Crashed { .. } => Some("the guest crashed"),
+        RunEnd::Lost { .. } => Some("the run was cut off"),
+    }
+}
+
+/// Why there was nothing to update.
+fn not_offered(told: &Told) -> Option<String> {
+    match (told.refused, told.absent) {
+        (Some(errno), _) => Some(format!("the subject refused to load (errno {errno})")),
+        (None, true) => Some("the kernel offers no update".into()),
+        (None, false) => None,
     }
 }
 
@@ -285,6 +319,7 @@ fn against_expectation(scenario: &Scenario, mut verdict: Verdict) -> Verdict {
     let met = verdict.verdict == wanted && (expected.is_empty() || expected == broken);
     let seen = if expected.is_empty() { named(verdict.verdict, &[]) } else { named(verdict.verdict, &broken) };
     let check = Check { name: "verdict".into(), expected: named(wanted, &expected), seen, met };
+    verdict.came_to = met.then_some(verdict.verdict);
     verdict.reason = (!met).then(|| format!("verdict: expected {}, seen {}", check.expected, check.seen));
     verdict.verdict = if met { Outcome::Passed } else { Outcome::Failed };
     verdict.exit_code = verdict.verdict.exit_code();

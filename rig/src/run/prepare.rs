@@ -9,15 +9,18 @@ use super::plan::{self, PlanFiles};
 use super::snapshot::Start;
 use super::subject::{self, GuestModule, Observer};
 use crate::machine::command::{AGENT_SOCKET, GUESSED_HZ, MachineSpec, MachineStart};
+use crate::machine::snapshot::hex;
 use crate::machine::sockets::RuntimeDir;
 use crate::scenario::{Clock, Scenario, Subject};
 use crate::symbols::{KmodPlan, Observation, Symbols};
 use crate::trouble::{Exit, Trouble};
 use rig_images::{Artifact, Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::Setup;
+use rig_judge::origin::KernelImage;
 use rig_wire::plan::{Hold, Plan};
 use seam_emu::Config;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -62,6 +65,8 @@ pub struct Prepared {
     pub(super) symbols: Arc<Symbols>,
     /// The kernel's release, as its image says.
     pub(super) release: String,
+    /// The kernel's image.
+    pub(super) kernel_image: KernelImage,
     /// Modules that the agent loads, in order.
     pub(super) modules: Vec<GuestModule>,
     /// How to find what is watched in the subject's module once it is loaded; none: it is all in the kernel.
@@ -113,6 +118,7 @@ impl Prepared {
             setup: self.setup.clone(),
             symbols: Arc::clone(&self.symbols),
             release: self.release.clone(),
+            kernel_image: self.kernel_image.clone(),
             modules: self.modules.clone(),
             placing: self.placing.clone(),
             artifacts: self.artifacts.clone(),
@@ -232,6 +238,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         monitored: scenario.clock == Clock::Parallel,
     };
     let setup = plan::setup(&scenario, &seen);
+    let kernel_image = kernel_image(&made.kernel);
     let (qemu, modules, keep, release) = (made.qemu, made.modules, options.keep, made.kernel.release);
     let (symbols, own_qemu, cold) = (Arc::new(symbols), options.qemu.clone(), options.cold);
     let start = Start::Boot("not decided yet".into());
@@ -244,6 +251,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         setup,
         symbols,
         release,
+        kernel_image,
         modules,
         placing,
         artifacts,
@@ -257,6 +265,13 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         orders: None,
         images: Arc::new(images),
     })
+}
+
+/// Path and hash of the kernel's image as it is now.
+fn kernel_image(kernel: &Kernel) -> KernelImage {
+    let path = kernel.bzimage.clone();
+    let sha256 = std::fs::read(&path).ok().map(|bytes| hex(&Sha256::digest(bytes)));
+    KernelImage { path, build: None, sha256 }
 }
 
 /// Whether QEMU is of the version whose inside the plugin's shortcuts know.
