@@ -15,10 +15,12 @@ fn main() {
     println!("cargo::rerun-if-changed=../tests/scenarios");
     // Where a commit or a checkout leaves its trace, so that the revision is never that of an earlier build.
     let head = git(&["symbolic-ref", "--quiet", "HEAD"]);
-    for name in ["HEAD", "packed-refs"].into_iter().chain(head.as_deref()) {
+    for name in ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(head.as_deref()) {
         watch(git(&["rev-parse", "--git-path", name]).as_deref());
     }
-    SOURCES.into_iter().for_each(|path| watch(Some(path)));
+    for path in SOURCES {
+        watch(Some(path));
+    }
     println!("cargo::rustc-env=RIG_REVISION={}", revision().unwrap_or_else(|| "unknown".into()));
 }
 

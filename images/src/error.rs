@@ -49,6 +49,14 @@ pub enum ImagesError {
     /// No version of a needed package is in the archive.
     #[error("package {0} is not in the archive")]
     NoPackage(String),
+    /// Debian has no kernel of the series that was asked for.
+    #[error("Debian has no kernel {wanted} for amd64; it has {known}")]
+    NoDebianSeries {
+        /// The series, such as `9.9`.
+        wanted: String,
+        /// The series that there are.
+        known: String,
+    },
     /// The file system of the cache is full.
     #[error("no space left on the disk that holds {}", .0.display())]
     DiskFull(PathBuf),
@@ -157,6 +165,7 @@ impl ImagesError {
                 "check RIG_DEBIAN_MIRROR, any proxy in between, the host's clock, and update debian-archive-keyring".into()
             }
             Self::NoPackage(_) => "use a mirror that carries Debian trixie and trixie-backports (RIG_DEBIAN_MIRROR)".into(),
+            Self::NoDebianSeries { .. } => "name one of those, as in --kernel debian:6.12".into(),
             Self::DiskFull(_) => {
                 "free some space (`cargo rig images clean`), or point RIG_CACHE at a larger disk (6 GB are enough)".into()
             }

@@ -14,10 +14,10 @@ fn main() {
     let (runs, asked) = numbers.split_first().map_or((3, &[][..]), |(runs, cpus)| (*runs as usize, cpus));
     let all = if asked.is_empty() { &CPUS[..] } else { asked };
     println!(
-        "| vCPUs | cold: start to verdict | of it boot | warm: start to verdict | of it restore | update | {} | warm runs |",
+        "| vCPUs | cold: start to verdict | of it boot | warm: start to verdict | of it restore | update | gathering (stop_machine) | {} | warm runs |",
         STEPS.join(" | ")
     );
-    println!("|{}", " --- |".repeat(7 + STEPS.len()));
+    println!("|{}", " --- |".repeat(8 + STEPS.len()));
     for cpus in all {
         row(*cpus, runs);
     }
@@ -31,12 +31,13 @@ fn row(cpus: u32, runs: usize) {
     let of = |figure: &dyn Fn(&Run) -> f64| spread(warm.iter().map(figure).collect());
     let steps: Vec<String> = (0..STEPS.len()).map(|step| format!("{} ms", of(&|run| run.steps_ms[step]))).collect();
     println!(
-        "| {cpus} | {:.1} s | {:.1} s | {} s | {} s | {} s | {} | {runs} |",
+        "| {cpus} | {:.1} s | {:.1} s | {} s | {} s | {} s | {} ms | {} | {runs} |",
         cold.total_s,
         cold.boot_s,
         of(&|run| run.total_s),
         of(&|run| run.boot_s),
         of(&|run| run.update_s),
+        of(&|run| run.gathering_ms),
         steps.join(" | ")
     );
 }
@@ -56,6 +57,8 @@ struct Run {
     boot_s: f64,
     /// From the upload to its end.
     update_s: f64,
+    /// `stop_machine`'s gathering of the CPUs, in guest time.
+    gathering_ms: f64,
     /// Each of [`STEPS`], in guest time.
     steps_ms: [f64; 5],
 }
@@ -73,5 +76,7 @@ fn measure(cpus: u32, more: &[&str]) -> Run {
         let own = |step: &&Value| step["step"] == name;
         steps.iter().find(own).and_then(|step| step["took_ns"].as_f64()).expect("the update did each step") / 1e6
     };
-    Run { total_s, boot_s: phase("boot"), update_s: phase("update"), steps_ms: STEPS.map(step) }
+    let gathering = &verdict["statistics"]["updates"][0]["gathering"]["took_ns"];
+    let gathering_ms = gathering.as_f64().expect("the gathering was seen") / 1e6;
+    Run { gathering_ms, total_s, boot_s: phase("boot"), update_s: phase("update"), steps_ms: STEPS.map(step) }
 }

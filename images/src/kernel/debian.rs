@@ -10,6 +10,7 @@ use crate::lock::TempDir;
 use crate::sandbox::Sandbox;
 use crate::{Artifact, ImagesError, Manifest, Progress, buildroot, unpack};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -74,9 +75,8 @@ pub(crate) fn provide(
     let what = recipe.what.clone();
     let entry = cache.entry(&recipe, |temp| {
         let apt = Apt::open_all(&cache.folder("apt-all"), progress)?;
-        let release = newest(&apt.names("linux-headers-")?, wanted.series);
-        let release = release
-            .ok_or_else(|| ImagesError::NoPackage(format!("linux-headers-{}.{}", wanted.series.0, wanted.series.1)))?;
+        let names = apt.names("linux-headers-")?;
+        let release = newest(&names, wanted.series).ok_or_else(|| missing(&names, wanted.series))?;
         let packages = packages(&apt, &release)?;
         let artifacts = unpack::packages(&apt, &packages, &what, temp, progress)?;
         drop(apt);
@@ -109,6 +109,15 @@ fn newest(names: &[String], series: (u32, u32)) -> Option<String> {
     let plain = |release: &String| !["-rt", "-cloud"].iter().any(|flavour| release.ends_with(flavour));
     let of_series = |release: &String| numbers(release).starts_with(&[series.0, series.1]);
     names.iter().filter_map(release).filter(plain).filter(of_series).max_by_key(|release| numbers(release))
+}
+
+/// Says which series there are instead.
+fn missing(names: &[String], (major, minor): (u32, u32)) -> ImagesError {
+    let amd64 = names.iter().filter_map(|name| name.strip_prefix("linux-headers-")?.strip_suffix("-amd64"));
+    let series = amd64.filter_map(|release| <[u32; 2]>::try_from(numbers(release).get(..2)?).ok());
+    let known: Vec<String> =
+        series.collect::<BTreeSet<_>>().into_iter().map(|[major, minor]| format!("{major}.{minor}")).collect();
+    ImagesError::NoDebianSeries { wanted: format!("{major}.{minor}"), known: known.join(", ") }
 }
 
 /// All numbers in a release, for comparing.
@@ -229,6 +238,8 @@ mod tests {
     fn cannot_pick_another_series_or_flavour() {
         assert_eq!(newest(&names(), (6, 11)), None);
         assert_eq!(newest(&names()[5..], (6, 12)), None);
+        let words = missing(&names(), (6, 11)).to_string();
+        assert!(words.starts_with("Debian has no kernel 6.11 for amd64; it has 6.1, 6.12"), "{words}");
     }
 
     #[test]

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 /// One update whose section was seen to begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateFigures {
-    /// Which update of the run, from 1.
+    /// Which update of the run, from 1: the number of its upload where uploads are announced.
     pub update: u32,
-    /// The upload that it belongs to, counted from 1; 0: no upload was announced.
+    /// The upload that it belongs to, by its number from 1; 0: no upload was announced.
     pub upload: u32,
     /// How `stop_machine` gathered the CPUs; none: it was not observed, or the guest's clock was not read.
     pub gathering: Option<Gathering>,
@@ -51,6 +51,8 @@ pub(crate) struct FiguresTally {
 /// The update under way.
 #[derive(Debug, Default)]
 struct Open {
+    /// Which update it is, from 1; 0: none.
+    serial: u32,
     figures: UpdateFigures,
     /// When the kernel stored the first state, until a CPU enters the install function.
     prepared_ns: Option<u64>,
@@ -61,17 +63,19 @@ struct Open {
 impl FiguresTally {
     /// Takes an event, with the past before it.
     pub(crate) fn observe(&mut self, past: &Tracker, event: &Event<'_>) {
-        let Some(update) = past.under_way().map(|update| update.number) else { return };
-        if self.open.figures.update != update {
+        let Some((serial, update)) = past.under_way().map(|update| (update.serial, update.number)) else { return };
+        if self.open.serial != serial {
             self.close();
-            self.open.figures = UpdateFigures { update, upload: past.uploads, ..UpdateFigures::default() };
+            let upload = past.upload.unwrap_or(0);
+            let figures = UpdateFigures { update, upload, ..UpdateFigures::default() };
+            self.open = Open { serial, figures, ..Open::default() };
         }
         self.open.observe(event);
     }
 
     fn close(&mut self) {
-        let Open { mut figures, before, after, .. } = std::mem::take(&mut self.open);
-        if figures.update != 0 && self.done.len() < UPDATES_MAX {
+        let Open { serial, mut figures, before, after, .. } = std::mem::take(&mut self.open);
+        if serial != 0 && self.done.len() < UPDATES_MAX {
             (figures.tds_before, figures.tds_after) = (before.len() as u32, after.len() as u32);
             self.done.push(figures);
         }

@@ -160,7 +160,7 @@ impl Painter {
         if self.past.begins_update(&event) {
             self.end_update();
             self.past.open(&event);
-            let update = self.past.updates();
+            let update = self.past.under_way().map_or(0, |update| update.number);
             self.scene.updates.push(Span { update, begin_ns: self.now_ns, end_ns: self.now_ns });
         }
         self.draw(&event, console);

@@ -138,6 +138,16 @@ pub struct Start {
     pub reason: String,
 }
 
+impl Start {
+    /// How [`Start::from`] names a restored machine.
+    pub const SNAPSHOT: &str = "snapshot";
+
+    /// Whether the machine was restored.
+    pub fn is_restore(&self) -> bool {
+        self.from == Self::SNAPSHOT
+    }
+}
+
 /// Durations in milliseconds of host time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
@@ -268,9 +278,9 @@ pub struct Verdict {
     pub facts: Facts,
     /// Each invariant.
     pub invariants: BTreeMap<Invariant, Standing>,
-    /// Updates that were seen to begin.
+    /// The updates in which each invariant held, by their numbers from 1. One that is about the run as a whole has no updates.
     #[serde(default)]
-    pub judged_updates: u32,
+    pub held_in: BTreeMap<Invariant, Vec<u32>>,
     /// The machine was ended at the first breach, so that nothing is known of what would have followed.
     #[serde(default)]
     pub ended_at_breach: bool,
@@ -301,7 +311,7 @@ impl Verdict {
             remedy: None,
             exit_code: verdict.exit_code(),
             invariants: findings.invariants.iter().map(|(i, f)| (*i, f.standing())).collect(),
-            judged_updates: findings.updates,
+            held_in: findings.held_in(),
             ended_at_breach: *end == RunEnd::Stopped && !breaches.is_empty(),
             not_observed: findings.not_observed(),
             unmodelled: findings.unmodelled.clone(),
@@ -324,7 +334,7 @@ impl Verdict {
             exit_code: verdict.exit_code(),
             facts,
             invariants: Invariant::ALL.into_iter().map(|i| (i, Standing::NotApplicable)).collect(),
-            judged_updates: 0,
+            held_in: BTreeMap::new(),
             ended_at_breach: false,
             breaches: Vec::new(),
             not_observed: Invariant::ALL.map(|invariant| NotObserved { invariant, reason: why.clone() }).to_vec(),
@@ -370,6 +380,12 @@ impl Findings {
     pub fn breaches(&self) -> Vec<Breach> {
         let broken = |f: &Finding| if let Finding::Broken(b) = f { Some(b.as_ref().clone()) } else { None };
         self.invariants.values().filter_map(broken).collect()
+    }
+
+    /// The updates in which each invariant held.
+    pub fn held_in(&self) -> BTreeMap<Invariant, Vec<u32>> {
+        let held = |f: &Finding| if let Finding::Held { updates } = f { Some(updates.clone()) } else { None };
+        self.invariants.iter().filter_map(|(i, f)| Some((*i, held(f)?))).collect()
     }
 
     /// The invariants that could not be judged.

@@ -81,7 +81,14 @@ fn the_page_shows_a_passed_run(#[values(4, 16, 128)] lps: u16) {
     assert_eq!(dom.matches("<tr class=\"held\"").count(), 9);
     assert_eq!(dom.matches("<tr class=\"not-applicable\"").count(), 3);
     assert_eq!(attribute(&dom, "data-slices"), (5 * lps).to_string());
-    for part in [r#"data-step="CPU_INSTALL""#, r#"data-leaf="INSTALL""#, "virt/tdx: module updated", "CPU_INIT"] {
+    for part in [
+        "gathering (stop_machine)",
+        "the last CPU acknowledges",
+        r#"data-step="CPU_INSTALL""#,
+        r#"data-leaf="INSTALL""#,
+        "virt/tdx: module updated",
+        "CPU_INIT",
+    ] {
         assert!(dom.contains(part), "{part}");
     }
     assert!(!dom.contains(r#"class="breach""#));
@@ -94,6 +101,32 @@ fn the_page_shows_a_breach() {
     assert!(dom.contains(r#"<span id="verdict" class="failed">FAILED</span>"#));
     assert!(dom.contains(r#"<div class="breach" data-invariant="lockstep">"#));
     assert!(dom.contains("num_ack = 3"));
+}
+
+/// The part of the timeline that a page shows when it is opened, nanoseconds.
+fn opened_at(dom: &str) -> (i64, i64) {
+    let number = |name| attribute(dom, name).parse().unwrap();
+    (number("data-begin"), number("data-end"))
+}
+
+#[test]
+fn a_page_opens_at_the_breach() {
+    let run = Synthetic::new(4).boot().update().twist(Twist::AdvanceEarly).update();
+    let Some(dom) = dom("failed-second-4", &run) else { return };
+    let (begin, end) = opened_at(&dom);
+    let (findings, _) = run.judge();
+    let cited: Vec<i64> = findings.breaches()[0].events.iter().map(|event| event.guest_ns.cast_signed()).collect();
+    assert!(cited.iter().all(|ns| (begin..end).contains(ns)), "{begin} .. {end}: {cited:?}");
+    let span = cited.last().unwrap() - cited[0];
+    assert!(end - begin < (20 * span).max(10_000), "{begin} .. {end}: {cited:?}");
+}
+
+#[test]
+fn a_page_of_a_hang_leaves_out_the_time_in_which_nothing_happens() {
+    let run = Synthetic::new(4).boot().twist(Twist::NeverReturns(rig_judge::Step::CpuInstall)).update();
+    let Some(dom) = dom("hung-at-4", &run) else { return };
+    let (begin, end) = opened_at(&dom);
+    assert!(end - begin < 10_000_000, "the imitation hangs for 100 ms: {begin} .. {end}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! What people and their tools see of a verdict.
 
+use rig_judge::attempt::FailedCall;
+use rig_judge::origin::{KernelImage, RigBuild};
 use rig_judge::report::{Look, junit, ktap, terminal};
 use rig_judge::synthetic::{Synthetic, Twist};
-use rig_judge::verdict::{Backend, Check, Timing};
-use rig_judge::{Facts, Outcome, RunEnd, Verdict};
+use rig_judge::verdict::{Backend, Check, Start, Timing};
+use rig_judge::{Attempt, AttemptOutcome, Facts, Invariant, Outcome, RunEnd, Verdict};
 use rstest::rstest;
 
 fn facts() -> Facts {
@@ -14,12 +16,32 @@ fn facts() -> Facts {
         module_before: Some("1.5.06".into()),
         module_after: Some("1.5.07".into()),
         kernel: Some("7.3.4".into()),
+        kernel_image: Some(KernelImage {
+            path: "/build/bzImage".into(),
+            build: Some("#32 SMP PREEMPT Sat Nov 28".into()),
+            sha256: Some("24c4759b1f2e5d5c".into()),
+        }),
+        rig: RigBuild { version: "0.1.0".into(), revision: "fe535c9".into() },
+        attempts: vec![attempt(1, "1.5.07")],
         backend: Backend { name: "tcg".into(), reason: "no usable KVM".into() },
         subject: "in-tree".into(),
         clock: "parallel".into(),
         timing_ms: Timing { boot: 2930, update: 80, machine: 3100, total: 3456 },
         run_dir: Some("runs/1".into()),
         ..Facts::default()
+    }
+}
+
+/// A successful one.
+fn attempt(number: u32, to: &str) -> Attempt {
+    Attempt {
+        number,
+        from: Some("1.5.06".into()),
+        to: Some(to.into()),
+        outcome: AttemptOutcome::Done,
+        error: None,
+        failed_call: None,
+        tds_lost: 0,
     }
 }
 
@@ -42,11 +64,12 @@ fn a_passed_run_reads_well() {
     let expected = "\
 PASSED  plain: 1 update on 4 CPUs
 
-  kernel   Linux 7.3.4, subject in-tree
+  kernel   Linux 7.3.4 #32 SMP PREEMPT Sat Nov 28, subject in-tree
+           /build/bzImage, sha256 24c4759b1f2e
+  rig      0.1.0 (fe535c9)
   CPUs     4
   module   1.5.06 -> 1.5.07
-  updates  1
-  backend  tcg (no usable KVM), parallel clock
+  updates  update 1 to 1.5.07 done
 
   ok   participation    each online CPU does each all-CPU step exactly once per update
   ok   lockstep         no CPU begins a step before every CPU acknowledged the previous one
@@ -68,6 +91,67 @@ PASSED  plain: 1 update on 4 CPUs
     assert!(text.is_ascii());
     let rich = terminal(&passed(), Look::RICH);
     assert!(rich.contains('✓') && rich.contains('–') && rich.contains("1.5.06 → 1.5.07") && rich.contains("\u{1b}["));
+}
+
+#[test]
+fn how_a_run_was_made_is_told_when_asked_for() {
+    let start = Start { from: Start::SNAPSHOT.into(), reason: "one".into() };
+    let verdict = verdict(&Synthetic::plain(4, 1), Facts { start, ..facts() });
+    let text = terminal(&verdict, Look { verbose: true, ..Look::PLAIN });
+    assert!(text.contains("\n  backend  tcg, parallel clock: no usable KVM\n"), "{text}");
+    assert!(text.contains("\n  restore 2.93 s, update 0.08 s, total 3.45 s\n"), "{text}");
+}
+
+/// The second update fails, as the scenario expects.
+fn as_expected() -> Verdict {
+    let failed_call = Some(FailedCall { lp: 2, leaf: "INSTALL".into(), status: "ENOENTROPY (0x1)".into() });
+    let outcome = AttemptOutcome::Lost;
+    let lost = Attempt { outcome, to: None, failed_call, tds_lost: 2, ..attempt(2, "") };
+    let attempts = vec![attempt(1, "1.5.07"), lost];
+    verdict(&Synthetic::plain(4, 2), Facts { attempts, module_after: None, ..facts() })
+}
+
+#[test]
+fn a_failure_that_is_expected_is_no_success() {
+    let verdict = as_expected();
+    let lost = "update 2 LOST the module (CPU 2: INSTALL ENOENTROPY) and 2 TDs";
+    let text = terminal(&verdict, Look::PLAIN);
+    let head = format!("AS EXPECTED  plain: update 1 to 1.5.07 done; {lost}\n");
+    assert!(text.starts_with(&head), "{text}");
+    assert!(text.contains(&format!("\n  updates  update 1 to 1.5.07 done\n           {lost}\n")), "{text}");
+    assert_eq!((verdict.verdict, verdict.exit_code), (Outcome::Passed, 0));
+    let json = serde_json::to_value(&verdict).unwrap();
+    assert_eq!((&json["attempts"][1]["outcome"], &json["attempts"][1]["tds_lost"]), (&"lost".into(), &2.into()));
+    assert_eq!(json["attempts"][1]["failed_call"]["lp"], 2);
+    assert!(ktap(&verdict).contains(&format!("# as expected: update 1 to 1.5.07 done; {lost}\nok 1 plain\n")));
+    assert!(junit(&verdict).contains(lost));
+}
+
+#[test]
+fn a_breach_that_is_expected_fails_no_case() {
+    let mut verdict = failed();
+    (verdict.came_to, verdict.verdict, verdict.reason) = (Some(Outcome::Failed), Outcome::Passed, None);
+    assert!(verdict.is_expected_breach(Invariant::Lockstep));
+    let text = terminal(&verdict, Look::PLAIN);
+    assert!(text.starts_with("AS EXPECTED  plain: broke, as the scenario expects: lockstep, CPU "), "{text}");
+    assert!(text.contains("\n  x    lockstep         broke, as the scenario expects: no CPU begins"), "{text}");
+    assert!(junit(&verdict).contains(r#"failures="0""#));
+    let text = ktap(&verdict);
+    assert!(
+        text.contains("  ok 2 lockstep # XFAIL broke, as the scenario expects\n") && text.ends_with("\nok 1 plain\n")
+    );
+}
+
+#[test]
+fn a_run_that_was_ended_at_a_breach_says_what_a_dash_means() {
+    let mut run = Synthetic::new(4).boot().twist(Twist::AdvanceEarly).update();
+    run.end = RunEnd::Stopped;
+    let unread = Some("the machine was ended at the breach".to_owned());
+    let facts = Facts { module_after: None, module_unread: unread, attempts: Vec::new(), ..facts() };
+    let text = terminal(&verdict(&run, facts), Look::PLAIN);
+    assert!(text.contains("\n  module   1.5.06 -> not read back: the machine was ended at the breach\n"), "{text}");
+    assert!(text.contains("\n  The machine was ended at the breach: what is marked with a dash"), "{text}");
+    assert!(!terminal(&failed(), Look::PLAIN).contains("was ended at the breach"));
 }
 
 #[test]

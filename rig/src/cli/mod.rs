@@ -24,11 +24,14 @@ use clap::{Parser, Subcommand};
 
 /// Judges how Linux updates its TDX module at run time, on an emulated TDX platform.
 #[derive(Debug, Parser)]
-#[command(name = "rig", version, about, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "rig", version = VERSION, about, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Version and git revision.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("RIG_REVISION"), ")");
 
 const EXAMPLES: &str = "\
 Examples:

@@ -61,6 +61,9 @@ pub(super) struct Arguments {
     /// A QEMU of your own (11.1 or later, with plugins)
     #[arg(long, value_name = "PATH")]
     qemu: Option<PathBuf>,
+    /// Show how the run was made, too: the backend and why it was chosen
+    #[arg(short, long)]
+    verbose: bool,
     /// Write one JSON object to stdout, and nothing else
     #[arg(long)]
     pub(super) json: bool,
@@ -91,7 +94,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
     };
     if let Some(nested) = &scenario.nested {
         let verdict = run::run_nested(&scenario, nested, &options, total, &progress)?;
-        return Ok(tell(&verdict, arguments.json));
+        return Ok(tell(&verdict, arguments.json, arguments.verbose));
     }
     let prepared = run::prepare(scenario, &options, &progress)?;
     let folder = prepared.folder().to_owned();
@@ -102,15 +105,15 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
         eprintln!("error: {}", verdict.reason.as_deref().unwrap_or("the run came to no end"));
         eprintln!("help: {} ({})", verdict.remedy.as_deref().unwrap_or("see the run folder"), folder.display());
     }
-    Ok(tell(&verdict, arguments.json))
+    Ok(tell(&verdict, arguments.json, arguments.verbose))
 }
 
-/// Shows the verdict; its exit code.
-fn tell(verdict: &Verdict, json: bool) -> u8 {
+/// Shows the verdict, with `verbose` also how the run was made; its exit code.
+fn tell(verdict: &Verdict, json: bool, verbose: bool) -> u8 {
     if json {
         output::json(verdict);
     } else {
-        super::show::print(verdict);
+        super::show::print(verdict, verbose);
     }
     verdict.exit_code
 }

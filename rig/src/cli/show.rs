@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 pub(super) struct Arguments {
     /// Run folder
     run: PathBuf,
+    /// Show how the run was made, too: the backend and why it was chosen
+    #[arg(short, long)]
+    verbose: bool,
     /// Write the verdict as one JSON object
     #[arg(long)]
     pub(super) json: bool,
@@ -22,14 +25,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     if arguments.json {
         output::json(&verdict);
     } else {
-        print(&verdict);
+        print(&verdict, arguments.verbose);
     }
     Ok(0)
 }
 
-/// Prints a verdict for people.
-pub(super) fn print(verdict: &Verdict) {
-    let look = Look::of(&std::io::stdout());
+/// Prints a verdict for people. `verbose`: with how the run was made.
+pub(super) fn print(verdict: &Verdict, verbose: bool) {
+    let look = Look { verbose, ..Look::of(&std::io::stdout()) };
     output::text_line(terminal(verdict, look).trim_end());
 }
 

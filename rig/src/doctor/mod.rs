@@ -91,6 +91,7 @@ pub fn examine(progress: &Progress) -> Result<Report, Trouble> {
         }
     };
     let kernel = built_kernel(&images, &mut items);
+    progress.say("trying KVM, which takes half a minute where it boots nothing");
     let kvm = match &kernel {
         Some(kernel) => kvm::kvm_anew(&images.cache_folder(), &root.qemu_command(), kernel),
         None => kvm::try_kvm(|| root.qemu_command(), None),
@@ -124,9 +125,10 @@ fn tools() -> Item {
 
 fn report(items: Vec<Item>, kvm: &Kvm) -> Report {
     let (backend, why) = match kvm {
-        Kvm::Works { .. } => {
-            ("kvm", "for the subject kmod; the in-tree one calls firmware before a shim could catch it there")
-        }
+        Kvm::Works { .. } => (
+            "kvm",
+            "for the subject kmod; the in-tree one makes SEAMCALLs during boot, before the KVM shim module can be loaded",
+        ),
         Kvm::No(_) => ("tcg", "it works everywhere, and KVM does not work here"),
     };
     Report { items, backend, backend_reason: why.into() }

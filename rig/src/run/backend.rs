@@ -109,7 +109,7 @@ mod tests {
     fn the_in_tree_subject_never_meets_kvm() {
         let backing = Backing::decided(&Scenario::default()).unwrap();
         assert_eq!(backing.name(), "tcg");
-        assert!(backing.reason.contains("before a shim could catch it"));
+        assert!(backing.reason.contains("before the KVM shim module can be loaded"));
         assert_eq!(Backing::decided(&kmod(Backend::TcgShim)).unwrap().name(), "tcg-shim");
     }
 }

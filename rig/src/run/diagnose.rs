@@ -25,7 +25,7 @@ const STACK_WORDS: usize = 512;
 /// Bound on asking the firmware for its module.
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// What stands in place of the firmware's state.
-const NOT_QUERIED: &str = "The firmware's state was not queried: that is not possible on the deterministic clock.";
+const NOT_QUERIED: &str = "not queried, which is not possible on the deterministic clock";
 
 /// RFLAGS.IF.
 const INTERRUPTS: u64 = 0x200;

@@ -132,7 +132,7 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
             build: build_of_log(&prepared.kernel_log()),
             ..prepared.kernel_image.clone()
         }),
-        rig: RigBuild { revision: env!("RIG_REVISION").into(), ..RigBuild::default() },
+        rig: rig_build(),
         kernel: Some(told.ready.as_ref().map_or(&prepared.release, |r| &r.kernel).clone()),
         backend: Backend { name: prepared.backing.name().into(), reason: prepared.backing.reason.clone() },
         subject: prepared.setup.subject.subject.clone(),
@@ -158,6 +158,11 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
     }
 }
 
+/// This build of the rig.
+pub(super) fn rig_build() -> RigBuild {
+    RigBuild { version: env!("CARGO_PKG_VERSION").into(), revision: env!("RIG_REVISION").into() }
+}
+
 /// Why the module that runs at the end was not read back; none: it was.
 fn unread(end: &RunEnd) -> Option<&'static str> {
     match end {
@@ -181,7 +186,7 @@ fn not_offered(told: &Told) -> Option<String> {
 fn start(start: &Start) -> rig_judge::verdict::Start {
     let (from, reason) = match start {
         Start::Boot(reason) => ("boot", reason.as_str()),
-        Start::Restore(_) => ("snapshot", "one of a machine that booted in the same way"),
+        Start::Restore(_) => (rig_judge::verdict::Start::SNAPSHOT, "one of a machine that booted in the same way"),
     };
     rig_judge::verdict::Start { from: from.into(), reason: reason.into() }
 }

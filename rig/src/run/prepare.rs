@@ -5,6 +5,7 @@ use super::client;
 use super::folder::RunFolder;
 use super::holds;
 use super::orders::Orders;
+use super::outcome::rig_build;
 use super::plan::{self, PlanFiles};
 use super::snapshot::Start;
 use super::subject::{self, GuestModule, Observer};
@@ -178,7 +179,7 @@ pub(crate) fn clone_command(command: &Command) -> Command {
 /// `manifest.json`.
 #[derive(Serialize)]
 struct ManifestFile<'a> {
-    rig: &'static str,
+    rig: String,
     scenario: &'a Scenario,
     kernel_release: &'a str,
     artifacts: &'a [Artifact],
@@ -213,7 +214,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         plan.shortcuts = Some(plan::shortcuts(&symbols, scenario.cpus));
     }
     let manifest = ManifestFile {
-        rig: env!("CARGO_PKG_VERSION"),
+        rig: rig_build().summary(),
         scenario: &scenario,
         kernel_release: &made.kernel.release,
         artifacts: &[artifacts.clone(), brought].concat(),
@@ -387,6 +388,7 @@ impl From<ImagesError> for Trouble {
             | ImagesError::NoTdxHost { .. }
             | ImagesError::NoFragment(_)
             | ImagesError::NoProfile(_)
+            | ImagesError::NoDebianSeries { .. }
             | ImagesError::NoModuleTree { .. } => Exit::Usage,
             _ => Exit::Environment,
         };

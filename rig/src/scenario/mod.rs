@@ -387,7 +387,10 @@ impl Scenario {
             }
         };
         if self.subject == Subject::InTree {
-            Some("the in-tree subject calls firmware before a shim could catch it on KVM")
+            Some(
+                "KVM is not possible for the in-tree subject: the kernel makes SEAMCALLs during boot, before the KVM shim \
+                 module can be loaded",
+            )
         } else if self.clock == Clock::Deterministic {
             Some("the deterministic clock counts instructions, which KVM does not")
         } else if !self.holds.iter().all(only_seamcalls) {

@@ -10,6 +10,7 @@
 //! advance, in the records, ahead of acknowledgements. That is no breach if the counter had reached its number, and if each of the
 //! missing acknowledgements is the very next thing recorded of its CPU.
 
+use super::ack_trail::AckTrail;
 use super::{Rule, held_in};
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
@@ -34,6 +35,8 @@ pub(crate) struct Lockstep {
     acked_state: Vec<Option<(u64, Record)>>,
     /// The last acknowledgement.
     last_ack: Option<Record>,
+    /// How the counter came to its value.
+    trail: AckTrail,
     /// The highest count that was stored in this state.
     top_count: u64,
     /// An advance for which the counter vouches, and LPs whose acknowledgements are still to be recorded.
@@ -54,6 +57,7 @@ impl Rule for Lockstep {
         let lp = event.lp()?;
         let update = past.under_way()?;
         self.follow(update);
+        self.trail.observe(event, lp);
         match self.settle(past, event, lp) {
             Debt::None => {}
             Debt::Paid => return None,
@@ -195,12 +199,8 @@ impl Lockstep {
         }
         self.top_count = self.top_count.max(count);
         let counted = self.acked.len() as u64;
-        (past.setup.subject.counts_acks_under_lock && count != counted).then(|| {
-            past.breach(Invariant::Lockstep, &[lp], step)
-                .expected(format!("the counter says {counted} after {counted} CPU(s) acknowledged"))
-                .seen(format!("it says {count}: an acknowledgement was lost or counted twice"))
-                .events(past.cite(before.iter().chain([event.record])))
-        })
+        (past.setup.subject.counts_acks_under_lock && count != counted)
+            .then(|| self.trail.miscount(past, event, step, (count, counted)))
     }
 
     /// A CPU acknowledges the state that it read last, and no other.

@@ -3,6 +3,7 @@
 //! A rule sees every event once, in order, with the past in the [`Tracker`]; it never sees the future and never keeps the
 //! events. It reports its first breach and is then done.
 
+mod ack_trail;
 mod concurrency;
 mod interrupts_off;
 mod lead_only;

@@ -3,6 +3,8 @@
 //! The page is a fixed document with the run's data in one JSON element; its script draws the lanes on a canvas and builds
 //! the tables. Nothing is loaded from anywhere.
 
+use super::ENDED_AT_BREACH;
+use super::rows::rows;
 use crate::scene::Scene;
 use crate::verdict::Verdict;
 use crate::{Invariant, Step};
@@ -18,12 +20,26 @@ const SCRIPT: &str = include_str!("page/page.js");
 struct Data<'a> {
     verdict: &'a Verdict,
     scene: &'a Scene,
-    demands: BTreeMap<&'static str, &'static str>,
+    headline: HeadlineData,
+    /// Names and lines of what is known of the run.
+    facts: Vec<(&'static str, Vec<String>)>,
+    /// How each invariant came out, in words.
+    notes: BTreeMap<&'static str, String>,
+    /// Invariants that broke as the scenario expects.
+    expected: Vec<&'static str>,
+    /// What a dash means, after a breach that ended the machine.
+    ended: Option<&'static str>,
     steps: Vec<&'static str>,
     /// Of each leaf and of each step: how many took how long.
     histograms: Vec<HistogramData>,
     /// Points of the timeline at which an invariant broke.
     breaches: Vec<BreachMark>,
+}
+
+#[derive(Serialize)]
+struct HeadlineData {
+    word: String,
+    what: String,
 }
 
 #[derive(Serialize)]
@@ -44,10 +60,15 @@ struct BreachMark {
 
 /// The page.
 pub fn html(scene: &Scene, verdict: &Verdict) -> String {
+    let headline = verdict.headline();
     let data = Data {
         verdict,
         scene,
-        demands: Invariant::ALL.iter().map(|i| (i.name(), i.demand())).collect(),
+        headline: HeadlineData { word: headline.word, what: headline.what },
+        facts: rows(&verdict.facts, "→", true),
+        notes: Invariant::ALL.iter().map(|i| (i.name(), verdict.note(*i))).collect(),
+        expected: Invariant::ALL.iter().filter(|i| verdict.is_expected_breach(**i)).map(|i| i.name()).collect(),
+        ended: verdict.ended_at_breach.then_some(ENDED_AT_BREACH),
         steps: Step::ALL[1..].iter().map(|s| s.name()).collect(),
         histograms: histograms(scene),
         breaches: marks(scene, verdict),

@@ -18,6 +18,9 @@ pub fn ktap(verdict: &Verdict) -> String {
             });
         let (word, directive) = match verdict.standing(invariant) {
             Standing::Held => ("ok", String::new()),
+            Standing::Broken if verdict.is_expected_breach(invariant) => {
+                ("ok", " # XFAIL broke, as the scenario expects".to_owned())
+            }
             Standing::Broken => ("not ok", String::new()),
             Standing::NotApplicable => {
                 ("ok", format!(" # SKIP {}", verdict.why_not_observed(invariant).unwrap_or("not observed")))
@@ -25,11 +28,10 @@ pub fn ktap(verdict: &Verdict) -> String {
         };
         let _ = writeln!(text, "  {word} {n} {invariant}{directive}");
     }
-    if let Some(reason) = &verdict.reason {
-        reason.lines().for_each(|line| {
-            let _ = writeln!(text, "# {line}");
-        });
-    }
+    let expected = verdict.is_as_expected().then(|| format!("as expected: {}", verdict.headline().what));
+    verdict.reason.iter().chain(&expected).flat_map(|words| words.lines()).for_each(|line| {
+        let _ = writeln!(text, "# {line}");
+    });
     let name = if verdict.facts.scenario.is_empty() { "run" } else { &verdict.facts.scenario };
     let last = match verdict.verdict {
         Outcome::Passed => format!("ok 1 {name}"),

@@ -1,11 +1,14 @@
 //! What people and their tools see of a run.
 
+mod headline;
 mod html;
 mod junit;
 mod ktap;
 mod perfetto;
+mod rows;
 mod terminal;
 
+pub use headline::Headline;
 pub use html::html;
 pub use junit::junit;
 pub use ktap::ktap;
@@ -19,6 +22,10 @@ use crate::verdict::Verdict;
 use crate::{Breach, Invariant};
 use rig_wire::event::Record;
 
+/// What a dash means in the report of a run that broke.
+const ENDED_AT_BREACH: &str =
+    "The machine was ended at the breach: what is marked with a dash had not been seen by then.";
+
 /// All files of a finished run's folder that show its verdict, by name: `verdict.json`, `verdict.txt`, `junit.xml`,
 /// `ktap.txt`, `trace.pftrace` and `report.html`.
 pub fn files(
@@ -31,7 +38,7 @@ pub fn files(
     let json = serde_json::to_string_pretty(verdict).expect("a verdict is plain data") + "\n";
     vec![
         ("verdict.json", json.into_bytes()),
-        ("verdict.txt", terminal(verdict, Look::PLAIN).into_bytes()),
+        ("verdict.txt", terminal(verdict, Look { verbose: true, ..Look::PLAIN }).into_bytes()),
         ("junit.xml", junit(verdict).into_bytes()),
         ("ktap.txt", ktap(verdict).into_bytes()),
         ("trace.pftrace", perfetto(&scene, verdict)),

@@ -94,6 +94,7 @@ pub fn perfetto(scene: &Scene, verdict: &Verdict) -> Vec<u8> {
     for lane in &scene.lanes {
         draw_lane(&mut events, lane, scene);
     }
+    draw_gatherings(&mut events, verdict);
     draw_handovers(&mut events, scene);
     draw_moments(&mut events, scene, verdict);
     // A stable sort: what was drawn first at one time encloses what was drawn later.
@@ -108,7 +109,8 @@ pub fn perfetto(scene: &Scene, verdict: &Verdict) -> Vec<u8> {
 }
 
 fn tracks(scene: &Scene, verdict: &Verdict) -> Vec<Packet> {
-    let title = format!("TDX module update: {}", verdict.verdict.name());
+    let headline = verdict.headline();
+    let title = format!("TDX module update: {} {}", headline.word, headline.what);
     let mut tracks = vec![describe(RUN, title, None, 0)];
     tracks.push(describe(BREACHES, "broken invariants".into(), Some(RUN), 0));
     // Lines that came at once are drawn one below the other, so nothing may stand below the console.
@@ -181,6 +183,14 @@ fn draw_call(events: &mut Drawn, track: u64, call: &CallSlice, limit_ns: u64) {
         Some(_) => {}
     }
     slice(events, track, (call.begin_ns, call.end_ns.unwrap_or(limit_ns).min(limit_ns)), begin);
+}
+
+/// What passes before the first CPU is in the update, which is no step.
+fn draw_gatherings(events: &mut Drawn, verdict: &Verdict) {
+    for gathering in verdict.statistics.updates.iter().filter_map(|update| update.gathering) {
+        let end_ns = gathering.began_ns + gathering.took_ns;
+        slice(events, RUN, (gathering.began_ns, end_ns), named("gathering (stop_machine)", "gathering"));
+    }
 }
 
 /// The number of an arrow: which handover, and to whom.

@@ -1,5 +1,7 @@
 //! The verdict as a person at a terminal reads it.
 
+use super::ENDED_AT_BREACH;
+use super::rows::rows;
 use crate::finding::Standing;
 use crate::verdict::{Diagnosis, Facts, Outcome, Verdict};
 use crate::{Breach, Invariant};
@@ -12,28 +14,32 @@ use std::io::IsTerminal;
 pub struct Look {
     /// Colours, and signs beyond ASCII.
     pub rich: bool,
+    /// Show how the run was made, too: the backend and why it was chosen.
+    pub verbose: bool,
 }
 
 impl Look {
     /// Plain text, for files and pipes.
-    pub const PLAIN: Self = Self { rich: false };
+    pub const PLAIN: Self = Self { rich: false, verbose: false };
     /// Colours.
-    pub const RICH: Self = Self { rich: true };
+    pub const RICH: Self = Self { rich: true, verbose: false };
 
     /// Rich on a terminal, unless `NO_COLOR` is set (to anything but nothing) or the terminal is dumb.
     pub fn of(stream: &impl IsTerminal) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
-        Self { rich: stream.is_terminal() && !set("NO_COLOR") && !dumb }
+        Self { rich: stream.is_terminal() && !set("NO_COLOR") && !dumb, verbose: false }
     }
 
     fn paint(self, style: Style, text: &str) -> String {
         if self.rich { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
 
-    fn sign(self, standing: Standing) -> String {
+    /// `is_expected`: it broke, and the scenario expects that.
+    fn sign(self, standing: Standing, is_expected: bool) -> String {
         let (rich, plain, colour) = match standing {
             Standing::Held => ("✓", "ok  ", AnsiColor::Green),
+            Standing::Broken if is_expected => ("✗", "x   ", AnsiColor::Yellow),
             Standing::Broken => ("✗", "FAIL", AnsiColor::Red),
             Standing::NotApplicable => ("–", "-   ", AnsiColor::BrightBlack),
         };
@@ -66,66 +72,39 @@ fn headline(verdict: &Verdict, look: Look) -> String {
         Outcome::Skipped => AnsiColor::Yellow,
         _ => AnsiColor::Red,
     };
-    let word = verdict.verdict.name().to_uppercase().replace('-', " ");
-    let facts = &verdict.facts;
-    let what = match (verdict.verdict, &verdict.reason) {
-        (Outcome::Passed, _) | (_, None) => {
-            format!("{} on {}", counted(u64::from(facts.updates), "update"), counted(u64::from(facts.cpus), "CPU"))
-        }
-        (_, Some(reason)) => reason.clone(),
-    };
-    let scenario = if facts.scenario.is_empty() { String::new() } else { format!("{}: ", facts.scenario) };
-    let mut text = format!("{}  {scenario}{what}\n", look.paint(colour.on_default().bold(), &word));
+    let headline = verdict.headline();
+    let name = &verdict.facts.scenario;
+    let scenario = if name.is_empty() { String::new() } else { format!("{name}: ") };
+    let word = look.paint(colour.on_default().bold(), &headline.word);
+    let mut text = format!("{word}  {scenario}{}\n", headline.what);
     if let Some(remedy) = &verdict.remedy {
         let _ = writeln!(text, "  remedy: {remedy}");
     }
     text + "\n"
 }
 
-fn counted(n: u64, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
-}
-
 fn facts(facts: &Facts, look: Look) -> String {
-    let mut text = String::new();
-    let mut row = |name: &str, value: String| {
-        if !value.is_empty() {
-            let _ = writeln!(text, "  {name:<9}{value}");
+    let rows = rows(facts, look.arrow(), look.verbose);
+    rows.into_iter().fold(String::new(), |mut text, (mut name, lines)| {
+        for line in lines {
+            let _ = writeln!(text, "  {name:<9}{line}");
+            name = "";
         }
-    };
-    row("kernel", facts.kernel.as_ref().map_or_else(String::new, |k| format!("Linux {k}, subject {}", facts.subject)));
-    row("CPUs", if facts.cpus == 0 { String::new() } else { facts.cpus.to_string() });
-    row("module", module(facts, look));
-    row("updates", if facts.cpus == 0 { String::new() } else { facts.updates.to_string() });
-    let why = if facts.backend.reason.is_empty() { String::new() } else { format!(" ({})", facts.backend.reason) };
-    let clock = if facts.clock.is_empty() { String::new() } else { format!(", {} clock", facts.clock) };
-    row("backend", format!("{}{why}{clock}", facts.backend.name));
-    row("digest", facts.digest.clone().unwrap_or_default());
-    row("seed", facts.seed.map_or_else(String::new, |seed| seed.to_string()));
-    text
-}
-
-fn module(facts: &Facts, look: Look) -> String {
-    let name = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".into());
-    match (&facts.module_before, &facts.module_after) {
-        (None, None) => String::new(),
-        (before, after) => format!("{} {} {}", name(before), look.arrow(), name(after)),
-    }
+        text
+    })
 }
 
 fn table(verdict: &Verdict, look: Look) -> String {
     let faint = AnsiColor::BrightBlack.on_default();
-    Invariant::ALL.iter().fold("\n".to_string(), |mut text, invariant| {
-        let standing = verdict.standing(*invariant);
-        let note = match standing {
-            Standing::NotApplicable => verdict.why_not_observed(*invariant).unwrap_or("not observed"),
-            _ => invariant.demand(),
-        };
+    let text = Invariant::ALL.iter().fold("\n".to_string(), |mut text, invariant| {
+        let (standing, is_expected) = (verdict.standing(*invariant), verdict.is_expected_breach(*invariant));
         let name = format!("{:<16}", invariant.name());
         let name = if standing == Standing::Broken { look.paint(Style::new().bold(), &name) } else { name };
-        let _ = writeln!(text, "  {} {name} {}", look.sign(standing), look.paint(faint, note));
+        let (sign, note) = (look.sign(standing, is_expected), verdict.note(*invariant));
+        let _ = writeln!(text, "  {sign} {name} {}", look.paint(faint, &note));
         text
-    })
+    });
+    if verdict.ended_at_breach { format!("{text}\n  {ENDED_AT_BREACH}\n") } else { text }
 }
 
 fn details(breach: &Breach, look: Look) -> String {
@@ -162,7 +141,7 @@ fn diagnosed(diagnosis: &Diagnosis) -> String {
         });
     }
     if !diagnosis.firmware.trim().is_empty() {
-        let _ = writeln!(text, "    firmware {}", diagnosis.firmware.trim_end().replace('\n', "\n             "));
+        let _ = writeln!(text, "    firmware: {}", diagnosis.firmware.trim_end().replace('\n', "\n              "));
     }
     text
 }
@@ -176,7 +155,8 @@ fn footer(verdict: &Verdict) -> String {
     if times.total > 0 {
         let _ = writeln!(
             text,
-            "  boot {}, update {}, total {}",
+            "  {} {}, update {}, total {}",
+            if facts.start.is_restore() { "restore" } else { "boot" },
             seconds(times.boot),
             seconds(times.update),
             seconds(times.total)

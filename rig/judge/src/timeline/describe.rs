@@ -18,8 +18,8 @@ impl Decoder {
         match self.decode(r).what {
             What::CallEnter(leaf) => format!("{} entered{}", call(leaf, r), interrupts(r)),
             What::CallExit(leaf, status) => format!("{} ended: {}{}", leaf.name(), status.name(), reasons(r)),
-            What::Load(word, value) => format!("loads {} = {}", self.word_name(r.a), number(word, value)),
-            What::Store(word, value) => format!("stores {} = {}", self.word_name(r.a), number(word, value)),
+            What::Load(word, value) => format!("loads {}", self.access(r, word, value)),
+            What::Store(word, value) => format!("stores {}", self.access(r, word, value)),
             What::Enter(_) => format!("enters {}", self.place_name(r.a)),
             What::Exit(_, result) => format!("leaves {}, returning {result}", self.place_name(r.a)),
             What::Mark(mark) if is_mark(mark, Mark::Repeated) => {
@@ -34,6 +34,12 @@ impl Decoder {
             What::Mark(mark) => describe_mark(mark, r.b),
             What::Other => describe_other(r),
         }
+    }
+
+    /// A word, its value, and the code that touched it.
+    fn access(&self, r: &Record, word: Word, value: u64) -> String {
+        let place = self.code_name(r.d).map(|place| format!(" ({place})")).unwrap_or_default();
+        format!("{} = {}{place}", self.word_name(r.a), number(word, value))
     }
 }
 

@@ -74,6 +74,8 @@ impl Event<'_> {
 pub struct Decoder {
     words: Vec<(Word, String)>,
     places: Vec<(Place, String)>,
+    /// Code ranges `[start, end)` of the watched functions, in the order of `places`.
+    ranges: Vec<(u64, u64)>,
 }
 
 impl Decoder {
@@ -82,7 +84,8 @@ impl Decoder {
         let names = &setup.subject;
         let words = setup.watches.iter().map(|w| (word(names, &w.name), w.name.clone())).collect();
         let places = setup.functions.iter().map(|f| (place(names, &f.name), f.name.clone())).collect();
-        Self { words, places }
+        let ranges = setup.functions.iter().map(|f| f.range).collect();
+        Self { words, places, ranges }
     }
 
     /// Whether this word is watched at all.
@@ -103,6 +106,13 @@ impl Decoder {
     /// The name of a watched function, by its place in the plan.
     pub fn place_name(&self, index: u64) -> &str {
         name_at(&self.places, index)
+    }
+
+    /// An address of code for people: `name+0x12` in a watched function, else the number; none: no address was recorded.
+    pub fn code_name(&self, pc: u64) -> Option<String> {
+        let own = self.ranges.iter().zip(&self.places).find(|((start, end), _)| (*start..*end).contains(&pc));
+        let named = own.map(|((start, _), (_, name))| format!("{name}+{:#x}", pc - start));
+        (pc != 0).then(|| named.unwrap_or_else(|| format!("{pc:#x}")))
     }
 
     /// The record's meaning.

@@ -31,42 +31,39 @@ function instant(ns, step_ns) {
 /* ---- header and tables ---- */
 
 function showHeader() {
-  $('verdict').textContent = verdict.verdict.toUpperCase().replace('-', ' ');
+  const { word, what } = data.headline;
+  $('verdict').textContent = word;
   $('verdict').className = verdict.verdict;
-  const plural = (n, noun) => `${n} ${noun}${n === 1 ? '' : 's'}`;
-  const scenario = verdict.scenario ? `${verdict.scenario}: ` : '';
-  $('title').textContent = `${scenario}${plural(verdict.updates, 'update')} on ${plural(verdict.cpus, 'CPU')}`;
-  $('reason').textContent = verdict.reason || '';
-  document.title = `${verdict.verdict}: TDX module update on ${plural(verdict.cpus, 'CPU')}`;
+  $('title').textContent = verdict.scenario ? `${verdict.scenario}: ${what}` : what;
+  $('reason').textContent = verdict.remedy ? `Remedy: ${verdict.remedy}` : '';
+  document.title = `${word}: ${verdict.scenario || 'TDX module update'}`;
   const times = verdict.timing_ms;
-  const facts = {
-    kernel: verdict.kernel && `Linux ${verdict.kernel}`,
-    subject: verdict.subject,
-    module: (verdict.module_before || verdict.module_after) && `${verdict.module_before || 'none'} → ${verdict.module_after || 'none'}`,
-    backend: [verdict.backend.name, verdict.backend.reason && `(${verdict.backend.reason})`].filter(Boolean).join(' '),
-    clock: verdict.clock,
-    seed: verdict.seed,
-    boot: times.boot && `${(times.boot / 1000).toFixed(2)} s`,
-    'all updates': times.update && `${(times.update / 1000).toFixed(2)} s`,
-    total: times.total && `${(times.total / 1000).toFixed(2)} s`,
-    events: verdict.events.toLocaleString('en'),
-  };
-  for (const [name, value] of Object.entries(facts).filter(([, value]) => value)) {
-    $('facts').append(element('div', {}, element('dt', { textContent: name }), element('dd', { textContent: value })));
+  const seconds = (ms) => (ms ? [`${(ms / 1000).toFixed(2)} s`] : []);
+  const facts = data.facts.concat([
+    [verdict.start.from === 'snapshot' ? 'restore' : 'boot', seconds(times.boot)],
+    ['all updates', seconds(times.update)],
+    ['total', seconds(times.total)],
+    ['events', [verdict.events.toLocaleString('en')]],
+  ]);
+  for (const [name, lines] of facts.filter(([, lines]) => lines.length)) {
+    const values = lines.map((line) => element('div', { textContent: line }));
+    $('facts').append(element('div', {}, element('dt', { textContent: name }), element('dd', {}, ...values)));
   }
 }
 
 function showInvariants() {
   const signs = { held: '✓', broken: '✗', 'not-applicable': '–' };
-  const why = Object.fromEntries(verdict.not_observed.map((n) => [n.invariant, n.reason]));
   for (const [name, standing] of Object.entries(verdict.invariants)) {
+    const shown = data.expected.includes(name) ? 'expected' : standing;
+    const note = standing === 'not-applicable' ? `not judged: ${data.notes[name]}` : data.notes[name];
     const row = element('tr', { className: standing },
-      element('td', { className: `sign ${standing}`, textContent: signs[standing] }),
+      element('td', { className: `sign ${shown}`, textContent: signs[standing] }),
       element('td', { textContent: name }),
-      element('td', { textContent: why[name] ? `not judged: ${why[name]}` : data.demands[name] }));
+      element('td', { textContent: note }));
     row.dataset.invariant = name;
     $('invariants').tBodies[0].append(row);
   }
+  $('ended').textContent = data.ended || '';
 }
 
 function showBreaches() {
@@ -75,7 +72,8 @@ function showBreaches() {
     const where = [cpus, breach.step && `step ${breach.step}`, breach.update && `update ${breach.update}`].filter(Boolean).join(', ');
     const events = element('table', { className: 'events' }, element('tbody', {}, ...breach.events.map(cited)));
     const box = element('div', { className: 'breach' },
-      element('p', {}, element('strong', { textContent: `${breach.invariant} is broken` }), where && ` (${where})`),
+      element('p', {}, element('strong', { textContent: `${breach.invariant} is broken` }), where && ` (${where})`,
+        data.expected.includes(breach.invariant) ? ', as the scenario expects' : ''),
       element('p', { textContent: `Seen: ${breach.seen}` }),
       element('p', { textContent: `Expected: ${breach.expected}` }),
       events);
@@ -97,7 +95,7 @@ function showDiagnosis() {
     element('h2', { textContent: 'Where it hangs' }),
     element('p', { textContent: found.summary }),
     element('table', {}, element('tbody', {}, ...rows, ...tasks)),
-    element('div', { className: 'stack', textContent: found.firmware.trim() }));
+    element('div', { className: 'stack', textContent: `firmware: ${found.firmware.trim()}` }));
   $('breaches').append(box);
 }
 
@@ -115,17 +113,23 @@ function cited(event) {
 function showWaits() {
   const slowest = Math.max(1, ...verdict.statistics.steps.map((s) => s.waited_ns));
   const shown = verdict.statistics.steps.slice(0, 200);
+  const add = (update, name, took_ns, ...cells) => $('waits').tBodies[0].append(element('tr', {},
+    element('td', { textContent: update }),
+    element('td', { textContent: name }),
+    element('td', { className: 'n', textContent: duration(took_ns) }), ...cells));
+  let update = 0;
   for (const step of shown) {
+    const figures = step.update !== update && verdict.statistics.updates.find((u) => u.update === step.update);
+    if (figures && figures.gathering) {
+      add(step.update, 'gathering (stop_machine)', figures.gathering.took_ns, element('td'), element('td', { textContent: 'until the first CPU enters the update' }));
+    }
+    update = step.update;
     const meter = element('span', { className: 'meter' });
     meter.style.width = `${(160 * step.waited_ns) / slowest}px`;
     meter.style.background = COLOURS[step.step];
-    const row = element('tr', {},
-      element('td', { textContent: step.update }),
-      element('td', { textContent: step.step }),
-      element('td', { className: 'n', textContent: duration(step.took_ns) }),
+    add(step.update, step.step, step.took_ns,
       element('td', { textContent: `CPU ${step.slowest_lp}` }),
       element('td', {}, meter, duration(step.waited_ns)));
-    $('waits').tBodies[0].append(row);
   }
   if (!shown.length) $('waits').tBodies[0].append(element('tr', {}, element('td', { colSpan: 5, textContent: 'no step was timed' })));
 }
@@ -166,11 +170,20 @@ function showHistograms() {
 }
 
 function showConsole() {
+  const matters = (line) => line.is_report || /tdx|seamldr|seamcall/i.test(line.text);
   for (const line of scene.console) {
     const item = element('li', { textContent: line.text, className: line.is_report ? 'report' : '' });
+    item.classList.toggle('minor', !matters(line));
     item.addEventListener('click', () => lookAt(line.at_ns));
     $('console').append(item);
   }
+  const some = scene.console.some(matters);
+  $('console').classList.toggle('filtered', some);
+  const button = element('button', { type: 'button' });
+  const name = () => { button.textContent = $('console').classList.contains('filtered') ? 'show all lines' : 'show lines about TDX and warnings'; };
+  button.addEventListener('click', () => { $('console').classList.toggle('filtered'); name(); markConsole(); });
+  name();
+  if (some) $('console-views').append(button);
   if (!scene.console.length) $('console').append(element('li', { textContent: 'no line was recorded' }));
 }
 
@@ -227,7 +240,7 @@ function draw() {
   if (pointer && pointer.x > GUTTER) drawPointer(ink);
   pen.restore();
   drawGutter(ink);
-  canvas.dataset.slices = drawn;
+  Object.assign(canvas.dataset, { slices: drawn, begin: Math.round(view.begin), end: Math.round(view.end) });
 }
 
 function drawAxis(ink) {
@@ -368,8 +381,10 @@ function drawPointer(ink) {
 function markConsole() {
   const list = $('console');
   scene.console.forEach((line, i) => list.children[i].classList.toggle('in', line.at_ns >= view.begin && line.at_ns <= view.end));
-  const next = scene.console.findIndex((line) => line.at_ns >= view.begin);
-  if (scene.console.length) list.scrollTop = list.children[next < 0 ? scene.console.length - 1 : next].offsetTop - list.offsetTop - list.clientHeight / 3;
+  const filtered = list.classList.contains('filtered');
+  const shown = [...list.children].filter((item) => !filtered || !item.classList.contains('minor'));
+  const next = shown.find((item) => scene.console.length && scene.console[[...list.children].indexOf(item)].at_ns >= view.begin) || shown.at(-1);
+  if (next) list.scrollTop = next.offsetTop - list.offsetTop - list.clientHeight / 3;
 }
 
 /* ---- moving about ---- */
@@ -406,19 +421,68 @@ function showViews() {
   };
   button('everything', showAll);
   for (const span of scene.updates.slice(0, 12)) button(`update ${span.update}`, () => showUpdate(span));
-  for (const [name, mark] of new Map(breaches.map((b) => [b.invariant, b]))) button(name, () => lookAt(mark.at_ns));
+  for (const name of new Set(breaches.map((b) => b.invariant))) button(`breach: ${name}`, () => showBreach(name));
   for (const step of steps) {
     const patch = element('i');
     patch.style.background = COLOURS[step];
     $('legend').append(element('span', {}, patch, step));
   }
-  $('legend').append(element('span', { textContent: 'pale: waits for the others; bar: SEAMCALL' }));
+  const legend = [
+    ['wait', 'pale: waits for the others'],
+    ['call', 'bar: SEAMCALL'],
+    ['call bad', 'failed, or never returned'],
+    ['dot', 'the last CPU acknowledges, and the state advances'],
+    ['line', 'to the CPU that sees it'],
+    ['diamond', 'event of a breach'],
+  ];
+  for (const [kind, text] of legend) $('legend').append(element('span', {}, element('i', { className: kind }), text));
   if (scene.calls_left_out) $('left-out').textContent = `${scene.calls_left_out.toLocaleString('en')} SEAMCALLs outside updates are not drawn.`;
 }
 
 function showUpdate(span) {
   const margin = (span.end_ns - span.begin_ns) * 0.03;
   show(span.begin_ns - margin, span.end_ns + margin);
+}
+
+/* The update in which a moment lies, else the last one before it. */
+function updateAt(ns) {
+  return scene.updates.findLast((u) => u.begin_ns <= ns) || scene.updates[0] || { begin_ns: FIRST, end_ns: LAST };
+}
+
+/* The events that show a breach, near enough to tell them apart; what led to them takes up more room than what follows. */
+function showBreach(invariant) {
+  const times = breaches.filter((b) => b.invariant === invariant).map((b) => b.at_ns);
+  const [first, last] = [Math.min(...times), Math.max(...times)];
+  const update = updateAt(first);
+  const least = scene.guest_time ? 5000 : 20000;
+  const length = Math.max(least, Math.min(5 * (last - first), 1.06 * (update.end_ns - update.begin_ns)));
+  const middle = (first + last) / 2;
+  show(middle - length * 0.6, middle + length * 0.4);
+}
+
+/* A hang: from the update's begin until the last CPU did something, without the long time in which none did. */
+function showStandstill() {
+  const update = scene.updates.at(-1);
+  const within = (ns) => ns !== null && ns >= update.begin_ns;
+  const moments = scene.lanes.flatMap((lane) => [
+    ...lane.steps.flatMap((s) => [s.begin_ns, s.acked_ns]), ...lane.calls.flatMap((c) => [c.begin_ns, c.end_ns])]);
+  const last = moments.filter(within).reduce((a, b) => Math.max(a, b), update.begin_ns);
+  const length = Math.max(1000, last - update.begin_ns);
+  show(update.begin_ns - length * 0.03, last + length * 0.15);
+}
+
+function showFirst() {
+  const isHung = verdict.diagnosis || [verdict.verdict, verdict.came_to].includes('hung');
+  const told = breaches.find((b) => b.invariant !== 'progress') || breaches[0];
+  if (isHung && scene.updates.length && (!told || told.invariant === 'progress')) showStandstill();
+  else if (told) showBreach(told.invariant);
+  else if (scene.updates.length) showUpdate(scene.updates.at(firstFailed()));
+}
+
+/* The place of the first update that did not succeed, else of the first one. */
+function firstFailed() {
+  const failed = verdict.statistics.updates.findIndex((u) => u.failed_call);
+  return failed >= 0 && failed < scene.updates.length ? failed : 0;
 }
 
 function listen() {
@@ -502,6 +566,5 @@ showConsole();
 showViews();
 listen();
 resize();
-if (breaches.length && scene.updates.length) showUpdate(scene.updates.findLast((u) => u.begin_ns <= breaches[0].at_ns) || scene.updates[0]);
-else if (scene.updates.length) showUpdate(scene.updates[0]);
+showFirst();
 document.body.dataset.ready = 'yes';
