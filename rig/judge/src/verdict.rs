@@ -17,8 +17,12 @@ pub const VERDICT_VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Every invariant that could be judged held, and the scenario's outcome is the expected one.
+    /// What the scenario demands to be held was seen to hold, nothing broke, and the scenario's outcome is the expected one.
     Passed,
+    /// The kernel shows the known defect that the scenario describes: no pass, and no failure that is news.
+    Xfail,
+    /// The kernel does not show the known defect that the scenario describes: the scenario is to be changed.
+    Xpass,
     /// An invariant broke, or the scenario's outcome is another than the expected one.
     Failed,
     /// The guest made no progress.
@@ -27,6 +31,8 @@ pub enum Outcome {
     GuestCrashed,
     /// The rig or its environment failed; nothing is said of the subject.
     RigError,
+    /// Run, but not judged: nothing was recorded by which it could be.
+    Unjudged,
     /// Not run.
     Skipped,
 }
@@ -35,12 +41,12 @@ impl Outcome {
     /// The exit code of a command that ends with it. 2, for usage, is no verdict.
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::Passed => 0,
-            Self::Failed => 1,
+            Self::Passed | Self::Xfail => 0,
+            Self::Failed | Self::Xpass => 1,
             Self::Hung => 3,
             Self::GuestCrashed => 4,
             Self::RigError => 5,
-            Self::Skipped => 77,
+            Self::Unjudged | Self::Skipped => 77,
         }
     }
 
@@ -48,10 +54,13 @@ impl Outcome {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
+            Self::Xfail => "xfail",
+            Self::Xpass => "xpass",
             Self::Failed => "failed",
             Self::Hung => "hung",
             Self::GuestCrashed => "guest-crashed",
             Self::RigError => "rig-error",
+            Self::Unjudged => "unjudged",
             Self::Skipped => "skipped",
         }
     }
@@ -117,6 +126,9 @@ pub struct Facts {
     pub holds: Vec<HoldReport>,
     /// Seed of the schedule, when one was drawn.
     pub seed: Option<u64>,
+    /// The defect of the kernel that the scenario describes, such as "finding 2"; none: it describes none.
+    #[serde(default)]
+    pub known_defect: Option<String>,
 }
 
 /// A way from SEAMCALL to firmware.

@@ -216,7 +216,7 @@ impl<'a, G: Guests> Work<'a, G> {
         match verdict.verdict {
             // What its seeds came to stands, but for what its loads did nobody can say.
             _ if cause == EndCause::Person => self.stop(End::Interrupted),
-            Outcome::Passed => {
+            Outcome::Passed | Outcome::Xfail => {
                 run.pending.into_iter().try_for_each(|result| self.add(result))?;
                 // Nothing failed in it, so nobody needs its evidence; what cannot be removed stays in the way of nobody.
                 let _ = std::fs::remove_dir_all(&run.path);
@@ -225,8 +225,10 @@ impl<'a, G: Guests> Work<'a, G> {
                 self.not_judged(&run, &why)?;
                 self.stop(End::Load(why));
             }
-            Outcome::Failed | Outcome::Hung | Outcome::GuestCrashed => self.unassigned(&verdict, why, run)?,
-            Outcome::RigError | Outcome::Skipped => {
+            Outcome::Failed | Outcome::Xpass | Outcome::Hung | Outcome::GuestCrashed => {
+                self.unassigned(&verdict, why, run)?;
+            }
+            Outcome::RigError | Outcome::Unjudged | Outcome::Skipped => {
                 self.not_judged(&run, &format!("the end of its guest was not judged: {why}"))?;
                 self.count_rig_error(why);
             }

@@ -24,9 +24,9 @@ pub enum Judgement {
 impl Judgement {
     const fn of(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Failed | Outcome::Hung | Outcome::GuestCrashed => Self::Failed,
-            Outcome::Passed => Self::Passed,
-            Outcome::RigError | Outcome::Skipped => Self::NotJudged,
+            Outcome::Failed | Outcome::Xpass | Outcome::Hung | Outcome::GuestCrashed => Self::Failed,
+            Outcome::Passed | Outcome::Xfail => Self::Passed,
+            Outcome::RigError | Outcome::Unjudged | Outcome::Skipped => Self::NotJudged,
         }
     }
 }

@@ -329,7 +329,7 @@ fn judgement(scenario: String, verdict: Result<Verdict, Trouble>) -> Judgement {
         outcome if verdict.exit_code == 0 && outcome != Outcome::Skipped => {
             Judgement::Passed { scenarios: vec![scenario] }
         }
-        outcome @ (Outcome::Failed | Outcome::Hung | Outcome::GuestCrashed) => {
+        outcome @ (Outcome::Failed | Outcome::Xpass | Outcome::Hung | Outcome::GuestCrashed) => {
             Judgement::Caught { scenario, outcome, by: what_failed(&verdict), reason: verdict.reason }
         }
         _ => Judgement::Unjudged { scenario, reason: verdict.reason.unwrap_or_default() },

@@ -3,12 +3,13 @@
 use super::loads;
 use super::snapshot::Note;
 use super::subject::{self, GuestModule};
+use super::upload::Upload;
 use crate::guest::{Guest, GuestError};
 use crate::machine::control::{ControlError, Emulator};
 use crate::scenario::{Act, CpuState, CpuSwitch, Moment, Scenario};
 use crate::symbols::KmodPlan;
 use crate::trouble::Trouble;
-use rig_wire::agent::{Answer, Command, LoadReport, Ready, UpdateOutcome};
+use rig_wire::agent::{Answer, Command, Failure, LoadReport, Ready};
 use rig_wire::event::{self, Mark, update_end};
 use rig_wire::plan::Control;
 use std::collections::HashMap;
@@ -40,10 +41,10 @@ pub(crate) struct Told {
     pub(crate) before: Option<String>,
     /// Module version after the last update; none: no module.
     pub(crate) after: Option<String>,
-    /// `num_remaining_updates` before and after.
-    pub(crate) remaining: (Option<u32>, Option<u32>),
-    /// Updates that were tried.
-    pub(crate) updates: Vec<Tried>,
+    /// `num_remaining_updates` before and after; none: nobody asked; an error: why it could not be read.
+    pub(crate) remaining: (Option<Reading>, Option<Reading>),
+    /// Updates that were made, those that failed among them.
+    pub(crate) updates: Vec<Upload>,
     /// All updates.
     pub(crate) update: Duration,
     /// The kernel offers no update.
@@ -66,23 +67,8 @@ pub(crate) struct Told {
     pub(crate) doing: String,
 }
 
-/// One update that was tried.
-#[derive(Debug)]
-pub(crate) struct Tried {
-    /// What the kernel said.
-    pub(crate) outcome: UpdateOutcome,
-    /// The version that the image brings, where that is known.
-    pub(crate) wanted: Option<String>,
-    /// The version read back; none: no module.
-    pub(crate) seen: Option<String>,
-}
-
-impl Tried {
-    /// Whether the kernel reported success.
-    pub(crate) fn succeeded(&self) -> bool {
-        self.outcome.error.is_empty() && self.outcome.errno.is_none()
-    }
-}
+/// A number that the guest tells, or why it does not.
+pub(crate) type Reading = Result<u32, String>;
 
 /// Why the drive could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +145,7 @@ impl Drive<'_> {
             }
             self.update(told, number).await?;
             told.update = started.elapsed();
-            if !self.scenario.keep_going && !told.updates.last().is_some_and(Tried::succeeded) {
+            if !self.scenario.keep_going && !told.updates.last().is_some_and(Upload::succeeded) {
                 break;
             }
         }
@@ -204,7 +190,9 @@ impl Drive<'_> {
             let load = Command::LoadModule { name: name.clone(), parameters: parameters.clone() };
             match self.ask(told, &format!("loading {name}"), load).await {
                 // The driver wants no platform without a working TDX module.
-                Err(DriveError::Guest { error: GuestError::Failed(f), .. }) if f.errno == Some(ENODEV) => {
+                Err(DriveError::Guest { error: GuestError::Failed(f), .. })
+                    if f.errno == Some(ENODEV) && subject::is_subject(name) =>
+                {
                     (told.absent, told.refused) = (true, f.errno);
                 }
                 Err(DriveError::Guest { error: GuestError::Failed(f), .. })
@@ -263,7 +251,7 @@ impl Drive<'_> {
             version => lost_is_none(version).map_err(|error| failed(told, error))?,
         };
         told.after.clone_from(&told.before);
-        told.remaining.0 = self.remaining().await;
+        told.remaining.0 = Some(self.remaining().await);
         told.absent = true;
         for upload in UPLOADS {
             match self.guest.read(upload).await {
@@ -297,6 +285,7 @@ impl Drive<'_> {
     /// One update, from its upload to what is read back.
     pub(crate) async fn update(&self, told: &mut Told, number: u32) -> Result<(), DriveError> {
         let (image, wanted) = super::plan::update_image(self.scenario, number)?;
+        let before = told.after.clone();
         let to = wanted.as_deref().unwrap_or("the given image");
         let doing = format!("update {number} of {} to {to}", self.scenario.updates);
         self.mark(Mark::UpdateBegin, u64::from(number)).await?;
@@ -313,10 +302,10 @@ impl Drive<'_> {
         };
         let seen = self.version(told).await?;
         told.after.clone_from(&seen);
-        let tried = Tried { outcome, wanted, seen };
+        let upload = Upload { outcome, before, wanted, seen };
         let told_outcome =
-            if tried.succeeded() { event::UpdateOutcome::Succeeded } else { event::UpdateOutcome::Failed };
-        told.updates.push(tried);
+            if upload.succeeded() { event::UpdateOutcome::Succeeded } else { event::UpdateOutcome::Failed };
+        told.updates.push(upload);
         self.mark(Mark::UpdateEnd, update_end(number, told_outcome)).await
     }
 
@@ -377,13 +366,17 @@ impl Drive<'_> {
 
     async fn read_after(&self, told: &mut Told) -> Result<(), DriveError> {
         self.doing(told, "reading back");
-        told.remaining.1 = self.remaining().await;
+        told.remaining.1 = Some(self.remaining().await);
         Ok(())
     }
 
-    /// The attribute is absent on some subjects, and unreadable without P-SEAMLDR; that is judged elsewhere.
-    async fn remaining(&self) -> Option<u32> {
-        self.guest.read(&self.attribute("num_remaining_updates")).await.ok()?.parse().ok()
+    /// Whoever makes the verdict decides what it means that it cannot be read.
+    async fn remaining(&self) -> Reading {
+        match self.guest.read(&self.attribute("num_remaining_updates")).await {
+            Ok(text) => text.parse().map_err(|_| format!("it holds \"{text}\"")),
+            Err(GuestError::Failed(Failure { errno: Some(errno), .. })) => Err(format!("errno {errno}")),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Path of one of the subject's attributes.

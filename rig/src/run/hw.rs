@@ -27,6 +27,13 @@ pub(crate) struct Ordered {
     files: Vec<(&'static str, Vec<u8>)>,
 }
 
+impl Ordered {
+    /// How the program ended.
+    pub(super) fn ended(&self) -> &Ended {
+        &self.ended
+    }
+}
+
 /// What orders need in the guest's file system.
 pub(super) fn files(images: &Images, scenario: &Scenario) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
     if scenario.hw.is_empty() {

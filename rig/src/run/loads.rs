@@ -2,9 +2,8 @@
 
 use super::scripted;
 use crate::scenario::Scenario;
-use rig_judge::LoadDemands;
 use rig_judge::verdict::Check;
-use rig_wire::agent::{Load, LoadReport, TdStage};
+use rig_wire::agent::{Load, LoadReport};
 
 /// What a reader that knows its values must say.
 const ONLY_ALLOWED: &str = "only what may be read";
@@ -26,14 +25,6 @@ pub(super) fn modules(loads: &[Load]) -> Vec<&'static str> {
     names
 }
 
-/// What the judge may demand of a run under these loads.
-pub(super) fn demands(loads: &[Load]) -> LoadDemands {
-    let both =
-        |load: &Load| matches!(load, Load::Seamcall { process_hz: 1.., timer_hz, ipi_hz, .. } if timer_hz + ipi_hz > 0);
-    let tds = |load: &Load| matches!(load, Load::TrustDomain { stage: TdStage::Running, .. });
-    LoadDemands { concurrency: loads.iter().any(both), tds_run_again: loads.iter().any(tds) }
-}
-
 /// The load with what only the rig knows.
 pub(super) fn complete(load: &Load) -> Load {
     let mut load = load.clone();
@@ -46,8 +37,18 @@ pub(super) fn complete(load: &Load) -> Load {
 
 /// What each load was to do, and what it did. Where the module is lost in the end, its SEAMCALLs fail by right.
 pub(super) fn checks(scenario: &Scenario, reports: &[LoadReport], module_lives: bool) -> Vec<Check> {
-    let pairs = reports.iter().zip(&scenario.load);
-    pairs.flat_map(|(report, asked)| checks_of(asked, report, module_lives)).collect()
+    let asked = scenario.load.iter().enumerate();
+    asked
+        .flat_map(|(at, asked)| match reports.get(at) {
+            Some(report) => checks_of(asked, report, module_lives),
+            None => vec![Check {
+                name: format!("load {}", at + 1),
+                expected: "work done".into(),
+                seen: "no report of it".into(),
+                met: false,
+            }],
+        })
+        .collect()
 }
 
 fn checks_of(asked: &Load, report: &LoadReport, module_lives: bool) -> Vec<Check> {
@@ -136,7 +137,6 @@ mod tests {
     fn a_load_of_seamcalls_must_work_in_each_context_it_has() {
         let asked = load("profile = \"seamcall\"\nipi_hz = 0");
         assert_eq!(modules(std::slice::from_ref(&asked)), ["tdx_load"]);
-        assert!(demands(std::slice::from_ref(&asked)).concurrency);
         let counts =
             |process, timer| vec![("process.success".to_owned(), process), ("timer.success".to_owned(), timer)];
         let worked = LoadReport { counts: counts(1, 1), ..report("seamcall") };
@@ -149,17 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn one_context_alone_shows_no_concurrency() {
-        assert!(!demands(&[load("profile = \"seamcall\"\nprocess_hz = 0")]).concurrency);
-        assert!(!demands(&[load("profile = \"seamcall\"\ntimer_hz = 0\nipi_hz = 0")]).concurrency);
-        assert!(!demands(&[load("profile = \"cpu-hog\"\nthreads = 1")]).concurrency);
-    }
-
-    #[test]
     fn trust_domains_get_a_script_for_each_virtual_cpu() {
         let asked = load("profile = \"trust-domain\"\ntds = 2\nvcpus = 3");
         assert_eq!(modules(std::slice::from_ref(&asked)), ["tdx_raw"]);
-        assert!(demands(std::slice::from_ref(&asked)).tds_run_again);
         let Load::TrustDomain { scripts, .. } = complete(&asked) else { panic!("another load") };
         assert_eq!(scripts.len(), 6);
         assert_ne!(scripts[0], scripts[3]);

@@ -1,17 +1,18 @@
 //! From what was seen to the verdict, and the files that tell it.
 
 use super::attempts::attempts;
-use super::drive::{Told, Tried};
+use super::checks::Seen;
+use super::drive::Told;
+use super::expected;
 use super::holds;
-use super::loads;
 use super::prepare::Prepared;
+use super::recorded::Recorded;
 use super::snapshot::Start;
-use crate::scenario::{Act, CpuState, CpuSwitch, Ending, Scenario, UpdateEnding};
 use crate::trouble::Trouble;
 use rig_judge::origin::{KernelImage, RigBuild, build_of_log};
 use rig_judge::report;
-use rig_judge::timeline::EventsReader;
-use rig_judge::verdict::{Artifact, Backend, Check, Diagnosis, HoldReport, LoadReport, Timing};
+use rig_judge::timeline::{EventsError, EventsReader};
+use rig_judge::verdict::{Artifact, Backend, Diagnosis, HoldReport, LoadReport, Timing};
 use rig_judge::{Facts, Findings, Outcome, RunEnd, Verdict};
 use std::time::Duration;
 
@@ -45,31 +46,58 @@ pub(crate) struct Evidence {
 
 /// Makes the verdict and writes it.
 pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdict, Trouble> {
-    let finished = evidence.end == RunEnd::Finished;
+    let blind = prepared.plan.ring.is_none();
+    let (recorded, end) = match recorded(prepared) {
+        Ok(recorded) => (recorded, evidence.end.clone()),
+        Err(cause) if blind || matches!(evidence.end, RunEnd::Lost { .. }) => {
+            drop(cause);
+            (Recorded::default(), evidence.end.clone())
+        }
+        Err(cause) => (Recorded::default(), RunEnd::Lost { cause }),
+    };
     let mut facts = facts(prepared, evidence);
     facts.holds = hold_reports(prepared);
-    if finished {
-        facts.checks = checks(&prepared.scenario, &evidence.told, &prepared.kernel_log());
-    }
-    if finished {
-        // Who wrote holds into a scenario wants them to come true; those of an exploration and of a shrunk schedule may expire.
-        let unmet = holds::unmet(&prepared.scenario, &facts.holds);
-        let unmet: Vec<Check> = unmet.iter().map(|hold| check(&hold.what, holds::SATISFIED, &hold.end)).collect();
-        facts.checks.extend(unmet);
-    }
-    let mut verdict = Verdict::new(facts, &evidence.findings, &evidence.end);
-    verdict.remedy = remedy(&verdict, evidence.interrupted).map(Into::into);
-    let verdict = against_expectation(&prepared.scenario, verdict);
+    let (holds, log) = (facts.holds.clone(), prepared.kernel_log());
+    let seen = Seen {
+        told: &evidence.told,
+        end: &end,
+        findings: &evidence.findings,
+        recorded: &recorded,
+        holds: &holds,
+        log: &log,
+        blind,
+        exploring: prepared.orders.is_some(),
+    };
+    let mut verdict = expected::verdict(&prepared.scenario, facts, &seen);
+    verdict.remedy = verdict.remedy.take().or_else(|| remedy(&verdict, evidence.interrupted).map(Into::into));
     write_reports(prepared, &verdict)?;
     super::hw::keep(&prepared.folder, &evidence.told.hw)?;
     super::client::keep(&prepared.folder, &evidence.told.clients)?;
-    if verdict.verdict == Outcome::Passed && !prepared.keep {
+    if matches!(verdict.verdict, Outcome::Passed | Outcome::Xfail) && !prepared.keep {
         // What a passed run leaves should be small; what is gone already needs no removing.
         for name in LARGE_FILES {
             let _ = std::fs::remove_file(prepared.folder.file(name));
         }
     }
     Ok(verdict)
+}
+
+/// What the recording shows beside what the judge found in it, or why it cannot be read. One that ends in the middle of a record is
+/// read so far: how the run ended tells that already.
+fn recorded(prepared: &Prepared) -> Result<Recorded, String> {
+    let cannot = |error: EventsError| format!("the recording cannot be read: {error}");
+    let mut failure = None;
+    let events = EventsReader::open(&prepared.folder.file("events.bin")).map_err(cannot)?;
+    let records = events.map_while(|record| match record {
+        Ok(record) => Some(record),
+        Err(EventsError::Truncated { .. }) => None,
+        Err(error) => {
+            failure = Some(error);
+            None
+        }
+    });
+    let recorded = Recorded::of(&prepared.scenario.faults, records);
+    failure.map_or(Ok(recorded), |error| Err(cannot(error)))
 }
 
 /// What became of the holds, from the recorded events.
@@ -121,7 +149,8 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
     Facts {
         scenario: prepared.scenario.name.clone(),
         cpus: u16::try_from(prepared.scenario.cpus).unwrap_or(u16::MAX),
-        updates: (succeeded(told) + super::client::updates(told.before.as_deref(), &told.clients)) as u32,
+        updates: (told.updates.iter().filter(|made| made.succeeded()).count()
+            + super::client::updates(told.before.as_deref(), &told.clients)) as u32,
         module_before: told.before.clone(),
         module_after: told.after.clone().filter(|_| unread.is_none()),
         module_unread: unread.map(Into::into),
@@ -201,137 +230,6 @@ fn load_report(report: &rig_wire::agent::LoadReport) -> LoadReport {
     LoadReport { name: report.name.clone(), counts: counts.collect() }
 }
 
-/// What the scenario expects of the updates, and what came.
-fn checks(scenario: &Scenario, told: &Told, log: &str) -> Vec<Check> {
-    let expect = &scenario.expect;
-    let mut checks = Vec::new();
-    if let Some(errno) = expect.refused {
-        checks.push(check("loading the subject", &words_of(Some(errno)), &words_of(told.refused)));
-    } else if told.absent || expect.update == UpdateEnding::Absent {
-        let offered = |absent| if absent { "absent" } else { "offered" };
-        checks.push(check("update interface", offered(expect.update == UpdateEnding::Absent), offered(told.absent)));
-    } else if let Some(last) = told.updates.last() {
-        checks.push(ending_check(expect.update, last));
-        if expect.update == UpdateEnding::Updated {
-            let version = last.seen.as_deref().unwrap_or("no module");
-            checks.extend(last.wanted.as_deref().map(|wanted| check("module_after", wanted, version)));
-            checks.extend(remaining_check(told));
-        }
-        let all = (expect.update == UpdateEnding::Updated).then_some(scenario.updates);
-        if let Some(number) = expect.succeeded.or(all) {
-            checks.push(check("updates", &number.to_string(), &succeeded(told).to_string()));
-        }
-        if let Some(error) = &expect.update_error {
-            let seen = if last.outcome.error.contains(error.as_str()) { error } else { &last.outcome.error };
-            checks.push(check("upload error", error, seen));
-        }
-    }
-    for line in &expect.console {
-        let seen = if log.contains(line.as_str()) { line.as_str() } else { "no such line" };
-        checks.push(check("kernel log", line, seen));
-    }
-    checks.extend(during_checks(scenario, told));
-    checks.extend(told.switches.iter().map(|(switch, errno)| switch_check(switch, *errno)));
-    if let Some(asked) = &scenario.tds {
-        checks.extend(super::tds::checks(asked, &told.tds));
-    }
-    checks.extend(super::hw::checks(&scenario.hw, &told.hw));
-    checks.extend(super::client::checks(&scenario.clients, &told.clients));
-    checks.extend(loads::checks(scenario, &told.loads, told.after.is_some()));
-    checks
-}
-
-fn switch_check(switch: &CpuSwitch, errno: Option<i32>) -> Check {
-    let to = if switch.to == CpuState::Online { "online" } else { "offline" };
-    check(&format!("CPU {} {to}", switch.cpu), &words_of(switch.errno), &words_of(errno))
-}
-
-fn words_of(errno: Option<i32>) -> String {
-    errno.map_or("done".to_owned(), |e| format!("refused with errno {e}"))
-}
-
-/// What others tried during the first update; nothing is known of what came too late to be tried.
-fn during_checks(scenario: &Scenario, told: &Told) -> Vec<Check> {
-    let seen = |at: usize| told.during.get(at).map_or("not tried".into(), |errno| words_of(*errno));
-    let name = |act: Act| if act == Act::Upload { "another upload" } else { "unloading" };
-    let asked = scenario.during.iter().enumerate();
-    asked.map(|(at, during)| check(name(during.act), &words_of(Some(during.errno)), &seen(at))).collect()
-}
-
-fn check(name: &str, expected: &str, seen: &str) -> Check {
-    Check { name: name.into(), expected: expected.into(), seen: seen.into(), met: expected == seen }
-}
-
-fn succeeded(told: &Told) -> usize {
-    told.updates.iter().filter(|t| t.succeeded()).count()
-}
-
-fn remaining_check(told: &Told) -> Option<Check> {
-    let (before, after) = (told.remaining.0?, told.remaining.1?);
-    let expected = before.saturating_sub(succeeded(told) as u32);
-    Some(check("num_remaining_updates", &expected.to_string(), &after.to_string()))
-}
-
-fn ending_check(expected: UpdateEnding, tried: &Tried) -> Check {
-    let (ending, seen) = ending_of(tried);
-    let expected_name = ending_name(expected).to_owned();
-    Check { name: "last update".into(), expected: expected_name, seen, met: ending == Some(expected) }
-}
-
-/// What an update came to, in kind and in words; no kind when the kernel's report contradicts what runs.
-fn ending_of(tried: &Tried) -> (Option<UpdateEnding>, String) {
-    let brought = tried.seen.is_some() && tried.seen == tried.wanted;
-    let ending = match (tried.succeeded(), &tried.seen) {
-        (true, Some(_)) => UpdateEnding::Updated,
-        (true, None) => return (None, "reported as done, but no module runs".into()),
-        (false, Some(_)) if brought => return (None, "reported as failed, but the new module runs".into()),
-        (false, Some(_)) => UpdateEnding::Unchanged,
-        (false, None) => UpdateEnding::Lost,
-    };
-    let why = match (tried.outcome.errno, tried.outcome.error.as_str()) {
-        (Some(errno), _) => format!(" (errno {errno})"),
-        (None, "") => String::new(),
-        (None, error) => format!(" ({error})"),
-    };
-    (Some(ending), format!("{}{why}", ending_name(ending)))
-}
-
-const fn ending_name(ending: UpdateEnding) -> &'static str {
-    match ending {
-        UpdateEnding::Updated => "updated",
-        UpdateEnding::Unchanged => "failed, old module still runs",
-        UpdateEnding::Lost => "failed, no module runs",
-        UpdateEnding::Absent => "no update offered",
-    }
-}
-
-/// A scenario may expect another ending than a pass; then that ending is what passes, and a pass is what fails.
-fn against_expectation(scenario: &Scenario, mut verdict: Verdict) -> Verdict {
-    let wanted = match scenario.expect.verdict {
-        Ending::Passed => return verdict,
-        Ending::Failed => Outcome::Failed,
-        Ending::Hung => Outcome::Hung,
-        Ending::Crashed => Outcome::GuestCrashed,
-    };
-    if matches!(verdict.verdict, Outcome::RigError | Outcome::Skipped) {
-        return verdict;
-    }
-    let broken: Vec<&str> = verdict.breaches.iter().map(|b| b.invariant.name()).collect();
-    let named = |outcome: Outcome, broken: &[&str]| {
-        if broken.is_empty() { outcome.name().to_owned() } else { format!("{}: {}", outcome.name(), broken.join(", ")) }
-    };
-    let expected: Vec<&str> = scenario.expect.broken.iter().map(String::as_str).collect();
-    let met = verdict.verdict == wanted && (expected.is_empty() || expected == broken);
-    let seen = if expected.is_empty() { named(verdict.verdict, &[]) } else { named(verdict.verdict, &broken) };
-    let check = Check { name: "verdict".into(), expected: named(wanted, &expected), seen, met };
-    verdict.came_to = met.then_some(verdict.verdict);
-    verdict.reason = (!met).then(|| format!("verdict: expected {}, seen {}", check.expected, check.seen));
-    verdict.verdict = if met { Outcome::Passed } else { Outcome::Failed };
-    verdict.exit_code = verdict.verdict.exit_code();
-    verdict.facts.checks.push(check);
-    verdict
-}
-
 /// The line of a console that tells why the kernel went down.
 pub(crate) fn panic_line(console: &str) -> Option<String> {
     let signs = ["Kernel panic - not syncing", "BUG: ", "Oops: ", "triple fault"];
@@ -340,5 +238,13 @@ pub(crate) fn panic_line(console: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "outcome_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_panic_is_found_on_the_console() {
+        let console = "[ 1.0] hello\n[ 1.2] Kernel panic - not syncing: Fatal exception\n[ 1.3] end";
+        assert_eq!(panic_line(console).as_deref(), Some("[ 1.2] Kernel panic - not syncing: Fatal exception"));
+        assert_eq!(panic_line("all is well"), None);
+    }
+}

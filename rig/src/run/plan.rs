@@ -3,13 +3,13 @@
 use super::holds;
 use crate::machine::command::{CPUID_1_EAX, PHYSICAL_ADDRESS_BITS};
 use crate::machine::memory;
-use crate::scenario::{Ack, Clock, Scenario, Subject};
+use crate::scenario::{Ack, Clock, FaultSpec, Scenario, Subject};
 use crate::symbols::{Observation, Symbols};
 use crate::trouble::Trouble;
-use rig_judge::{LoadDemands, Setup, SubjectNames};
+use rig_judge::{Setup, SubjectNames};
 use rig_wire::plan::{Hold, PLAN_VERSION, PhysicalRange, Plan, Shortcuts, hardirq_mask};
 use seam_emu::Config;
-use seam_emu::image::ImageSpec;
+use seam_emu::image::{Descriptor, Image, ImageSpec};
 use std::path::PathBuf;
 
 /// Guest time without progress inside the update that counts as a hang, nanoseconds: some 50 million instructions.
@@ -97,7 +97,7 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
         remaining_updates: scenario.platform.remaining_updates.unwrap_or(enough),
         cpuid_1_eax: CPUID_1_EAX,
         physical_address_bits: PHYSICAL_ADDRESS_BITS,
-        faults: scenario.faults.clone(),
+        faults: scenario.faults.iter().map(FaultSpec::to_fault).collect(),
         durations: scenario.platform.durations.clone(),
         tdx_keyids: scenario.platform.tdx_keyids.unwrap_or(default.tdx_keyids),
         ..default
@@ -110,8 +110,6 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
 /// What the judge is told.
 pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
     let lps = u16::try_from(scenario.cpus).expect("scenarios have at most 512 CPUs");
-    let of_loads = super::loads::demands(&scenario.load);
-    let tds_run_again = of_loads.tds_run_again || scenario.tds.as_ref().is_some_and(|tds| tds.count > 0);
     let names = names(scenario);
     // They are recorded from the first instruction on, at which only the boot CPU runs.
     let knows_online = seen.functions.iter().any(|function| function.name == names.set_online_function);
@@ -120,9 +118,9 @@ pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
         knows_online,
         watches: seen.watches.clone(),
         functions: seen.functions.clone(),
-        expected_console: scenario.expect.console.clone(),
+        expected_console: scenario.expect.allowed_lines(),
         nmi_entry: seen.nmi_entry,
-        load: LoadDemands { tds_run_again, ..of_loads },
+        load: scenario.load_demands(),
         ..Setup::new(lps, names)
     }
 }
@@ -138,7 +136,8 @@ fn names(scenario: &Scenario) -> SubjectNames {
 pub(crate) fn update_image(scenario: &Scenario, number: u32) -> Result<(Vec<u8>, Option<String>), Trouble> {
     if let Some(file) = &scenario.image.file {
         let image = std::fs::read(file).map_err(|e| Trouble::file("read", file, &e))?;
-        return Ok((image, None));
+        let version = version_in(&image);
+        return Ok((image, version));
     }
     let spec = update_spec(scenario, number);
     let image = seam_emu::image::build(&spec);
@@ -147,6 +146,16 @@ pub(crate) fn update_image(scenario: &Scenario, number: u32) -> Result<(Vec<u8>,
         Some(mutation) => (mutation.apply(&image), version),
         None => (image, version),
     })
+}
+
+/// The version that a file brings: what the rig's own images tell of themselves, else what the sigstruct tells, which it does in the 2.0
+/// series only. None: the file does not tell.
+fn version_in(file: &[u8]) -> Option<String> {
+    let image = Image::parse(file).ok()?;
+    let tells = image.sigstruct.module_version.iter().any(|byte| *byte != 0);
+    let assumed = || tells.then(|| Descriptor::assumed(&image.sigstruct));
+    let Descriptor { major, minor, update, .. } = Descriptor::find(&image.module).or_else(assumed)?;
+    Some(ImageSpec::version(major, minor, update).version_string())
 }
 
 /// One update version more each time.
@@ -229,6 +238,13 @@ mod tests {
         let good = update_image(&scenario, 1).unwrap().0;
         scenario.image.mutation = Some(seam_emu::image::Mutation::Truncated);
         assert_eq!(update_image(&scenario, 1).unwrap().0, good[..good.len() - 4096]);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("given");
+        std::fs::write(&file, &good).unwrap();
+        scenario.image = UpdateImage { file: Some(file.clone()), ..UpdateImage::default() };
+        assert_eq!(update_image(&scenario, 3).unwrap().1.as_deref(), Some("1.5.07"), "the file tells its version");
+        std::fs::write(&file, &good[..5000]).unwrap();
+        assert_eq!(update_image(&scenario, 1).unwrap().1, None);
         scenario.image = UpdateImage { file: Some("/nonexistent".into()), ..UpdateImage::default() };
         assert!(update_image(&scenario, 1).unwrap_err().cause.contains("/nonexistent"));
     }

@@ -56,6 +56,11 @@ pub(super) fn attributes(subject: Subject) -> &'static str {
     }
 }
 
+/// Whether a module, by its file's name, is the code under test, and not one that it or a load needs.
+pub(super) fn is_subject(module: &str) -> bool {
+    ["tdx-host", "tdx_update", "tdx_update_twins"].contains(&module)
+}
+
 /// Finds or builds the subject's modules, and those that the loads need: the agent loads these when it starts the loads.
 pub(super) fn provide(
     images: &Images,

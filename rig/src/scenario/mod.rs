@@ -3,6 +3,10 @@
 pub mod catalogue;
 mod check;
 mod client;
+mod demands;
+mod ending;
+mod expect;
+mod fault;
 mod hold;
 mod hw;
 mod parse;
@@ -11,6 +15,10 @@ mod tds;
 
 pub use check::MAX_CPUS;
 pub use client::{Brought, ClientOrder, Userspace};
+pub use demands::Demands;
+pub use ending::{Endings, UpdateEnding, UploadError};
+pub use expect::{Ending, Expect, Leaked, TdRefusal};
+pub use fault::FaultSpec;
 pub use hold::{HoldSpec, Location, Place, Since, UntilSpec};
 pub use hw::HwOrder;
 pub use parse::{from_file, from_text};
@@ -96,7 +104,7 @@ pub struct Scenario {
     pub image: UpdateImage,
     /// Faults of the emulated firmware.
     #[serde(default)]
-    pub faults: Vec<seam_emu::Fault>,
+    pub faults: Vec<FaultSpec>,
     /// The emulated platform, where it differs from the default.
     #[serde(default)]
     pub platform: Platform,
@@ -269,56 +277,6 @@ pub struct Platform {
     pub durations: seam_emu::Durations,
     /// `IA32_VMX_BASIC` bit 60 clear: SEAMRET from P-SEAMLDR clears the current VMCS (an erratum).
     pub seamret_clears_vmcs: bool,
-}
-
-/// What must come of a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Expect {
-    /// How the run itself must end.
-    pub verdict: Ending,
-    /// Invariants that must be found broken, and no others; meaningful with `verdict = "failed"`.
-    pub broken: Vec<String>,
-    /// The errno with which the subject's module must refuse to load; then there is no update.
-    pub refused: Option<i32>,
-    /// What the last update must come to.
-    pub update: UpdateEnding,
-    /// How many updates must succeed; absent: all of them when `update` is "updated", else not looked at.
-    pub succeeded: Option<u32>,
-    /// Text that `error` of the firmware upload must show after the last update, such as `firmware-invalid`.
-    pub update_error: Option<String>,
-    /// Console or kernel log lines (parts of them) that must have appeared.
-    pub console: Vec<String>,
-}
-
-/// How a run ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// All invariants held to the end.
-    #[default]
-    Passed,
-    /// An invariant was broken.
-    Failed,
-    /// No progress.
-    Hung,
-    /// The kernel panicked.
-    Crashed,
-}
-
-/// What an update comes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UpdateEnding {
-    /// The new module runs.
-    #[default]
-    Updated,
-    /// The update failed and the old module still runs.
-    Unchanged,
-    /// The update failed and no module runs: `version` reads ENXIO.
-    Lost,
-    /// The kernel runs with a module and offers no update.
-    Absent,
 }
 
 /// How long a run may make no progress.

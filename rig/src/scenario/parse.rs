@@ -79,7 +79,7 @@ broken = ["update-only"]
 "#;
         let scenario = from_text(text, "x.toml").unwrap();
         assert_eq!((scenario.cpus, scenario.updates, scenario.load.len()), (16, 3, 1));
-        assert_eq!(scenario.expect.broken, ["update-only"]);
+        assert_eq!(scenario.expect.broken, [rig_judge::Invariant::UpdateOnly]);
     }
 
     #[test]
@@ -108,6 +108,46 @@ broken = ["update-only"]
         let t = trouble("name = \"x\"\n[expect]\nverdikt = \"passed\"\n");
         assert_eq!(t.cause, "x.toml:3: unknown key `verdikt`");
         assert!(t.help.starts_with("did you mean `verdict`?"), "{}", t.help);
+    }
+
+    #[test]
+    fn no_table_takes_a_key_that_it_does_not_know() {
+        for table in [
+            "[[switch]]\ncpu = 1\nto = \"online\"\nwhen = \"after\"",
+            "[[during]]\nact = \"upload\"\nerrno = 16",
+            "[[load]]\nprofile = \"timer\"\nperiod_us = 5",
+            "[[load]]\nprofile = \"seamcall\"",
+            "[[load]]\nprofile = \"cpu-arrival\"",
+            "[tds]",
+            "[module]",
+            "[[module.extra_cpuid_config]]\nleaf = 1\nsubleaf = 0\neax = 0\nebx = 0\necx = 0\nedx = 0",
+            "[image]",
+            "[image.spec]",
+            "[[faults]]\nleaf = \"TDH.SYS.RD\"\naction = \"vm-fail-invalid\"",
+            "[platform]",
+            "[platform.durations]",
+            "[[hw]]\narguments = [\"check\"]",
+            "[userspace]",
+            "[[client]]\nprogram = \"/x\"",
+            "[expect]",
+            "[expect.repaired]",
+            "[expect.leaked]",
+            "[expect.td_refused]\nerrno = 5",
+            "[budget]",
+            "[nested]\nkernel = \"debian:7.3\"\nscenarios = []",
+        ] {
+            let trouble = trouble(&format!("name = \"x\"\n{table}\nbogus = 1\n"));
+            assert!(trouble.cause.ends_with("unknown key `bogus`"), "{table}: {}", trouble.cause);
+        }
+    }
+
+    #[test]
+    fn words_of_a_closed_set_are_checked() {
+        let bad = |line: &str| trouble(&format!("name = \"x\"\n[expect]\n{line}\n")).cause;
+        assert!(bad("update_error = \"firmware-bad\"").contains("firmware-bad"));
+        assert!(bad("update = [\"unchanged\", \"updatd\"]").contains("unknown value `updatd`"));
+        assert!(bad("broken = [\"lockstp\"]").contains("unknown value `lockstp`"));
+        assert!(bad("held = [\"lockstp\"]").contains("unknown value `lockstp`"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::run::{self, Options};
 use crate::scenario::Scenario;
 use crate::trouble::{Exit, Trouble};
 use rig_images::Progress;
-use rig_judge::{Outcome, Verdict};
+use rig_judge::{Facts, Outcome, Verdict};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ pub struct Ran {
     pub verdict: Outcome,
     /// Why it did not pass.
     pub reason: Option<String>,
+    /// The defect of the kernel that the scenario describes; none: it describes none.
+    pub known_defect: Option<String>,
     /// What mends it, where the rig knows.
     pub remedy: Option<String>,
     /// Host time from the machine's start to the verdict, milliseconds.
@@ -46,7 +48,7 @@ impl Ran {
 
     /// Whether the subject is to blame.
     pub fn has_failed(&self) -> bool {
-        matches!(self.verdict, Outcome::Failed | Outcome::Hung | Outcome::GuestCrashed)
+        matches!(self.verdict, Outcome::Failed | Outcome::Xpass | Outcome::Hung | Outcome::GuestCrashed)
     }
 }
 
@@ -67,16 +69,17 @@ pub fn run_one(scenario: Scenario, out: &Path, progress: &Progress) -> Ran {
 }
 
 fn ran(scenario: String, verdict: Result<Verdict, Trouble>, time: Duration, total_s: Option<u32>) -> Ran {
-    let (verdict, reason, remedy, run_dir) = match verdict {
-        Ok(verdict) => (verdict.verdict, verdict.reason, verdict.remedy, verdict.facts.run_dir),
+    let (verdict, reason, remedy, facts) = match verdict {
+        Ok(verdict) => (verdict.verdict, verdict.reason, verdict.remedy, verdict.facts),
         Err(trouble) => {
             let outcome = if trouble.exit == Exit::Skipped { Outcome::Skipped } else { Outcome::RigError };
-            (outcome, Some(trouble.cause), Some(trouble.help), None)
+            (outcome, Some(trouble.cause), Some(trouble.help), Facts::default())
         }
     };
+    let (known_defect, run_dir) = (facts.known_defect, facts.run_dir);
     let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let budget_ms = total_s.map(|s| u64::from(s) * 1000);
-    Ran { scenario, verdict, reason, remedy, time_ms, budget_ms, run_dir }
+    Ran { scenario, verdict, reason, known_defect, remedy, time_ms, budget_ms, run_dir }
 }
 
 /// How a suite ends: a failure of the subject outranks trouble of the rig; both outrank a pass.
@@ -97,7 +100,9 @@ pub(crate) mod tests {
     pub(crate) fn example(name: &str, verdict: Outcome) -> Ran {
         let reason = (verdict != Outcome::Passed).then(|| "lockstep: <CPU 1> ran ahead".to_owned());
         let (time_ms, budget_ms) = (1234, Some(10_000));
-        Ran { scenario: name.into(), verdict, reason, remedy: None, time_ms, budget_ms, run_dir: None }
+        let is_defect = matches!(verdict, Outcome::Xfail | Outcome::Xpass);
+        let known_defect = is_defect.then(|| "finding 2".to_owned());
+        Ran { scenario: name.into(), verdict, reason, known_defect, remedy: None, time_ms, budget_ms, run_dir: None }
     }
 
     #[test]
@@ -105,7 +110,8 @@ pub(crate) mod tests {
         let suite = |outcomes: &[Outcome]| exit(&outcomes.iter().map(|o| example("x", *o)).collect::<Vec<_>>());
         assert_eq!(suite(&[Outcome::Passed, Outcome::Passed]), Exit::Passed);
         assert_eq!(suite(&[Outcome::Passed, Outcome::RigError]), Exit::Environment);
-        for failure in [Outcome::Failed, Outcome::Hung, Outcome::GuestCrashed] {
+        assert_eq!(suite(&[Outcome::Passed, Outcome::Xfail]), Exit::Passed);
+        for failure in [Outcome::Failed, Outcome::Xpass, Outcome::Hung, Outcome::GuestCrashed] {
             assert_eq!(suite(&[failure, Outcome::RigError, Outcome::Passed]), Exit::Failed);
         }
     }

@@ -24,8 +24,8 @@ pub fn junit(name: &str, results: &[Ran]) -> String {
 fn status(ran: &Ran) -> TestCaseStatus {
     let mut status = match ran.verdict {
         Outcome::Passed => return TestCaseStatus::success(),
-        Outcome::Skipped => TestCaseStatus::skipped(),
-        Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Outcome::Skipped | Outcome::Unjudged | Outcome::Xfail => TestCaseStatus::skipped(),
+        Outcome::Failed | Outcome::Xpass => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Outcome::Hung | Outcome::GuestCrashed | Outcome::RigError => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     status.set_type(ran.verdict.name()).set_message(ran.reason.as_deref().unwrap_or("no reason is known"));
@@ -42,12 +42,15 @@ pub fn ktap(results: &[Ran]) -> String {
         for line in ran.reason.iter().flat_map(|reason| reason.lines()) {
             let _ = writeln!(text, "# {line}");
         }
+        let defect = ran.known_defect.as_deref().unwrap_or_default();
         let (word, directive) = match ran.verdict {
-            Outcome::Passed => ("ok", ""),
-            Outcome::Skipped => ("ok", " # SKIP"),
-            Outcome::Failed => ("not ok", ""),
-            Outcome::Hung => ("not ok", " # TIMEOUT"),
-            Outcome::GuestCrashed | Outcome::RigError => ("not ok", " # ERROR"),
+            Outcome::Passed => ("ok", String::new()),
+            Outcome::Xfail => ("ok", format!(" # XFAIL {defect}")),
+            Outcome::Xpass => ("not ok", format!(" # XPASS {defect}")),
+            Outcome::Skipped | Outcome::Unjudged => ("ok", " # SKIP".into()),
+            Outcome::Failed => ("not ok", String::new()),
+            Outcome::Hung => ("not ok", " # TIMEOUT".into()),
+            Outcome::GuestCrashed | Outcome::RigError => ("not ok", " # ERROR".into()),
         };
         let _ = writeln!(text, "{word} {n} {}{directive}", ran.scenario);
     }
@@ -73,6 +76,17 @@ mod tests {
         let expected = "KTAP version 1\n1..4\nok 1 plain\n# lockstep: <CPU 1> ran ahead\nnot ok 2 repeat\n\
             # lockstep: <CPU 1> ran ahead\nnot ok 3 many # ERROR\n# lockstep: <CPU 1> ran ahead\nnot ok 4 storm # TIMEOUT\n";
         assert_eq!(ktap(&results()), expected);
+    }
+
+    #[test]
+    fn a_known_defect_is_neither_a_pass_nor_news_until_it_is_gone() {
+        let results = [example("cpu-offline", Outcome::Xfail), example("repeat", Outcome::Xpass)];
+        let text = ktap(&results);
+        assert!(text.contains("\nok 1 cpu-offline # XFAIL finding 2\n"), "{text}");
+        assert!(text.contains("\nnot ok 2 repeat # XPASS finding 2\n"), "{text}");
+        let text = junit("quick", &results);
+        let has = |kind: &str, word: &str| text.lines().any(|line| line.contains(kind) && line.contains(word));
+        assert!(has("<skipped", r#"type="xfail""#) && has("<failure", r#"type="xpass""#), "{text}");
     }
 
     #[test]

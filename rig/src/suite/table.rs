@@ -2,6 +2,7 @@
 
 use super::Ran;
 use rig_judge::Outcome;
+use std::fmt::Write as _;
 
 /// One scenario's line.
 pub fn line(ran: &Ran, width: usize) -> String {
@@ -24,10 +25,19 @@ pub fn summary(results: &[Ran]) -> String {
     let failed = results.iter().filter(|ran| ran.has_failed()).count();
     let over = results.iter().filter(|ran| ran.is_over_budget()).count();
     let seconds = results.iter().map(|ran| ran.time_ms).sum::<u64>() / 1000;
-    let skipped = Some(count(Outcome::Skipped)).filter(|number| *number > 0);
-    let skipped = skipped.map(|number| format!(", {number} skipped")).unwrap_or_default();
+    let seldom = [
+        (count(Outcome::Xfail), "with a known defect of the kernel (xfail)"),
+        (count(Outcome::Xpass), "failed by not showing its known defect (xpass)"),
+        (count(Outcome::Unjudged), "not judged"),
+        (count(Outcome::Skipped), "skipped"),
+    ];
+    let seldom = seldom.into_iter().filter(|(number, _)| *number > 0);
+    let seldom = seldom.fold(String::new(), |mut text, (number, what)| {
+        let _ = write!(text, ", {number} {what}");
+        text
+    });
     format!(
-        "{} scenarios in {seconds} s: {} passed, {failed} failed, {} with trouble of the rig or this machine, {over} over budget{skipped}",
+        "{} scenarios in {seconds} s: {} passed, {failed} failed, {} with trouble of the rig or this machine, {over} over budget{seldom}",
         results.len(),
         count(Outcome::Passed),
         count(Outcome::RigError),
@@ -54,5 +64,9 @@ mod tests {
         let text = summary(&outcomes.map(|outcome| example("x", outcome)));
         assert!(text.contains("4 scenarios in 4 s: 1 passed, 1 failed, 1 with trouble"), "{text}");
         assert!(text.ends_with(", 1 skipped"), "{text}");
+        let defects = [Outcome::Xfail, Outcome::Xfail, Outcome::Xpass];
+        let text = summary(&defects.map(|outcome| example("x", outcome)));
+        assert!(text.contains("0 passed, 1 failed") && text.contains("2 with a known defect"), "{text}");
+        assert!(text.ends_with("1 failed by not showing its known defect (xpass)"), "{text}");
     }
 }

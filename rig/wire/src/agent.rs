@@ -132,7 +132,7 @@ pub enum Command {
 
 /// A load that the agent itself can make. In text (a scenario) its `profile` names it, beside its other keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "profile", rename_all = "kebab-case")]
+#[serde(tag = "profile", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Load {
     /// `threads` threads that compute and never sleep.
     CpuHog {

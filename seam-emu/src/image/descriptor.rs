@@ -55,6 +55,7 @@ pub struct Descriptor {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Serialize, Deserialize,
 )]
+#[serde(deny_unknown_fields)]
 #[repr(C)]
 #[expect(missing_docs, reason = "named after the registers")]
 pub struct CpuidConfig {

@@ -57,8 +57,8 @@ fn properties(verdict: &Verdict) -> Vec<(&'static str, String)> {
 fn run_status(verdict: &Verdict) -> TestCaseStatus {
     let mut status = match verdict.verdict {
         Outcome::Passed => return TestCaseStatus::success(),
-        Outcome::Skipped => TestCaseStatus::skipped(),
-        Outcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Outcome::Skipped | Outcome::Unjudged | Outcome::Xfail => TestCaseStatus::skipped(),
+        Outcome::Failed | Outcome::Xpass => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Outcome::Hung | Outcome::GuestCrashed | Outcome::RigError => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     status.set_type(verdict.verdict.name());

@@ -35,12 +35,20 @@ pub fn ktap(verdict: &Verdict) -> String {
     let name = if verdict.facts.scenario.is_empty() { "run" } else { &verdict.facts.scenario };
     let last = match verdict.verdict {
         Outcome::Passed => format!("ok 1 {name}"),
-        Outcome::Skipped => format!("ok 1 {name} # SKIP {}", one_line(verdict.reason.as_deref().unwrap_or(""))),
+        Outcome::Skipped | Outcome::Unjudged => {
+            format!("ok 1 {name} # SKIP {}", one_line(verdict.reason.as_deref().unwrap_or("")))
+        }
+        Outcome::Xfail => format!("ok 1 {name} # XFAIL {}", defect(verdict)),
+        Outcome::Xpass => format!("not ok 1 {name} # XPASS {}", defect(verdict)),
         Outcome::Hung => format!("not ok 1 {name} # TIMEOUT"),
         Outcome::GuestCrashed | Outcome::RigError => format!("not ok 1 {name} # ERROR"),
         Outcome::Failed => format!("not ok 1 {name}"),
     };
     text + &last + "\n"
+}
+
+fn defect(verdict: &Verdict) -> String {
+    one_line(verdict.facts.known_defect.as_deref().unwrap_or_default())
 }
 
 fn one_line(text: &str) -> String {

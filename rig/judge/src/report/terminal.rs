@@ -69,7 +69,7 @@ pub fn terminal(verdict: &Verdict, look: Look) -> String {
 fn headline(verdict: &Verdict, look: Look) -> String {
     let colour = match verdict.verdict {
         Outcome::Passed => AnsiColor::Green,
-        Outcome::Skipped => AnsiColor::Yellow,
+        Outcome::Skipped | Outcome::Unjudged | Outcome::Xfail => AnsiColor::Yellow,
         _ => AnsiColor::Red,
     };
     let headline = verdict.headline();
