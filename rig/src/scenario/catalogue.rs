@@ -62,6 +62,27 @@ mod tests {
         }
     }
 
+    /// The page on which a known defect is described.
+    const FINDINGS: &str = include_str!("../../../docs/findings.md");
+
+    #[test]
+    fn a_known_defect_is_described_where_it_says() {
+        let names: Vec<String> = all().into_iter().filter_map(|s| s.expect.known_defect).collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            let number = name.strip_prefix("finding ").unwrap_or_else(|| panic!("{name} is none"));
+            assert!(FINDINGS.contains(&format!("\n## {number}. ")), "{name} is not described");
+        }
+    }
+
+    #[test]
+    fn a_run_folder_keeps_a_scenario_so_that_it_can_be_run_again() {
+        for scenario in all() {
+            let text = toml::to_string_pretty(&scenario).unwrap();
+            assert_eq!(from_text(&text, &scenario.name).unwrap(), scenario);
+        }
+    }
+
     #[test]
     fn larger_suites_have_the_smaller_ones_and_begin_with_the_cheapest() {
         let [quick, full, night] = [Tag::Quick, Tag::Full, Tag::Night].map(suite);
