@@ -10,6 +10,7 @@ mod dist;
 mod engines;
 mod hang;
 mod hw;
+mod inversion;
 mod kmod;
 mod kmod_errors;
 mod kvm_backend;

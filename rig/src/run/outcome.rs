@@ -49,10 +49,8 @@ pub(crate) fn conclude(prepared: &Prepared, evidence: &Evidence) -> Result<Verdi
     let blind = prepared.plan.ring.is_none();
     let (recorded, end) = match recorded(prepared) {
         Ok(recorded) => (recorded, evidence.end.clone()),
-        Err(cause) if blind || matches!(evidence.end, RunEnd::Lost { .. }) => {
-            drop(cause);
-            (Recorded::default(), evidence.end.clone())
-        }
+        // There is none to read, or the run has ended for a reason of its own that comes first.
+        Err(_) if blind || matches!(evidence.end, RunEnd::Lost { .. }) => (Recorded::default(), evidence.end.clone()),
         Err(cause) => (Recorded::default(), RunEnd::Lost { cause }),
     };
     let mut facts = facts(prepared, evidence);
