@@ -211,6 +211,7 @@ fn each_kind_of_expectation_is_turned_round_in_some_machine() {
         "broken",
         "client",
         "console",
+        "each update",
         "fault",
         "held",
         "hold",
