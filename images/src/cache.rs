@@ -221,7 +221,7 @@ impl Cache {
 
     /// Looks at the entry at `path`, which has to be made of `inputs`.
     fn find(&self, path: &Path, inputs: &serde_json::Value) -> Result<Found, ImagesError> {
-        let manifest = match self.described(path)? {
+        let manifest = match Self::described(path) {
             Found::Sound(manifest) => manifest,
             other => return Ok(other),
         };
@@ -238,11 +238,11 @@ impl Cache {
     }
 
     /// As [`Cache::find`], without a look at anything but the manifest.
-    fn described(&self, path: &Path) -> Result<Found, ImagesError> {
+    fn described(path: &Path) -> Found {
         match Manifest::read(path) {
-            _ if !lock::exists(path) => Ok(Found::Nothing),
-            Some(manifest) => Ok(Found::Sound(manifest)),
-            None => Ok(Found::Damaged("its manifest is missing or malformed".into())),
+            _ if !lock::exists(path) => Found::Nothing,
+            Some(manifest) => Found::Sound(manifest),
+            None => Found::Damaged("its manifest is missing or malformed".into()),
         }
     }
 
@@ -282,8 +282,8 @@ impl Cache {
 
     /// Whether the entry of `recipe` is there.
     pub(crate) fn has(&self, recipe: &Recipe) -> bool {
-        let found = self.described(&self.entry_path(&recipe.name()));
-        matches!(found, Ok(Found::Sound(manifest)) if manifest.inputs == recipe.inputs)
+        let found = Self::described(&self.entry_path(&recipe.name()));
+        matches!(found, Found::Sound(manifest) if manifest.inputs == recipe.inputs)
     }
 
     /// Removes the oldest entries of a kind, unless they are in use, until `kept` are left.
@@ -333,7 +333,7 @@ impl Cache {
     /// None: the entry has gone since.
     fn verify_one(&self, entry: CacheEntry, read: &(dyn Fn(u64) + Sync)) -> Result<Option<VerifiedEntry>, ImagesError> {
         let lock = Lock::shared(&self.lock_path(&entry.name), &entry.what, &self.progress)?;
-        let damage = match self.described(&entry.path)? {
+        let damage = match Self::described(&entry.path) {
             Found::Nothing => return Ok(None),
             Found::Damaged(why) => Some(why),
             Found::Sound(manifest) => {

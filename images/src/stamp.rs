@@ -76,8 +76,9 @@ mod tests {
 
     #[test]
     fn a_stamp_does_not_outlive_a_change() {
+        type Change<'a> = (&'a str, &'a dyn Fn(&Path));
         let file = |folder: &Path| folder.join("sub/file");
-        let changes: [(&str, &dyn Fn(&Path)); 5] = [
+        let changes: [Change<'_>; 5] = [
             ("shorter", &|folder| File::options().write(true).open(file(folder)).unwrap().set_len(3).unwrap()),
             ("gone", &|folder| fs::remove_file(file(folder)).unwrap()),
             ("more", &|folder| fs::write(folder.join("sub/other"), "").unwrap()),

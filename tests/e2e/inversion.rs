@@ -171,7 +171,7 @@ impl List<'_> {
             });
         }
         self.add("leaked", ToldBy::Check("left in the firmware"), |s| {
-            s.expect.leaked.get_or_insert_default().tds += 77
+            s.expect.leaked.get_or_insert_default().tds += 77;
         });
     }
 

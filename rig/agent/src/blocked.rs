@@ -58,7 +58,9 @@ mod tests {
         let folder = proc.join(format!("{process}/task/{thread}"));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("stat"), stat).unwrap();
-        files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
+        for (name, text) in files {
+            fs::write(folder.join(name), text).unwrap();
+        }
     }
 
     #[test]

@@ -143,10 +143,6 @@ mod tests {
         (folder, upload)
     }
 
-    fn yes() -> Result<(), ()> {
-        Ok(())
-    }
-
     /// The image was handed over, and nothing but its taking back follows.
     #[test]
     fn a_refusal_at_the_last_moment_begins_nothing() {
@@ -164,7 +160,7 @@ mod tests {
     #[test]
     fn can_upload_and_read_the_outcome() {
         let (folder, upload) = device("idle\n", "transferring:firmware-invalid\n");
-        let outcome = upload.run(b"image", yes).unwrap().unwrap();
+        let outcome = upload.run(b"image", || Ok::<(), ()>(())).unwrap().unwrap();
         assert_eq!((outcome.status.as_str(), outcome.errno), ("idle", None));
         assert_eq!(outcome.error, "transferring:firmware-invalid");
         assert_eq!(fs::read(folder.path().join("data")).unwrap(), b"image");
@@ -176,7 +172,7 @@ mod tests {
     fn can_tell_that_the_kernel_did_not_take_the_image() {
         let (folder, upload) = device("receiving\n", "");
         fs::remove_file(folder.path().join("data")).unwrap();
-        let outcome = upload.run(b"image", yes).unwrap().unwrap();
+        let outcome = upload.run(b"image", || Ok::<(), ()>(())).unwrap().unwrap();
         assert_eq!((outcome.errno, outcome.status.as_str()), (Some(libc::ENOENT), "receiving"));
         assert_eq!(fs::read(folder.path().join("loading")).unwrap(), b"-1");
     }

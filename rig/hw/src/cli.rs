@@ -47,7 +47,9 @@ fn check(host: &Host, arguments: &CheckArguments) -> Result<u8, Trouble> {
     if arguments.output.json {
         say::out(json!({ "ready": ready, "conditions": all, "restored": repaired }));
     } else {
-        repaired.iter().for_each(|what| say::out(format!("restored: {what}")));
+        for what in &repaired {
+            say::out(format!("restored: {what}"));
+        }
         all.iter().for_each(show);
         say::out(if ready { "\nready for an update" } else { "\nnot ready for an update" });
     }

@@ -155,7 +155,7 @@ impl Kernel for FakeKernel {
             None => lines += text,
             Some(name) => {
                 let name = format!(":{} ", name.trim_end());
-                lines = lines.lines().filter(|line| !line.contains(&name)).map(|line| format!("{line}\n")).collect();
+                lines = lines.split_inclusive('\n').filter(|line| !line.contains(&name)).collect();
             }
         }
         fs::write(path, lines)

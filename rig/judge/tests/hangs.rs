@@ -52,11 +52,19 @@ impl Recording {
     }
 
     /// The host takes so many seconds of each ten, for a minute.
-    fn host_takes(&mut self, s: u64) {
-        for n in 1..=6 {
-            let (kind, a, host_ns) = (Kind::Mark as u16, Mark::HostTook as u64, n * 10_000_000_000);
-            let (b, c, d) = (s * 1000, 10_000, HostCause::Starved as u64);
-            self.recorder.record(&Record { lp: NO_LP, kind, a, b, c, d, host_ns, ..Record::default() }).unwrap();
+    fn host_takes(&mut self, taken_s: u64) {
+        for tens in 1..=6 {
+            let mark = Record {
+                lp: NO_LP,
+                kind: Kind::Mark as u16,
+                a: Mark::HostTook as u64,
+                b: taken_s * 1000,
+                c: 10_000,
+                d: HostCause::Starved as u64,
+                host_ns: tens * 10_000_000_000,
+                ..Record::default()
+            };
+            self.recorder.record(&mark).unwrap();
         }
     }
 

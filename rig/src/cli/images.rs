@@ -95,7 +95,9 @@ fn verify(entries: &[VerifiedEntry], as_json: bool) -> Exit {
     if as_json {
         output::json(&verified(entries, exit));
     } else {
-        entries.iter().for_each(|one| output::text_line(&line(one)));
+        for one in entries {
+            output::text_line(&line(one));
+        }
         let damaged = entries.iter().filter(|one| one.damage.is_some()).count();
         output::text_line(&format!("{} entries, {damaged} of them damaged", entries.len()));
     }

@@ -22,7 +22,9 @@ impl Tally {
     /// Of these repetitions, where so many were asked for.
     pub fn of(repetitions: &[Repetition], asked: u32) -> Self {
         let mut tally = Self { not_run: asked, ..Self::default() };
-        repetitions.iter().for_each(|repetition| tally.add(repetition.judgement));
+        for repetition in repetitions {
+            tally.add(repetition.judgement);
+        }
         tally
     }
 
@@ -79,7 +81,9 @@ mod tests {
         assert_eq!(tally(2, 5, 1, 12).text(), "2 of 20 failed, 5 passed, 1 not judged, 12 not run");
         assert_eq!(tally(0, 1, 0, 0).text(), "0 of 1 failed, 1 passed");
         let mut counted = Tally { not_run: 3, ..Tally::default() };
-        [Judgement::Failed, Judgement::NotJudged].into_iter().for_each(|judgement| counted.add(judgement));
+        for judgement in [Judgement::Failed, Judgement::NotJudged] {
+            counted.add(judgement);
+        }
         assert_eq!(counted, tally(1, 0, 1, 1));
     }
 }

@@ -46,7 +46,7 @@ fn bounded(line: String) -> String {
     if line.len() <= LONGEST_LINE {
         return line;
     }
-    let kept = line.floor_char_boundary(LONGEST_LINE);
+    let kept = (0..=LONGEST_LINE).rev().find(|at| line.is_char_boundary(*at)).unwrap_or_default();
     format!("{} [seamrig: {} bytes of this line are left out]", &line[..kept], line.len() - kept)
 }
 

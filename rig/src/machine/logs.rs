@@ -44,9 +44,13 @@ impl BoundedLogs {
         let (end, ended) = mpsc::channel();
         let thread = thread::Builder::new().name("bounded-logs".into()).spawn(move || {
             while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                files.iter().for_each(|file| bounds.give_back(file));
+                for file in &files {
+                    bounds.give_back(file);
+                }
             }
-            files.iter().for_each(|file| bounds.close(file));
+            for file in &files {
+                bounds.close(file);
+            }
         })?;
         Ok(Self { end: Some(end), thread: Some(thread) })
     }

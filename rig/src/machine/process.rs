@@ -142,7 +142,7 @@ mod tests {
     async fn an_exit_is_observed() {
         let process = shell("exit 3");
         assert_eq!(process.exited().await.code(), Some(3));
-        assert_eq!(process.status().and_then(|s| s.code()), Some(3));
+        assert_eq!(process.status().and_then(crate::machine::Exit::code), Some(3));
         assert_eq!(process.cpu_ms(), None);
     }
 

@@ -5,7 +5,7 @@
 //! next one.
 
 use crate::trouble::Trouble;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -77,24 +77,27 @@ fn remove_abandoned(parent: &Path) {
         let named_so = entry.file_name().to_string_lossy().starts_with(PREFIX);
         // Anybody may put something of this name into a folder for temporary files.
         let ours = named_so && entry.metadata().is_ok_and(|data| data.is_dir() && data.uid() == us);
-        if ours && let Some(_lock) = abandoned(&entry.path()) {
+        if ours && let Abandoned::Yes(_lock) = abandoned(&entry.path()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
 
-/// What keeps other rigs from removing an abandoned folder at the same time; none: its rig lives.
-fn abandoned(dir: &Path) -> Option<Option<File>> {
-    match File::open(dir.join(LOCK)) {
-        Ok(lock) => match lock.try_lock() {
-            Ok(()) => Some(Some(lock)),
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
-        },
-        Err(_) => {
-            let made = dir.metadata().and_then(|data| data.modified()).ok()?;
-            made.elapsed().is_ok_and(|age| age > LOCKED_WITHIN).then_some(None)
-        }
-    }
+/// Whether a folder's rig is gone.
+enum Abandoned {
+    /// It lives, or may have just begun.
+    No,
+    /// It is gone. The lock, where there is one, keeps other rigs from removing the folder at the same time.
+    Yes(Option<File>),
+}
+
+fn abandoned(dir: &Path) -> Abandoned {
+    let Ok(lock) = File::open(dir.join(LOCK)) else {
+        let made = dir.metadata().and_then(|data| data.modified());
+        let age = made.ok().and_then(|made| made.elapsed().ok());
+        return if age.is_some_and(|age| age > LOCKED_WITHIN) { Abandoned::Yes(None) } else { Abandoned::No };
+    };
+    if lock.try_lock().is_ok() { Abandoned::Yes(Some(lock)) } else { Abandoned::No }
 }
 
 #[cfg(test)]

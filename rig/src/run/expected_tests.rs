@@ -127,9 +127,9 @@ fn a_run_that_records_nothing_is_not_judged() {
     let blind = Run::updated().with(|run| {
         run.blind = true;
         run.findings.updates = 0;
-        Invariant::ALL.into_iter().for_each(|invariant| {
+        for invariant in Invariant::ALL {
             run.findings.invariants.insert(invariant, Finding::NotApplicable { reason: "nothing was recorded".into() });
-        });
+        }
     });
     let verdict = blind.verdict("");
     assert_eq!((verdict.verdict, verdict.exit_code), (Outcome::Unjudged, 77));
@@ -183,8 +183,8 @@ fn a_cpu_is_refused_nothing_by_a_repaired_kernel() {
 #[test]
 fn an_expected_hang_passes_and_a_pass_instead_fails() {
     let hung = "expect.verdict = \"hung\"";
-    let hang = RunEnd::Hung { what: "no progress".into() };
-    let run = Run::updated().with(|run| run.end = hang.clone());
+    let silence = RunEnd::Hung { what: "no progress".into() };
+    let run = Run::updated().with(|run| run.end = silence.clone());
     assert_eq!((run.outcome(hung), run.outcome("")), (Outcome::Passed, Outcome::Hung));
     assert_eq!(Run::updated().unmet(hung), ["verdict"]);
     let panic = Run::updated().with(|run| run.end = RunEnd::Crashed { what: "panic".into() });
@@ -312,9 +312,9 @@ fn a_fault_must_strike() {
 #[test]
 fn holds_loads_and_acts_must_come_true() {
     let held = "hold = [{ cpu = 1, at = \"state:1\", until = { time_us = 1 } }]";
-    let hold =
+    let report =
         |end: &str| HoldReport { update: 1, lp: 1, what: "CPU 1 at state 1".into(), end: end.into(), held_us: None };
-    let run = |end: &str| Run::updated().with(|run| run.holds = vec![hold(end)]);
+    let run = |end: &str| Run::updated().with(|run| run.holds = vec![report(end)]);
     assert_eq!(run("satisfied").outcome(held), Outcome::Passed);
     assert_eq!(run("never reached").unmet(held), ["CPU 1 at state 1"]);
     assert_eq!(Run::updated().unmet("load = [{ profile = \"timer\", period_us = 9 }]"), ["load 1"], "no report of it");

@@ -272,7 +272,9 @@ mod tests {
             unmet(&scenario, reports).iter().map(|hold| (hold.update, hold.lp)).collect::<Vec<_>>()
         };
         assert_eq!(missed(&reports), [(1, 3), (2, 1), (2, 3)], "CPU 2 is free to miss");
-        reports.iter_mut().for_each(|hold| hold.end = SATISFIED.to_owned());
+        for hold in &mut reports {
+            SATISFIED.clone_into(&mut hold.end);
+        }
         assert_eq!(missed(&reports), []);
     }
 }

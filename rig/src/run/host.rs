@@ -109,12 +109,12 @@ impl Seen {
 /// What QEMU's threads did not get of what they wanted, as a part of this time.
 fn starved_ms(length_ms: u64, before: &Usage, now: &Usage) -> u64 {
     let ran_ms = now.ran_ms.saturating_sub(before.ran_ms);
-    let waited_ms = now.waited_ms.saturating_sub(before.waited_ms);
-    let wanted_ms = ran_ms.saturating_add(waited_ms);
-    if wanted_ms.saturating_mul(IDLE) < length_ms {
+    let starved_ms = now.waited_ms.saturating_sub(before.waited_ms);
+    let busy_ms = ran_ms.saturating_add(starved_ms);
+    if busy_ms.saturating_mul(IDLE) < length_ms {
         return 0;
     }
-    length_ms.saturating_mul(waited_ms) / wanted_ms.max(1)
+    length_ms.saturating_mul(starved_ms) / busy_ms.max(1)
 }
 
 /// Milliseconds of a clock that goes on while the host is suspended.

@@ -480,10 +480,10 @@ mod tests {
     fn a_record_that_cannot_be_ends_the_run() {
         let (_dir, ring, observer) = observer(64);
         ring.push(&Record { kind: Kind::Unknown as u16, a: 0x1000, ..Record::default() });
-        let observed = observer.finish(RunEnd::Finished);
-        let RunEnd::Lost { cause } = observed.end else { panic!("{:?}", observed.end) };
+        let Observed { end, findings, .. } = observer.finish(RunEnd::Finished);
+        let RunEnd::Lost { cause } = end else { panic!("{end:?}") };
         assert!(cause.contains("record #0 (CPU 0)") && cause.contains("0x1000"), "{cause}");
-        assert!(observed.findings.fault.is_some());
+        assert!(findings.fault.is_some());
     }
 
     /// A log that is shorter than its recording is not passed over.

@@ -111,6 +111,8 @@ fn put_back(restore: &mut Restore, say: Say<'_>) -> Vec<String> {
     let noted = restore.note("stop observing", json!({}));
     noted.unwrap_or_else(|trouble| say(&format!("warning: {}", trouble.cause)));
     let failures = restore.undo_all();
-    failures.iter().for_each(|failure| say(&format!("error: not restored: {failure}\nhelp: {REPAIR}")));
+    for failure in &failures {
+        say(&format!("error: not restored: {failure}\nhelp: {REPAIR}"));
+    }
     failures
 }

@@ -74,7 +74,7 @@ fn at_update(fake: &Fake, number: u32, path: &str, text: &str) {
     let (path, text) = (fake.host().path(path), text.to_owned());
     fake.on_update(move |begun| {
         if begun == number {
-            fs::write(&path, &text).unwrap()
+            fs::write(&path, &text).unwrap();
         }
     });
 }
@@ -252,7 +252,7 @@ fn a_trace_that_fails_ends_a_stress() {
     let trace = fake.host().path(TRACE);
     fake.on_update(move |begun| {
         if begun == 2 {
-            fs::remove_file(&trace).unwrap()
+            fs::remove_file(&trace).unwrap();
         }
     });
     let verdict = made(&fake, &request);
@@ -293,7 +293,7 @@ fn signals_are_looked_at_between_updates() {
         let (fake, request) = observed(5, 5);
         fake.on_update(|begun| {
             if begun == 2 {
-                raise(Signal::SIGTERM).unwrap()
+                raise(Signal::SIGTERM).unwrap();
             }
         });
         let verdict = made(&fake, &request);

@@ -88,14 +88,13 @@ impl Restore {
     pub(crate) fn undo_all(&mut self) -> Vec<String> {
         let mut failures = Vec::new();
         while let Some(change) = self.changes.pop() {
-            match change.undo.apply(&self.host) {
-                Err(why) => failures.push(format!("{}: {why}", change.undo)),
-                Ok(()) => {
-                    // Without this line a later repair undoes it once more, which changes nothing.
-                    let noted = self.journal.note(RESTORED, json!({ "number": change.number }));
-                    noted.unwrap_or_else(|trouble| say::err(format!("warning: {}", trouble.cause)));
-                }
+            if let Err(why) = change.undo.apply(&self.host) {
+                failures.push(format!("{}: {why}", change.undo));
+                continue;
             }
+            // Without this line a later repair undoes it once more, which changes nothing.
+            let noted = self.journal.note(RESTORED, json!({ "number": change.number }));
+            noted.unwrap_or_else(|trouble| say::err(format!("warning: {}", trouble.cause)));
         }
         failures
     }
