@@ -62,6 +62,8 @@ fn failing(twist: Twist) -> Synthetic {
 #[case::a_cpu_not_counted(observed(Twist::MiscountedCpus), &[Invariant::StableCpus])]
 #[case::td_dead(twisted(Twist::DeadTd), &[Invariant::Preservation])]
 #[case::td_sleeps_through_one_update(twisted(Twist::TdSleepsOnce).update(), &[Invariant::Preservation])]
+#[case::nobody_acknowledges_the_end(twisted(Twist::LeaveAfter(Step::RunUpdate)), &[Invariant::Lockstep])]
+#[case::one_state_more(twisted(Twist::OneStateMore), &[Invariant::Lockstep])]
 #[case::everybody_leaves_early(twisted(Twist::LeaveAfter(Step::Shutdown)), &[Invariant::Lockstep, Invariant::LeadOnly, Invariant::Participation])]
 #[case::failure_hidden(failing(Twist::HideFailure), &[Invariant::StopOnFailure])]
 #[case::uploader_told_of_success(failing(Twist::TellSuccess), &[Invariant::StopOnFailure])]

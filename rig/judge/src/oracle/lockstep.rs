@@ -114,17 +114,19 @@ impl Lockstep {
         )
     }
 
-    /// Everybody left, no CPU failed, and the state machine is not at its end.
+    /// Everybody left, no CPU failed, and the state machine is not at its end: not in DONE, or not acknowledged there by all.
     fn stopped_short(&self, past: &Tracker, update: &Update) -> Option<Breach> {
         let done = Step::Done.number();
         let watches = past.decoder.watches(Word::State);
         let went_through = update.behind(past.decoder.follows(Place::Install)) == Step::Done;
-        (watches && went_through && self.state < done).then(|| {
-            let mut breach = past.breach(Invariant::Lockstep, &[], Step::from_number(self.state));
+        let missing = if self.state > done { Vec::new() } else { self.missing(update) };
+        let is_over = self.state > done || self.state == done && missing.is_empty();
+        (watches && went_through && !is_over).then(|| {
+            let mut breach = past.breach(Invariant::Lockstep, &missing, Step::from_number(self.state));
             breach.update = Some(update.number);
             breach
-                .expected("the state goes from SHUTDOWN to DONE before the CPUs leave")
-                .seen(format!("the CPUs left in {}", state_name(self.state)))
+                .expected("the state goes from SHUTDOWN to DONE, and each CPU acknowledges DONE before it leaves")
+                .seen(format!("they left in {} without an acknowledgement", state_name(self.state)))
                 .events(past.cite(self.stored.iter().chain([&update.begun])))
         })
     }
@@ -260,6 +262,9 @@ impl Lockstep {
         self.acked.clear();
         let top_count = std::mem::take(&mut self.top_count);
         let one_step = to == from + 1;
+        if to > END {
+            return Some(behind_the_end(past, event, to));
+        }
         if missing.is_empty() && one_step {
             return None;
         }
@@ -283,6 +288,17 @@ impl Lockstep {
     fn missing(&self, update: &Update) -> Vec<u16> {
         update.expected().without(&self.acked)
     }
+}
+
+/// The state after the last acknowledgement of DONE, behind which there is none.
+const END: u64 = Step::Done.number() + 1;
+
+fn behind_the_end(past: &Tracker, event: &Event<'_>, to: u64) -> Breach {
+    let lp = event.record.lp;
+    past.breach(Invariant::Lockstep, &[lp], Some(Step::Done))
+        .expected("the CPUs leave when DONE is acknowledged")
+        .seen(format!("CPU {lp} goes on to the state {to}, which is no step"))
+        .events(past.cite([event.record]))
 }
 
 /// Whether an LP owed the record of an acknowledgement.

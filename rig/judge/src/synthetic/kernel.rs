@@ -175,7 +175,8 @@ impl<'a> Kernel<'a> {
 
     /// The loop's condition.
     fn read_failed(&mut self, lp: u16) {
-        if self.cpu(lp).current == Step::Done.number() {
+        let last = Step::Done.number() + u64::from(self.is(Twist::OneStateMore));
+        if self.cpu(lp).current == last {
             return self.cpu(lp).leave();
         }
         if self.is(Twist::IgnoreFailed) {

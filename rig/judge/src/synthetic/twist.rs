@@ -44,6 +44,8 @@ pub enum Twist {
     AckUnread(Step),
     /// All CPUs leave the section when they have acknowledged this step.
     LeaveAfter(Step),
+    /// All CPUs acknowledge once more behind DONE.
+    OneStateMore,
     /// The section runs twice in one upload.
     SecondSection,
     /// The kernel counts one online CPU fewer than there are, and that one is not stopped.
