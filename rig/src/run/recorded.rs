@@ -20,42 +20,48 @@ impl Recorded {
     /// Looks through all records of a run.
     pub(crate) fn of(faults: &[FaultSpec], records: impl IntoIterator<Item = Record>) -> Self {
         let mut recorded = Self { strikes: vec![0; faults.len()], update_calls: 0 };
-        // LPs inside a SEAMCALL, and which.
-        let mut inside: BTreeMap<u16, Leaf> = BTreeMap::new();
+        // LPs inside a SEAMCALL, by its entry.
+        let mut inside: BTreeMap<u16, Record> = BTreeMap::new();
         for record in records {
             let leaf = Leaf::of(&record);
             match Kind::from_u16(record.kind) {
                 Some(Kind::SeamcallEnter) => {
-                    inside.insert(record.lp, leaf);
+                    inside.insert(record.lp, record);
                     recorded.update_calls += u64::from([Leaf::SHUTDOWN, Leaf::INSTALL, Leaf::UPDATE].contains(&leaf));
                 }
                 Some(Kind::SeamcallExit) => {
-                    inside.remove(&record.lp);
-                    if record.flags & flags::FAULT != 0 {
-                        recorded.count(faults, record.lp, leaf, Some(Status::of(&record)));
-                    }
+                    let took_ns = inside.remove(&record.lp).map_or(0, |entry| between_ns(&entry, &record));
+                    let by_fault = record.flags & flags::FAULT != 0;
+                    recorded.count(
+                        faults,
+                        record.lp,
+                        leaf,
+                        Some(End { status: Status::of(&record), by_fault, took_ns }),
+                    );
                 }
                 _ => {}
             }
         }
-        for (lp, leaf) in inside {
-            recorded.count(faults, lp, leaf, None);
+        for (lp, entry) in inside {
+            recorded.count(faults, lp, Leaf::of(&entry), None);
         }
         recorded
     }
 
-    /// Counts a strike for the first fault that it can be of. `status`: how the call ended; none: it never did.
-    fn count(&mut self, faults: &[FaultSpec], lp: u16, leaf: Leaf, status: Option<Status>) {
+    /// Counts a strike for the first fault that it can be of. `end`: how the call ended; none: it never did.
+    fn count(&mut self, faults: &[FaultSpec], lp: u16, leaf: Leaf, end: Option<End>) {
         let is_it = |fault: &FaultSpec, struck: u32| {
             let place = abi::Leaf::from_name(&fault.leaf).is_some_and(|own| own.number() == leaf.0);
             let lp = fault.lp.is_none_or(|own| own == usize::from(lp));
             let effect = match fault.action {
-                FaultAction::NeverReturns => status.is_none(),
-                FaultAction::Status(own) => status == Some(Status::Returned(own)),
-                FaultAction::VmFailInvalid => status == Some(Status::VmFailInvalid),
-                FaultAction::DelayNs(_) | FaultAction::TransientShutdownNs(_) | FaultAction::CorruptTd(_) => {
-                    status.is_some()
+                FaultAction::NeverReturns => end.is_none(),
+                FaultAction::Status(own) => end.is_some_and(|end| end.by_fault && end.status == Status::Returned(own)),
+                FaultAction::VmFailInvalid => {
+                    end.is_some_and(|end| end.by_fault && end.status == Status::VmFailInvalid)
                 }
+                // A delay decides nothing of the outcome: it is seen by the time that the call took.
+                FaultAction::DelayNs(own) => end.is_some_and(|end| end.took_ns >= own),
+                FaultAction::TransientShutdownNs(_) | FaultAction::CorruptTd(_) => end.is_some_and(|end| end.by_fault),
             };
             place && lp && effect && struck < fault.times
         };
@@ -64,6 +70,19 @@ impl Recorded {
             *struck += 1;
         }
     }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy)]
+struct End {
+    status: Status,
+    by_fault: bool,
+    took_ns: u64,
+}
+
+/// Nanoseconds from one record to another; by the emulator's clock where the guest's is not read.
+fn between_ns(from: &Record, to: &Record) -> u64 {
+    to.guest_ns.saturating_sub(from.guest_ns).max(to.host_ns.saturating_sub(from.host_ns))
 }
 
 /// A fault as a report names it.
@@ -85,6 +104,11 @@ mod tests {
         let enter = Record { kind: Kind::SeamcallEnter as u16, lp, a: leaf.0, ..Record::default() };
         let exit = exit.map(|(b, flags)| Record { kind: Kind::SeamcallExit as u16, b, flags, ..enter });
         [Some(enter), exit].into_iter().flatten().collect()
+    }
+
+    fn lasting(mut call: Vec<Record>, took_ns: u64) -> Vec<Record> {
+        call[1].guest_ns += took_ns;
+        call
     }
 
     fn strikes(faults: &[FaultSpec], calls: &[Vec<Record>]) -> Vec<u32> {
@@ -117,9 +141,11 @@ mod tests {
         let calls = [
             call(1, Leaf::INSTALL, Some((0, failed))),
             call(2, Leaf::INSTALL, None),
-            call(3, Leaf::INSTALL, Some((0, flags::FAULT))),
+            lasting(call(3, Leaf::INSTALL, Some((0, 0))), 5),
         ];
         assert_eq!(strikes(&faults, &calls), [1, 1, 1]);
+        let sooner = lasting(call(3, Leaf::INSTALL, Some((0, 0))), 4);
+        assert_eq!(strikes(&faults, &[sooner]), [0, 0, 0], "a call that was not delayed");
         assert_eq!(Recorded::of(&faults, calls.concat()).update_calls, 3);
     }
 
