@@ -38,7 +38,7 @@ fn a_guest_that_never_becomes_ready_is_told_as_a_hang() {
     let _machine = one_machine();
     let rig = Rig::default();
     let path = scenario(&rig, &format!("{STUCK}[budget]\nstall_cpu_s = 3\n"));
-    let ended = rig.go(&["run", path.to_str().unwrap(), "--json", "--out", "evidence"]);
+    let ended = rig.go(&["run", path.to_str().unwrap(), "--cold", "--json", "--out", "evidence"]);
     let verdict = ended.json(3);
     assert_eq!(verdict["verdict"], "hung", "{verdict:#}");
     assert!(rig.path("evidence/console.log").exists());
@@ -46,7 +46,8 @@ fn a_guest_that_never_becomes_ready_is_told_as_a_hang() {
 
 fn start_stuck(rig: &Rig) -> Child {
     let path = scenario(rig, STUCK);
-    let mut command = rig.command(&["run", path.to_str().unwrap(), "--out", "evidence"]);
+    // Cold, or a snapshot would be tried first, and the guest be stuck there until its budget is used up.
+    let mut command = rig.command(&["run", path.to_str().unwrap(), "--cold", "--out", "evidence"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("QEMU starts", Duration::from_secs(300), || !qemu_of(rig).is_empty());
     child

@@ -80,6 +80,40 @@ fn assert_caught(verdict: &Value, invariant: &str) {
     "",
     vec![literal("ret = tdx_cpu_enable();", "ret = tdx_cpu_enable(); seamcall(TDH_PHYMEM_PAGE_RDMD, &(struct tdx_module_args){});")]
 )]
+#[case::no_update_call(
+    "lead-only",
+    "",
+    vec![literal("ret = tdx_module_run_update();", "ret = 0;")]
+)]
+#[case::update_call_behind_the_section(
+    "lead-only",
+    "",
+    vec![
+        literal("ret = tdx_module_run_update();", "ret = 0;"),
+        literal("cpu_online_mask);", "cpu_online_mask);\n\tif (!ret)\n\t\tret = tdx_module_run_update();"),
+    ]
+)]
+#[case::no_shutdown_call(
+    "lead-only",
+    "",
+    vec![literal("ret = tdx_module_shutdown();", "ret = 0;")]
+)]
+#[case::state_goes_backwards_for_a_moment(
+    "lockstep",
+    "",
+    vec![literal(
+        "ret = tdx_cpu_enable();",
+        "if (is_lead_cpu) { WRITE_ONCE(update_ctrl.state, MODULE_UPDATE_CPU_INSTALL); WRITE_ONCE(update_ctrl.state, MODULE_UPDATE_CPU_INIT); } ret = tdx_cpu_enable();",
+    )]
+)]
+#[case::acknowledged_for_another_cpu(
+    "lockstep",
+    "",
+    vec![literal(
+        "\t\tack_state(&update_ctrl, ret);\n\t} while",
+        "\t\tif (smp_processor_id() != 1) ack_state(&update_ctrl, ret);\n\t\tif (is_lead_cpu) ack_state(&update_ctrl, ret);\n\t} while",
+    )]
+)]
 #[case::stopped_on_one_cpu_only(
     "participation",
     "budget.stall_cpu_s = 3\n",
