@@ -76,6 +76,8 @@ fn a_qemu_that_is_stopped_is_the_hosts_trouble() {
     let _machine = one_machine();
     let rig = Rig::default();
     let child = start_stuck(&rig);
+    let checked = || rig.go(&["check", "evidence", "--json"]).json(5);
+    eventually("the guest boots", Duration::from_secs(30), || checked()["events"].as_u64() > Some(0));
     let qemu = qemu_of(&rig)[0].to_string();
     assert!(std::process::Command::new("kill").args(["-STOP", &qemu]).status().unwrap().success());
     let start = Instant::now();
