@@ -23,10 +23,10 @@ pub struct Checked {
 /// Judges an events file. `console` is the file of lines to which its console records refer; without it, `quiet-kernel` is
 /// not judged.
 pub fn check(events: &Path, console: Option<&Path>) -> Result<Checked, EventsError> {
-    let console = console.map_or_else(|| Ok(Vec::new()), read_lines)?;
+    let console = console.map(read_lines).transpose()?;
     let reader = EventsReader::open(events)?;
     let mut examination = Examination::new(reader.setup().clone());
-    let mut end = None;
+    let (mut end, mut missing) = (None, None);
     for record in reader {
         let record = match record {
             Ok(record) => record,
@@ -38,12 +38,20 @@ pub fn check(events: &Path, console: Option<&Path>) -> Result<Checked, EventsErr
                 examination.run_end(&record);
                 end = Some(how);
             }
-            _ => drop(examination.record(&record, console.get(record.a as usize).map(String::as_str))),
+            _ => {
+                let line = console.as_ref().and_then(|lines| lines.get(record.a as usize));
+                if record.kind == Kind::Console as u16 && console.is_some() && line.is_none() {
+                    missing.get_or_insert(record);
+                }
+                examination.record(&record, line.map(String::as_str));
+            }
         }
     }
     let cut_short = end.is_none();
     if cut_short {
         examination.cut_short();
+    } else if let Some(record) = missing {
+        examination.line_missing(&record);
     }
     let Examined { findings, end, digest } = examination.finish(&end.unwrap_or(RunEnd::Stopped));
     Ok(Checked { findings, end, digest, cut_short })

@@ -96,6 +96,13 @@ impl Examination {
         }
     }
 
+    /// A line of the console, for which this record stands, is not in the log.
+    pub(crate) fn line_missing(&mut self, record: &Record) {
+        if !self.is_decided {
+            self.fault.get_or_insert_with(|| Malformed::line_missing(record));
+        }
+    }
+
     /// Judges what can only be judged at the end.
     pub fn finish(mut self, end: &RunEnd) -> Examined {
         if *end == RunEnd::Finished && !self.is_decided && self.fault.is_none() {

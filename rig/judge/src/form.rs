@@ -20,6 +20,13 @@ pub struct Malformed {
     pub what: String,
 }
 
+impl Malformed {
+    pub(crate) fn line_missing(record: &Record) -> Self {
+        let what = format!("the kernel's log has no line {}: it was cut, or is that of another run", record.a);
+        Self { place: record.seq, lp: None, what }
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the recording cannot be trusted: record #{}", self.place)?;

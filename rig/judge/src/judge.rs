@@ -129,6 +129,10 @@ impl Judge {
     /// Judges what can only be judged at the end.
     pub fn finish(mut self, end: &RunEnd) -> Findings {
         let mut invariants = BTreeMap::new();
+        // All is done, and nobody said when an update that is still open ended: with the run at the latest.
+        if *end == RunEnd::Finished && !self.broken {
+            self.end_update();
+        }
         let end = if self.broken { &RunEnd::Stopped } else { end };
         let past = &self.past;
         for (rule, broken) in &mut self.rules {

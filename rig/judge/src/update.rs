@@ -182,7 +182,9 @@ impl Update {
             Leaf::UPDATE if status.is_success() => self.completed = Some(*event.record),
             _ => {}
         }
-        if leaf.step().is_some() && !status.is_success() {
+        // What SHUTDOWN is to be told is read of the module just before.
+        let is_handoff = leaf == Leaf::SYS_RD && self.shutdown.is_none();
+        if (leaf.step().is_some() || is_handoff) && !status.is_success() {
             self.fail(event, lp);
         }
     }

@@ -55,6 +55,21 @@ fn offline_judges_as_online(#[case] run: Synthetic) {
     assert!(!checked.cut_short);
 }
 
+/// A log that lacks lines cannot show that the kernel was quiet.
+#[test]
+fn a_log_that_was_cut_is_no_quiet_kernel() {
+    let run = Synthetic::plain(2, 1);
+    let (recording, _) = record(&run);
+    let log = std::fs::read_to_string(recording.console()).unwrap();
+    let (all_but_the_last, _) = log.trim_end().rsplit_once('\n').unwrap_or(("", &log));
+    std::fs::write(recording.console(), all_but_the_last).unwrap();
+    let checked = check(&recording.events(), Some(&recording.console())).unwrap();
+    let fault = checked.findings.fault.expect("a fault").to_string();
+    assert!(fault.contains("the kernel's log has no line"), "{fault}");
+    assert!(matches!(checked.end, RunEnd::Lost { .. }));
+    assert!(check(&recording.events(), None).unwrap().findings.fault.is_none());
+}
+
 #[test]
 fn cannot_read_what_is_no_timeline() {
     let (recording, _) = record(&Synthetic::plain(1, 1));

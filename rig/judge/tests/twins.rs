@@ -4,7 +4,7 @@ use rig_judge::finding::Standing;
 use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
 use rig_judge::{Breach, Finding, Findings, Invariant, Step};
-use rig_wire::event::{Kind, Record, flags};
+use rig_wire::event::{Kind, Mark, Record, flags};
 use rstest::rstest;
 use std::collections::BTreeSet;
 
@@ -221,6 +221,109 @@ fn seamcalls_alone_suffice_for_most(#[values(1, 4, 16)] lps: u16) {
     assert_eq!(findings.invariants[&Invariant::StableCpus].standing(), Standing::NotApplicable);
 }
 
+/// Interrupts are enabled between two SEAMCALLs only: the records of words and functions show it, and so does an interrupt.
+#[rstest]
+#[case::at_a_word(Kind::Watch, true)]
+#[case::at_the_entry(Kind::FunctionEnter, true)]
+#[case::at_the_exit(Kind::FunctionExit, true)]
+#[case::an_interrupt(Kind::Interrupt, true)]
+#[case::outside(Kind::FunctionEnter, false)]
+fn enabled_interrupts_are_seen_anywhere_in_the_section(#[case] kind: Kind, #[case] inside: bool) {
+    let mut run = Synthetic::new(4).boot().update();
+    let install = run.setup.functions.iter().position(|f| f.name == run.setup.subject.install_function).unwrap() as u64;
+    run.setup.nmi_entry = Some((0x1000, 0x2000));
+    let of = |kind: Kind| move |r: &Record| r.lp == 2 && r.kind == kind as u16 && r.a == install;
+    let entry = run.records.iter().position(of(Kind::FunctionEnter)).unwrap();
+    let at = match kind {
+        Kind::Interrupt => {
+            let nmi = Record { lp: 2, kind: kind as u16, b: 0x1800, ..Record::default() };
+            run.records.splice(entry + 1..entry + 1, [nmi, Record { b: 0x2000, ..nmi }]);
+            run.renumber();
+            entry + 2
+        }
+        _ if !inside => run.records.iter().position(|r| r.lp == 2 && r.kind == kind as u16 && r.a != install).unwrap(),
+        Kind::Watch => entry + run.records[entry..].iter().position(|r| r.lp == 2 && r.kind == kind as u16).unwrap(),
+        _ => run.records.iter().position(of(kind)).unwrap(),
+    };
+    run.records[at].flags |= flags::IF;
+    let findings = run.judge().0;
+    let expected: BTreeSet<Invariant> = if inside { [Invariant::InterruptsOff].into() } else { BTreeSet::new() };
+    assert_eq!(broken(&findings), expected);
+    assert!(findings.breaches().iter().all(|breach| breach.events.iter().any(|cited| cited.seq == at as u64)));
+}
+
+/// A run that is finished has no update under way: one that nobody saw end is judged as it stands.
+#[test]
+fn an_update_that_is_open_when_all_is_done_is_judged() {
+    let mut run = Synthetic::plain(4, 1);
+    let exit = |r: &Record| r.lp == 3 && r.kind == Kind::FunctionExit as u16;
+    let left = run.records.iter().position(exit).unwrap();
+    run.records.truncate(left);
+    run.records.retain(|r| r.kind != Kind::Mark as u16);
+    let shutdown = |r: &Record| Leaf::of(r) == Leaf::LP_INIT && r.lp == 3;
+    run.records.retain(|r| !shutdown(r) || r.kind == Kind::Watch as u16);
+    run.renumber();
+    assert_eq!(broken(&run.judge().0), [Invariant::Participation, Invariant::Progress].into());
+}
+
+/// A SHUTDOWN that fails leaves the old module as it was, and whoever may call it.
+#[test]
+fn seamcalls_behind_a_refused_shutdown_break_nothing() {
+    let mut run = Synthetic::new(4).boot().fault(Leaf::SHUTDOWN, 0, EBADHASH).update();
+    let is_end = |r: &Record| r.kind == Kind::SeamcallExit as u16 && Leaf::of(r) == Leaf::SHUTDOWN;
+    let refused = run.records.iter().position(is_end).unwrap();
+    let enter = |kind: Kind| Record { lp: 2, kind: kind as u16, a: Leaf::VP_ENTER.0, ..Record::default() };
+    run.records.splice(refused + 1..refused + 1, [enter(Kind::SeamcallEnter), enter(Kind::SeamcallExit)]);
+    run.renumber();
+    assert_eq!(broken(&run.judge().0), BTreeSet::new());
+}
+
+/// An engine that has yet to bring the other CPUs in when SHUTDOWN fails ends its update at the uploader's mark. The next one is
+/// another.
+#[test]
+fn an_outcome_that_is_told_first_is_not_awaited_again() {
+    let mut run = Synthetic::new(4).boot().fault(Leaf::SHUTDOWN, 0, EBADHASH).update();
+    let is_mark = |r: &Record, mark: Mark| r.kind == Kind::Mark as u16 && r.a == mark as u64;
+    let begin = run.records.iter().position(|r| is_mark(r, Mark::UpdateBegin)).unwrap();
+    let acks = run.setup.subject.num_ack.clone();
+    let mut alone = run.records.split_off(begin);
+    alone.retain(|r| (r.lp == 0 || r.kind == Kind::Mark as u16) && !stores(&run, r, &acks));
+    run.records.append(&mut alone);
+    let mut next = Synthetic::new(4).update();
+    next.records.retain(|r| r.kind != Kind::Console as u16);
+    for mark in next.records.iter_mut().filter(|r| r.kind == Kind::Mark as u16) {
+        mark.b += 1;
+    }
+    run.records.append(&mut next.records);
+    run.renumber();
+    let findings = run.judge().0;
+    assert_eq!(broken(&findings), BTreeSet::new(), "{:#?}", findings.breaches());
+    assert_eq!(findings.invariants[&Invariant::StopOnFailure].standing(), Standing::Held);
+}
+
+/// A virtual CPU that could not be entered before an update need not run after it.
+#[test]
+fn a_virtual_cpu_that_never_ran_is_not_missed() {
+    let mut run = Synthetic::new(4).boot().tds(1);
+    for (kind, b) in [(Kind::SeamcallEnter, 0x7000_0000), (Kind::SeamcallExit, 0xc000_0b00_0000_0000)] {
+        run.records.push(Record { lp: 1, kind: kind as u16, a: Leaf::VP_ENTER.0, b, ..Record::default() });
+    }
+    run.renumber();
+    let findings = run.update().judge().0;
+    assert_eq!(broken(&findings), BTreeSet::new(), "{:#?}", findings.breaches());
+}
+
+/// A failing read of what SHUTDOWN needs is a failure of the update, too, and a kernel that goes on is wrong.
+#[test]
+fn a_failed_read_before_shutdown_that_is_ignored_is_caught() {
+    let mut run = Synthetic::new(4).boot().update();
+    let is_end = |r: &Record| r.kind == Kind::SeamcallExit as u16 && Leaf::of(r) == Leaf::SYS_RD;
+    let begins = run.records.iter().position(|r| Leaf::of(r) == Leaf::SHUTDOWN && r.kind == Kind::SeamcallEnter as u16);
+    let read = run.records[..begins.unwrap()].iter().rposition(is_end).unwrap();
+    run.records[read].b = EBADHASH;
+    assert_eq!(broken(&run.judge().0), [Invariant::StopOnFailure].into());
+}
+
 /// An invariant of which nothing was seen never counts as held.
 #[test]
 fn nothing_is_held_in_an_empty_run() {
@@ -236,15 +339,22 @@ fn stores(run: &Synthetic, record: &Record, name: &str) -> bool {
     record.kind == Kind::Watch as u16 && record.a == word && record.flags & flags::STORE != 0
 }
 
-/// Atomic counters on four CPUs: the third acknowledgement of `step` is recorded only after the state advanced. Also its place.
+/// Atomic counters on four CPUs: the third acknowledgement of `step`, a load and a store, is recorded only after the state
+/// advanced. Also the store's place.
 fn recorded_late(step: Step) -> (Synthetic, usize) {
     let mut run = Synthetic::new(4).boot().update();
     run.setup.subject.counts_acks_under_lock = false;
     let (state, acks) = (run.setup.subject.state.clone(), run.setup.subject.num_ack.clone());
+    let word = run.setup.watches.iter().position(|w| w.name == acks).unwrap() as u64;
     let advance = run.records.iter().position(|r| stores(&run, r, &state) && r.b == step.number() + 1).unwrap();
     let ack = run.records[..advance].iter().rposition(|r| stores(&run, r, &acks) && r.b == 3).unwrap();
-    let moved = run.records.remove(ack);
-    run.records.insert(advance, moved);
+    let lp = run.records[ack].lp;
+    let is_load = |r: &Record| r.lp == lp && r.kind == Kind::Watch as u16 && r.a == word && r.flags == 0;
+    let load = run.records[..ack].iter().rposition(is_load).unwrap();
+    for from in [ack, load] {
+        let moved = run.records.remove(from);
+        run.records.insert(if from == ack { advance } else { advance - 1 }, moved);
+    }
     run.renumber();
     (run, advance)
 }
@@ -271,6 +381,38 @@ fn an_atomic_acknowledgement_that_never_comes_is_a_breach() {
     let (mut run, place) = recorded_late(Step::CpuInstall);
     run.records.remove(place);
     run.renumber();
+    assert_eq!(broken(&run.judge().0), [Invariant::Lockstep].into());
+}
+
+/// Who acknowledged does not do the step's work after that, though its record came late.
+#[test]
+fn work_behind_a_late_acknowledgement_is_a_breach() {
+    let (mut run, place) = recorded_late(Step::CpuInstall);
+    let lp = run.records[place].lp;
+    let call = run.records.iter().position(|r| r.lp == lp && Leaf::of(r) == Leaf::INSTALL).unwrap();
+    let again: Vec<Record> = run.records[call..].iter().filter(|r| r.lp == lp).take(2).copied().collect();
+    run.records.splice(place + 1..place + 1, again);
+    run.renumber();
+    let breaches = run.judge().0;
+    assert!(broken(&breaches).contains(&Invariant::Lockstep), "{:#?}", breaches.breaches());
+}
+
+/// Each acknowledgement has a number of its own: also one that is recorded late, and also where the last number is right.
+#[rstest]
+#[case::in_time(2, 1)]
+#[case::none_of_them(3, 9)]
+fn an_atomic_count_that_two_cpus_store_is_a_breach(
+    #[values(false, true)] late: bool,
+    #[case] count: u64,
+    #[case] instead: u64,
+) {
+    let mut run = if late { recorded_late(Step::CpuInstall).0 } else { Synthetic::new(4).boot().update() };
+    run.setup.subject.counts_acks_under_lock = false;
+    let (state, acks) = (run.setup.subject.state.clone(), run.setup.subject.num_ack.clone());
+    let begins = run.records.iter().position(|r| stores(&run, r, &state) && r.b == Step::CpuInstall.number()).unwrap();
+    let store =
+        (begins..run.records.len()).find(|at| stores(&run, &run.records[*at], &acks) && run.records[*at].b == count);
+    run.records[store.unwrap()].b = if late { 1 } else { instead };
     assert_eq!(broken(&run.judge().0), [Invariant::Lockstep].into());
 }
 

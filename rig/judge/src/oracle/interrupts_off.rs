@@ -1,5 +1,5 @@
-//! Every SEAMCALL inside the lockstep region is made with interrupts disabled; where interrupts and the NMI entry are known, no
-//! other interrupt comes in between.
+//! Every SEAMCALL inside the lockstep region is made with interrupts disabled, and so is everything else that is recorded of a CPU
+//! between its entry and its exit; where interrupts and the NMI entry are known, no other interrupt comes in between.
 
 use super::{Rule, held_in};
 use crate::Invariant;
@@ -24,13 +24,21 @@ impl Rule for InterruptsOff {
 
     fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
         let lp = event.lp()?;
-        let update = past.update_of(lp)?;
+        let update = past.update_of(lp).or(past.under_way().filter(|_| event.what == What::Enter(Place::Install)))?;
+        let is_on = event.record.flags & flags::IF != 0;
         match event.what {
             What::CallEnter(leaf) if leaf.step().is_some() || past.decoder.follows(Place::Install) => {
                 self.called_in = update.serial;
-                (event.record.flags & flags::IF != 0).then(|| {
+                is_on.then(|| {
                     breach(past, event, lp).seen(format!("CPU {lp} runs {} with interrupts enabled", leaf.name()))
                 })
+            }
+            // Recorders that do not know leave the flag clear.
+            What::Load(..) | What::Store(..) | What::Enter(_) | What::Exit(..)
+                if is_on && past.decoder.follows(Place::Install) =>
+            {
+                let what = past.decoder.describe(event.record);
+                Some(breach(past, event, lp).seen(format!("CPU {lp} {what} with interrupts enabled")))
             }
             What::Other if is_interrupt(past, event) => {
                 Some(breach(past, event, lp).seen(format!("CPU {lp} takes an interrupt inside the section")))

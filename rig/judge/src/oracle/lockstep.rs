@@ -37,10 +37,10 @@ pub(crate) struct Lockstep {
     last_ack: Option<Record>,
     /// How the counter came to its value.
     trail: AckTrail,
-    /// The highest count that was stored in this state.
-    top_count: u64,
-    /// An advance for which the counter vouches, and LPs whose acknowledgements are still to be recorded.
-    owed: Option<(Record, LpSet)>,
+    /// The counts that were stored in this state. Atomic increments give each number once.
+    counts: Counts,
+    /// An advance for which the counter vouches, and what is still to be recorded of the state before it.
+    owed: Option<Owed>,
     /// The furthest step of which a SEAMCALL began, and that call.
     furthest: Option<(Step, Record)>,
     /// Steps that were seen to begin after another.
@@ -58,7 +58,7 @@ impl Rule for Lockstep {
         let update = past.under_way()?;
         self.follow(update);
         self.trail.observe(event, lp);
-        match self.settle(past, event, lp) {
+        match self.settle(past, update, event, lp) {
             Debt::None => {}
             Debt::Paid => return None,
             Debt::Broken(breach) => return Some(breach),
@@ -102,8 +102,8 @@ impl Lockstep {
 
     /// An acknowledgement for which the counter vouched never came.
     fn never_acknowledged(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
-        let (advance, owing) = self.owed.take().filter(|(_, owing)| !owing.is_empty())?;
-        let lps: Vec<u16> = owing.iter().collect();
+        let Owed { advance, lps, .. } = self.owed.take().filter(|owed| !owed.lps.is_empty())?;
+        let lps: Vec<u16> = lps.iter().collect();
         let mut breach = past.breach(Invariant::Lockstep, &lps, None);
         breach.update = Some(update.number);
         Some(
@@ -184,12 +184,12 @@ impl Lockstep {
         if count == 0 {
             return None;
         }
-        if let Some(breach) = self.unread(past, update, event, lp) {
+        if let Some(breach) = self.unread(past, update, event, self.state) {
             return Some(breach);
         }
         let before = self.last_ack.replace(*event.record);
         let step = Step::from_number(self.state);
-        self.remember(lp, event.record);
+        self.remember(lp, self.state, event.record);
         if !self.acked.insert(lp) {
             let ack = update.part(lp).ack.or(before);
             return Some(
@@ -199,53 +199,66 @@ impl Lockstep {
                     .events(past.cite(ack.iter().chain([event.record]))),
             );
         }
-        self.top_count = self.top_count.max(count);
         let counted = self.acked.len() as u64;
-        (past.setup.subject.counts_acks_under_lock && count != counted)
-            .then(|| self.trail.miscount(past, event, step, (count, counted)))
+        if past.setup.subject.counts_acks_under_lock {
+            return (count != counted).then(|| self.trail.miscount(past, event, step, (count, counted)));
+        }
+        let all = update.expected().len() as u64;
+        let twin = self.counts.insert(count, all, event.record);
+        twin.and_then(|twin| counted_twice(past, event, self.state, twin))
     }
 
     /// A CPU acknowledges the state that it read last, and no other.
-    fn unread(&self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16) -> Option<Breach> {
+    fn unread(&self, past: &Tracker, update: &Update, event: &Event<'_>, state: u64) -> Option<Breach> {
+        let lp = event.record.lp;
         let read = update.part(lp).read_state;
         // Probes see what a CPU reads at some of the places only.
         let judged = past.decoder.watches(Word::State) && !past.setup.is_probed;
-        (judged && read != Some(self.state)).then(|| {
+        (judged && read != Some(state)).then(|| {
             let last = past.last.get(usize::from(lp)).copied().flatten();
             let read = read.map_or_else(|| "nothing".into(), state_name);
-            past.breach(Invariant::Lockstep, &[lp], Step::from_number(self.state))
+            past.breach(Invariant::Lockstep, &[lp], Step::from_number(state))
                 .expected("each CPU reads a state before it acknowledges it")
-                .seen(format!(
-                    "CPU {lp} acknowledges {}, and the last state that it read is {read}",
-                    state_name(self.state)
-                ))
+                .seen(format!("CPU {lp} acknowledges {}, and the last state that it read is {read}", state_name(state)))
                 .events(past.cite(last.iter().chain(&self.stored).chain([event.record])))
         })
     }
 
     /// What an LP whose acknowledgement was to be recorded does next.
-    fn settle(&mut self, past: &Tracker, event: &Event<'_>, lp: u16) -> Debt {
-        let Some((advance, owing)) = self.owed.as_mut().filter(|(_, owing)| owing.contains(lp)) else {
+    fn settle(&mut self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16) -> Debt {
+        let Some(owed) = self.owed.as_mut().filter(|owed| owed.lps.contains(lp)) else {
             return Debt::None;
         };
-        owing.remove(lp);
-        if matches!(event.what, What::Store(Word::NumAck, count) if count != 0) {
-            return Debt::Paid;
+        // A locked increment is recorded as a load, and then as a store.
+        if matches!(event.what, What::Load(Word::NumAck, _)) {
+            return Debt::None;
         }
+        owed.lps.remove(lp);
+        if let What::Store(Word::NumAck, count) = event.what
+            && count != 0
+        {
+            let state = owed.state;
+            let twin = owed.counts.insert(count, update.expected().len() as u64, event.record);
+            self.remember(lp, state, event.record);
+            let unread = self.unread(past, update, event, state);
+            let breach = unread.or_else(|| twin.and_then(|twin| counted_twice(past, event, state, twin)));
+            return breach.map_or(Debt::Paid, Debt::Broken);
+        }
+        let advance = owed.advance;
         Debt::Broken(
             past.breach(Invariant::Lockstep, &[lp], None)
                 .expected("each CPU acknowledges a step before the next begins")
                 .seen(format!("CPU {} advances the state, and CPU {lp} goes on without an acknowledgement", advance.lp))
-                .events(past.cite([&*advance, event.record])),
+                .events(past.cite([&advance, event.record])),
         )
     }
 
-    fn remember(&mut self, lp: u16, ack: &Record) {
+    fn remember(&mut self, lp: u16, state: u64, ack: &Record) {
         let index = usize::from(lp);
         if self.acked_state.len() <= index {
             self.acked_state.resize(index + 1, None);
         }
-        self.acked_state[index] = Some((self.state, *ack));
+        self.acked_state[index] = Some((state, *ack));
     }
 
     /// The state was stored, or seen by a CPU before the record of its store came.
@@ -260,7 +273,7 @@ impl Lockstep {
         self.state = to;
         self.stored = matches!(event.what, What::Store(..)).then_some(*event.record);
         self.acked.clear();
-        let top_count = std::mem::take(&mut self.top_count);
+        let counts = std::mem::take(&mut self.counts);
         let one_step = to == from + 1;
         if to > END {
             return Some(behind_the_end(past, event, to));
@@ -268,8 +281,10 @@ impl Lockstep {
         if missing.is_empty() && one_step {
             return None;
         }
-        if one_step && !past.setup.subject.counts_acks_under_lock && top_count == update.expected().len() as u64 {
-            self.owed = Some((*event.record, missing.into_iter().collect()));
+        let all = update.expected().len() as u64;
+        if one_step && !past.setup.subject.counts_acks_under_lock && counts.top() == all {
+            let lps = missing.into_iter().collect();
+            self.owed = Some(Owed { advance: *event.record, state: from, lps, counts });
             return None;
         }
         let (from_name, to_name) = (state_name(from), state_name(to));
@@ -299,6 +314,62 @@ fn behind_the_end(past: &Tracker, event: &Event<'_>, to: u64) -> Breach {
         .expected("the CPUs leave when DONE is acknowledged")
         .seen(format!("CPU {lp} goes on to the state {to}, which is no step"))
         .events(past.cite([event.record]))
+}
+
+/// What is still to be recorded of a state that the counter says is acknowledged by all.
+#[derive(Debug)]
+struct Owed {
+    /// The record of the advance.
+    advance: Record,
+    /// The state that was acknowledged.
+    state: u64,
+    /// LPs whose acknowledgements are missing.
+    lps: LpSet,
+    /// The counts that were recorded.
+    counts: Counts,
+}
+
+/// What a counter that is incremented atomically was set to since it was 0: each number from 1 once.
+#[derive(Debug, Default)]
+struct Counts {
+    /// The store of each count, by the count less one.
+    stores: Vec<Option<Record>>,
+}
+
+impl Counts {
+    /// Takes note of a count. Returns whoever stored it before or, for one above `all`, this store itself.
+    fn insert(&mut self, count: u64, all: u64, record: &Record) -> Option<Record> {
+        let Some(at) = count.checked_sub(1).filter(|_| count <= all) else { return Some(*record) };
+        let at = at as usize;
+        if self.stores.len() <= at {
+            self.stores.resize(at + 1, None);
+        }
+        self.stores[at].replace(*record)
+    }
+
+    /// The highest one.
+    fn top(&self) -> u64 {
+        self.stores.len() as u64
+    }
+}
+
+/// Two CPUs stored the same count: an acknowledgement was lost. A store that is its own twin is of a count above all.
+fn counted_twice(past: &Tracker, event: &Event<'_>, state: u64, twin: Record) -> Option<Breach> {
+    let What::Store(Word::NumAck, count) = event.what else { return None };
+    let (lp, word) = (event.record.lp, past.decoder.word_name(event.record.a));
+    let seen = if twin == *event.record {
+        format!("CPU {lp} wrote {count} to {word}, more than there are CPUs")
+    } else {
+        format!("CPU {} and CPU {lp} both wrote {count} to {word}", twin.lp)
+    };
+    let mut lps = vec![twin.lp, lp];
+    lps.dedup();
+    Some(
+        past.breach(Invariant::Lockstep, &lps, Step::from_number(state))
+            .expected("each acknowledgement of a step is counted, with a number of its own")
+            .seen(seen)
+            .events(past.cite([&twin, event.record])),
+    )
 }
 
 /// Whether an LP owed the record of an acknowledgement.

@@ -24,7 +24,7 @@ pub(crate) struct Preservation {
     /// Digests that were compared since the last update's end, and the updates in which all were the same.
     compared: u32,
     held: Vec<u32>,
-    /// Virtual CPUs that were entered, by their TDVPR, with the last entry.
+    /// Virtual CPUs that ran and can run again, by their TDVPR, with the last entry.
     ran: BTreeMap<u64, Record>,
     /// Of those, the ones that were not entered with success since the last update.
     waiting: BTreeMap<u64, Record>,
@@ -38,7 +38,6 @@ impl Rule for Preservation {
     fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
         let record = event.record;
         match event.what {
-            What::CallEnter(Leaf::VP_ENTER) => drop(self.ran.insert(page(record.b), *record)),
             What::CallExit(Leaf::VP_ENTER, status) => self.entered(past, event.lp()?, status),
             What::CallExit(Leaf::PAGE_RECLAIM, status) if status.is_success() => self.reclaimed(past, event.lp()?),
             What::Other if record.kind == Kind::TdDigest as u16 => return self.digest(past, record),
@@ -80,9 +79,17 @@ impl Preservation {
     fn entered(&mut self, past: &Tracker, lp: u16, status: Status) {
         // TD exits are statuses of their own. ERROR (bit 63) means that the virtual CPU did not run, NON_RECOVERABLE (bit 62) that
         // it or its TD never will again (TDX Module ABI specification, "Function Completion Status Codes").
-        let ran = matches!(status, Status::Returned(value) if value >> 62 == 0);
-        if let Some(call) = past.calls.get(usize::from(lp)).copied().flatten().filter(|_| ran) {
-            self.waiting.remove(&page(call.b));
+        let Some(call) = past.calls.get(usize::from(lp)).copied().flatten() else { return };
+        let Status::Returned(value) = status else { return };
+        let vp = page(call.b);
+        match value >> 62 {
+            0 => {
+                self.ran.insert(vp, call);
+                self.waiting.remove(&vp);
+            }
+            // From here on nobody expects it to run. An update that is behind it must answer for it all the same.
+            0b01 | 0b11 => drop(self.ran.remove(&vp)),
+            _ => {}
         }
     }
 

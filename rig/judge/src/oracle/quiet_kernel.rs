@@ -16,7 +16,7 @@ const BEGINNINGS: [&str; 8] =
     ["BUG:", "WARNING:", "Kernel panic", "Oops", "watchdog: BUG:", "INFO: task", "UBSAN:", "general protection fault"];
 
 /// What such a message may contain anywhere.
-const PHRASES: [&str; 17] = [
+const PHRASES: [&str; 20] = [
     "kernel BUG at",
     "soft lockup",
     "hard LOCKUP",
@@ -34,6 +34,9 @@ const PHRASES: [&str; 17] = [
     "BUG: KASAN:",
     "scheduling while atomic",
     "unable to handle page fault",
+    "unchecked MSR access error",
+    "nobody cared",
+    "PANIC: double fault",
 ];
 
 impl Rule for QuietKernel {
@@ -97,6 +100,9 @@ mod tests {
             "[    1.0] Kernel panic - not syncing: Fatal exception",
             "[    1.0] BUG: KCSAN: data-race in do_seamldr_install_module / do_seamldr_install_module",
             "[    1.0] INFO: task agent:1 blocked for more than 120 seconds.",
+            "[    1.0] unchecked MSR access error: RDMSR from 0x1b1 at rIP: 0xffffffff81000000 (native_read_msr+0x4/0x40)",
+            "[    1.0] irq 9: nobody cared (try booting with the \"irqpoll\" option)",
+            "[    1.0] PANIC: double fault, error_code: 0x0",
         ];
         for line in reports {
             assert!(is_report(line), "{line}");

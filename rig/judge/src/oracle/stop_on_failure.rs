@@ -17,6 +17,8 @@ pub(crate) struct StopOnFailure {
     held: Vec<u32>,
     /// The failure of the last update, until the uploader's outcome comes.
     untold: Option<(u32, Failure)>,
+    /// The update, by its serial, whose outcome the uploader was told while a CPU was still inside the section.
+    told_early: u32,
 }
 
 impl Rule for StopOnFailure {
@@ -25,10 +27,11 @@ impl Rule for StopOnFailure {
     }
 
     fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
-        if let What::Mark(mark) = event.what
-            && is_mark(mark, Mark::UpdateEnd)
-        {
-            return self.told(past, event.record);
+        if let What::Mark(mark) = event.what {
+            if is_mark(mark, Mark::UpdateBegin) {
+                self.untold = None;
+            }
+            return if is_mark(mark, Mark::UpdateEnd) { self.told(past, event.record) } else { None };
         }
         let failure = past.failure()?;
         let failed_in = failure.step?;
@@ -49,7 +52,9 @@ impl Rule for StopOnFailure {
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
         let failure = update.failure.as_ref()?;
         self.failures += 1;
-        self.untold = Some((update.number, failure.clone()));
+        if self.told_early != update.serial {
+            self.untold = Some((update.number, failure.clone()));
+        }
         stayed(past, update, failure)
     }
 
@@ -71,6 +76,9 @@ impl StopOnFailure {
     fn told(&mut self, past: &Tracker, record: &Record) -> Option<Breach> {
         // The mark may come while the update still counts as under way, because a CPU never left.
         let open = past.under_way().and_then(|u| Some((u.number, u.failure.clone()?)));
+        if open.is_some() && self.untold.is_none() {
+            self.told_early = past.under_way().map_or(0, |update| update.serial);
+        }
         let (number, failure) = self.untold.take().or(open)?;
         let (_, outcome) = update_ended(record.b);
         if outcome == UpdateOutcome::Failed {
