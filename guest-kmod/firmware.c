@@ -141,7 +141,8 @@ int firmware_install(const struct seamldr_params *params)
 	return firmware_loader_call(SEAMLDR_INSTALL, virt_to_phys((void *)params));
 }
 
-static int firmware_sys_init(void)
+/* Initialises the new module as a whole, once. */
+int firmware_sys_init(void)
 {
 	struct seamcall_args args = {};
 	unsigned long flags;

@@ -315,8 +315,11 @@ static int twin_do_step(struct lockstep *ctrl, enum step step, bool lead)
 	case TWIN_DOUBLE_INSTALL:
 		return twin_double_install(ctrl, step, lead);
 	case TWIN_STALE_INIT_FLAG:
-		/* Every CPU was initialised once, when the kernel came up. */
-		return step == STEP_INIT ? 0 : lockstep_do_step(ctrl, step, lead);
+		/*
+		 * Every CPU was initialised once, when the kernel came up. The
+		 * module as a whole is not: this twin breaks one invariant.
+		 */
+		return step == STEP_INIT ? firmware_sys_init() : lockstep_do_step(ctrl, step, lead);
 	case TWIN_SWAPPED_STEPS:
 		return lockstep_do_step(ctrl, twin_swapped(step), lead);
 	default:

@@ -55,6 +55,7 @@ struct tdx_version {
 
 int firmware_shutdown(void);
 int firmware_install(const struct seamldr_params *params);
+int firmware_sys_init(void);
 int firmware_cpu_init(void);
 int firmware_run_update(void);
 int firmware_read_version(struct tdx_version *version);

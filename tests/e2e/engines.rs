@@ -15,7 +15,8 @@ fn only_stop_machine_meets_all_requirements() {
         row["requirements"].as_array().unwrap().iter().filter_map(Value::as_str).collect()
     };
     assert_eq!(of("engine-stop-machine"), ["held"; 5], "{told:#}");
-    assert_eq!(of("engine-rwlock")[..4], ["held", "held", "held", "broken"], "{told:#}");
+    // Its update never comes to the end up to which nobody else may call: whether that was so is not seen.
+    assert_eq!(of("engine-rwlock")[..4], ["held", "held", "not-applicable", "broken"], "{told:#}");
     assert_eq!(of("engine-kick")[..3], ["held", "held", "broken"], "{told:#}");
     assert_eq!(of("engine-kick-guests")[2..], ["held"; 3], "{told:#}");
     assert_eq!(told["exit_code"], json!(0));

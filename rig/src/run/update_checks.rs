@@ -104,7 +104,7 @@ fn remaining(told: &Told) -> Check {
     }
 }
 
-/// Least and most updates that a recording of this run can have; no most: what makes them is not the rig.
+/// Least and most updates that a recording of this run can have; no most: `rig-hw` makes them, and judges them itself.
 pub(super) fn possible_updates(scenario: &Scenario, told: &Told) -> (usize, Option<usize>) {
     let reached = |reached: &dyn Fn(Option<bool>) -> bool| {
         told.updates.iter().filter(|made| reached(made.reached_section())).count()
@@ -117,7 +117,9 @@ pub(super) fn possible_updates(scenario: &Scenario, told: &Told) -> (usize, Opti
     let versions = told.hw.iter().map(|ordered| &ordered.ended().version);
     let versions = versions.chain(told.clients.iter().map(|ended| &ended.version));
     let changes = versions.scan(&told.before, |before, version| Some(std::mem::replace(before, version) != version));
-    (least + changes.filter(|changed| *changed).count(), None)
+    let by_clients = scenario.clients.iter().map(|order| order.updates.unwrap_or(1) as usize).sum::<usize>();
+    let most = scenario.hw.is_empty().then_some(most + by_clients);
+    (least + changes.filter(|changed| *changed).count(), most)
 }
 
 /// The updates that the judge saw against those that were made.

@@ -46,6 +46,9 @@ pub struct ClientOrder {
     /// What `version` must read afterwards, or `lost`; absent: not looked at.
     #[serde(default)]
     pub version: Option<String>,
+    /// The most updates that it makes; absent: one. More of them in the recording fail the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updates: Option<u32>,
 }
 
 /// Says what makes orders impossible.

@@ -90,6 +90,8 @@ pub(crate) const CB_RW_REGS: c_uint = 2;
 pub(crate) const CB_RW_REGS_PC: c_uint = 3;
 /// Inline operation: add an immediate.
 pub(crate) const INLINE_ADD_U64: c_uint = 0;
+/// Interrupts, whoever raised them; no exceptions, and no calls of the host.
+pub(crate) const DISCONTINUITY_INTERRUPT: c_uint = 1;
 /// Both loads and stores.
 pub(crate) const MEM_RW: c_uint = 3;
 
@@ -97,12 +99,21 @@ pub(crate) const MEM_RW: c_uint = 3;
 pub(crate) type VcpuCallback = extern "C" fn(vcpu: c_uint, userdata: *mut c_void);
 /// Callback of a translated block.
 pub(crate) type TranslateCallback = extern "C" fn(tb: *mut Tb, userdata: *mut c_void);
+/// Callback of a jump that is no instruction's: `from` is the instruction that would have been next, `to` the handler's first.
+pub(crate) type DiscontinuityCallback =
+    extern "C" fn(vcpu: c_uint, kind: c_uint, from: u64, to: u64, userdata: *mut c_void);
 /// Callback of a memory access.
 pub(crate) type MemCallback = extern "C" fn(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void);
 
 unsafe extern "C" {
     pub(crate) fn qemu_plugin_register_vcpu_init_cb(id: u64, cb: VcpuCallback, userdata: *mut c_void);
     pub(crate) fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: TranslateCallback, userdata: *mut c_void);
+    pub(crate) fn qemu_plugin_register_vcpu_discon_cb(
+        id: u64,
+        kinds: c_uint,
+        cb: DiscontinuityCallback,
+        userdata: *mut c_void,
+    );
     pub(crate) fn qemu_plugin_register_vcpu_insn_exec_cb(
         insn: *mut Insn,
         cb: VcpuCallback,

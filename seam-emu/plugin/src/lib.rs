@@ -30,7 +30,10 @@ mod watch;
 
 use decode::Intercept;
 use emulator::Emulator;
-use ffi::{CB_NO_REGS, CB_R_REGS, CB_RW_REGS, CB_RW_REGS_PC, Info, Insn, MEM_RW, MemCallback, Tb, VcpuCallback};
+use ffi::{
+    CB_NO_REGS, CB_R_REGS, CB_RW_REGS, CB_RW_REGS_PC, DISCONTINUITY_INTERRUPT, Info, Insn, MEM_RW, MemCallback, Tb,
+    VcpuCallback,
+};
 use registers::Reg;
 use rig_wire::event::Kind;
 use rig_wire::plan::STALLED_EXIT_CODE;
@@ -95,6 +98,7 @@ fn register(id: u64) {
     unsafe {
         ffi::qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, null_mut());
         ffi::qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, null_mut());
+        ffi::qemu_plugin_register_vcpu_discon_cb(id, DISCONTINUITY_INTERRUPT, on_interrupt, null_mut());
     }
 }
 
@@ -131,7 +135,7 @@ impl Site {
     fn on_access(&self, callback: MemCallback) {
         // SAFETY: as above.
         unsafe {
-            ffi::qemu_plugin_register_vcpu_mem_cb(self.insn, callback, CB_NO_REGS, MEM_RW, self.pc as *mut c_void);
+            ffi::qemu_plugin_register_vcpu_mem_cb(self.insn, callback, CB_R_REGS, MEM_RW, self.pc as *mut c_void);
         }
     }
 }
@@ -319,17 +323,38 @@ extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_vo
 
 extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
     let lp = running(vcpu);
-    emulator::get().sight(lp).forget();
-    if emulator::get().plan.update_function == Some(userdata as usize) {
+    let is_update = emulator::get().plan.update_function == Some(userdata as usize);
+    {
+        let mut sight = emulator::get().sight(lp);
+        sight.forget();
+        sight.is_in_update |= is_update;
+    }
+    if is_update {
         emulator::get().holds().enters_update(lp as u16);
     }
     let caller = memory::read_virtual::<8>(registers::read(Reg::Rsp)).map_or(0, u64::from_le_bytes);
     let arguments = [registers::read(Reg::Rdi), registers::read(Reg::Rsi)];
     let fields = [userdata as u64, caller, arguments[0], arguments[1]];
-    emulator::get().recorder.record(lp as u16, Kind::FunctionEnter, 0, fields);
+    emulator::get().recorder.record(lp as u16, Kind::FunctionEnter, points::interrupts(), fields);
 }
 
 extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
-    let result = registers::read(Reg::Rax);
-    emulator::get().recorder.record(running(vcpu) as u16, Kind::FunctionExit, 0, [userdata as u64, result, 0, 0]);
+    let (lp, result) = (running(vcpu), registers::read(Reg::Rax));
+    if emulator::get().plan.update_function == Some(userdata as usize) {
+        emulator::get().sight(lp).is_in_update = false;
+    }
+    emulator::get().recorder.record(
+        lp as u16,
+        Kind::FunctionExit,
+        points::interrupts(),
+        [userdata as u64, result, 0, 0],
+    );
+}
+
+/// Interrupts are recorded where the judge looks at them; those of a machine at large would fill any evidence.
+extern "C" fn on_interrupt(vcpu: c_uint, _kind: c_uint, from: u64, to: u64, _userdata: *mut c_void) {
+    let lp = running(vcpu);
+    if emulator::get().sight(lp).is_in_update {
+        emulator::get().recorder.record(lp as u16, Kind::Interrupt, 0, [from, to, 0, 0]);
+    }
 }

@@ -3,7 +3,7 @@
 use crate::decode;
 use crate::emulator::Emulator;
 use crate::memory;
-use crate::registers::{self, GPR};
+use crate::registers::{self, GPR, RFLAGS_IF, Reg};
 use rig_wire::event::{Kind, Mark, flags};
 use rig_wire::plan::Point;
 use seam_backend::holds::{Change, Now};
@@ -19,6 +19,8 @@ pub(crate) struct Sight {
     loaded: HashMap<usize, u64>,
     /// Values that were new to the LP and that no instrumented instruction has followed yet.
     fresh: Vec<Point>,
+    /// The LP is in the function that all CPUs run in an update.
+    pub(crate) is_in_update: bool,
 }
 
 impl Sight {
@@ -97,7 +99,12 @@ pub(crate) fn after_access(emulator: &Emulator, lp: usize, pc: u64, address: u64
         return end_if_stalled(emulator, lp);
     }
     let (flag, value) = if store { (flags::STORE, stored(emulator, lp, pc, watch, value)) } else { (0, value) };
-    emulator.recorder.record(lp as u16, Kind::Watch, flag, [watch as u64, value, address, pc]);
+    emulator.recorder.record(lp as u16, Kind::Watch, flag | interrupts(), [watch as u64, value, address, pc]);
+}
+
+/// [`flags::IF`], where interrupts are enabled on the LP whose callback is running.
+pub(crate) fn interrupts() -> u32 {
+    if registers::read(Reg::Eflags) & RFLAGS_IF == 0 { 0 } else { flags::IF }
 }
 
 /// An LP spins. When nothing but that has happened for too long, a deterministic machine ends here, at this instruction: an

@@ -39,6 +39,9 @@ pub(crate) enum Reg {
     Efer,
 }
 
+/// RFLAGS.IF.
+pub(crate) const RFLAGS_IF: u64 = 1 << 9;
+
 const NAMES: [(&str, Reg); 21] = [
     ("rax", Reg::Rax),
     ("rbx", Reg::Rbx),

@@ -4,7 +4,7 @@ use crate::decode::{self, SEAMCALL_LEN};
 use crate::emulator::Emulator;
 use crate::memory::{self, Physical};
 use crate::points;
-use crate::registers::{self, Reg};
+use crate::registers::{self, RFLAGS_IF, Reg};
 use rig_wire::event::{Kind, flags};
 use rig_wire::plan::Point;
 use seam_backend::events::{exit_flags, leaf};
@@ -12,7 +12,6 @@ use seam_emu::{Caller, Completion, Outcome, Regs, Reply};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-const RFLAGS_IF: u64 = 1 << 9;
 const EFER_LMA: u64 = 1 << 10;
 /// Waits longer than this let the host thread sleep between two executions of the instruction.
 const SLEEP_ABOVE_NS: u64 = 1_000_000;
