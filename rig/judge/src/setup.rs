@@ -26,8 +26,6 @@ pub struct Setup {
     pub load: LoadDemands,
     /// Console lines that contain one of these are expected and do not break `quiet-kernel`.
     pub expected_console: Vec<String>,
-    /// Guest address range `[start, end)` of the kernel's NMI entry; none: interrupts inside the section are not judged.
-    pub nmi_entry: Option<(u64, u64)>,
     /// SEAMCALLs are seen by probes around the kernel's functions for them, as on a real host, and not at the instruction. Then
     /// one call may lie inside another on the same LP: an interrupt came behind the first one's probe, or its thread moved.
     #[serde(default)]
@@ -119,7 +117,6 @@ impl Setup {
             step_budget_ms: None,
             load: LoadDemands::default(),
             expected_console: Vec::new(),
-            nmi_entry: None,
             is_probed: false,
             knows_online: false,
             unobservable: BTreeMap::new(),

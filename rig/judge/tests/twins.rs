@@ -231,13 +231,12 @@ fn seamcalls_alone_suffice_for_most(#[values(1, 4, 16)] lps: u16) {
 fn enabled_interrupts_are_seen_anywhere_in_the_section(#[case] kind: Kind, #[case] inside: bool) {
     let mut run = Synthetic::new(4).boot().update();
     let install = run.setup.functions.iter().position(|f| f.name == run.setup.subject.install_function).unwrap() as u64;
-    run.setup.nmi_entry = Some((0x1000, 0x2000));
     let of = |kind: Kind| move |r: &Record| r.lp == 2 && r.kind == kind as u16 && r.a == install;
     let entry = run.records.iter().position(of(Kind::FunctionEnter)).unwrap();
     let at = match kind {
         Kind::Interrupt => {
-            let nmi = Record { lp: 2, kind: kind as u16, b: 0x1800, ..Record::default() };
-            run.records.splice(entry + 1..entry + 1, [nmi, Record { b: 0x2000, ..nmi }]);
+            let taken = Record { lp: 2, kind: kind as u16, ..Record::default() };
+            run.records.splice(entry + 1..entry + 1, [taken, taken]);
             run.renumber();
             entry + 2
         }

@@ -119,7 +119,6 @@ pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
         watches: seen.watches.clone(),
         functions: seen.functions.clone(),
         expected_console: scenario.expect.allowed_lines(),
-        nmi_entry: seen.nmi_entry,
         load: scenario.load_demands(),
         ..Setup::new(lps, names)
     }

@@ -1,6 +1,6 @@
 //! What to watch in the update kernel module, whose addresses are known only once it is loaded.
 
-use super::subject::{NMI_ENTRY, ONLINE_COUNT, REGION, preempt_count};
+use super::subject::{ONLINE_COUNT, REGION, preempt_count};
 use super::{ModuleSymbols, Observation, SubjectError, Symbols};
 use rig_wire::plan::{Function, Watch};
 use std::collections::HashMap;
@@ -38,7 +38,6 @@ impl KmodPlan {
             watches: words.chain([watch(ONLINE_COUNT, online)]).collect(),
             functions: std::iter::once(Ok(run)).chain(in_kernel).collect::<Result<_, _>>()?,
             preempt_count_offset: preempt_count(kernel),
-            nmi_entry: kernel.ranges(NMI_ENTRY).first().copied(),
         };
         Ok(Self { symbols: module, sections, observation })
     }
@@ -50,7 +49,6 @@ impl KmodPlan {
             watches: WORDS.iter().map(|(name, _)| watch(name)).chain([watch(ONLINE_COUNT)]).collect(),
             functions: vec![Function { name: RUN.to_owned(), range: (0, 0) }],
             preempt_count_offset: None,
-            nmi_entry: None,
         }
     }
 

@@ -19,8 +19,6 @@ const TOUCH: [&str; 5] =
     ["do_seamldr_install_module", "seamldr_install_module", "ack_state", "init_state", "__set_target_state"];
 /// Functions whose entries and exits show who is in the lockstep region, and which CPUs there are.
 pub(super) const REGION: [&str; 3] = ["do_seamldr_install_module", "multi_cpu_stop", "set_cpu_online"];
-/// Where NMIs enter the kernel.
-pub(super) const NMI_ENTRY: &str = "asm_exc_nmi";
 
 /// What the emulator is to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +29,6 @@ pub struct Observation {
     pub functions: Vec<Function>,
     /// Where a CPU's `preempt_count` lies relative to its GS base.
     pub preempt_count_offset: Option<u64>,
-    /// Address range of the NMI entry.
-    pub nmi_entry: Option<(u64, u64)>,
 }
 
 /// Why a kernel's update cannot be observed.
@@ -71,7 +67,6 @@ pub fn observe_update(symbols: &Symbols) -> Result<Observation, SubjectError> {
         watches: fields.chain(online).map(watch).collect(),
         functions: REGION.into_iter().map(function).collect::<Result<_, _>>()?,
         preempt_count_offset: preempt_count(symbols),
-        nmi_entry: symbols.ranges(NMI_ENTRY).first().copied(),
     })
 }
 

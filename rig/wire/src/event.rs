@@ -78,7 +78,8 @@ pub enum Kind {
     FunctionEnter = 4,
     /// A watched function was left: `a`=function index in the plan, `b`=RAX.
     FunctionExit = 5,
-    /// An interrupt was delivered: `a`=PC before, `b`=PC after.
+    /// An interrupt or an exception was delivered inside the update's function: `a`=PC before, `b`=PC after. Flag IF: interrupts
+    /// were enabled before. (QEMU 11.1 calls both interrupts: `accel/tcg` tells them apart for no x86 vCPU.)
     Interrupt = 6,
     /// An exception was raised: `a`=PC before, `b`=PC after.
     Exception = 7,

@@ -355,6 +355,6 @@ extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
 extern "C" fn on_interrupt(vcpu: c_uint, _kind: c_uint, from: u64, to: u64, _userdata: *mut c_void) {
     let lp = running(vcpu);
     if emulator::get().sight(lp).is_in_update {
-        emulator::get().recorder.record(lp as u16, Kind::Interrupt, 0, [from, to, 0, 0]);
+        emulator::get().recorder.record(lp as u16, Kind::Interrupt, points::interrupted(from), [from, to, 0, 0]);
     }
 }

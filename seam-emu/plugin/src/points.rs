@@ -127,6 +127,15 @@ fn stored(emulator: &Emulator, lp: usize, pc: u64, watch: usize, reported: u64) 
     decode::stored(&memory::read_code::<15>(pc), pc, loaded, reported)
 }
 
+/// [`flags::IF`], where interrupts were enabled when the LP whose callback is running was interrupted at `pc`. The handler's
+/// stack has, from its top: an error code for some exceptions, RIP, CS, RFLAGS (Intel SDM volume 3, "IA-32e Mode Stack Frame").
+pub(crate) fn interrupted(pc: u64) -> u32 {
+    let Some(frame) = memory::read_virtual::<32>(registers::read(Reg::Rsp)) else { return 0 };
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| frame[at * 8 + byte]));
+    let rip = usize::from(word(0) != pc);
+    if word(rip) == pc && word(rip + 2) & RFLAGS_IF != 0 { flags::IF } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
 //! Every SEAMCALL inside the lockstep region is made with interrupts disabled, and so is everything else that is recorded of a CPU
-//! between its entry and its exit; where interrupts and the NMI entry are known, no other interrupt comes in between.
+//! between its entry and its exit; no interrupt or exception finds them enabled there.
 
 use super::{Rule, held_in};
 use crate::Invariant;
@@ -40,8 +40,11 @@ impl Rule for InterruptsOff {
                 let what = past.decoder.describe(event.record);
                 Some(breach(past, event, lp).seen(format!("CPU {lp} {what} with interrupts enabled")))
             }
-            What::Other if is_interrupt(past, event) => {
-                Some(breach(past, event, lp).seen(format!("CPU {lp} takes an interrupt inside the section")))
+            What::Other
+                if is_on && event.record.kind == Kind::Interrupt as u16 && past.decoder.follows(Place::Install) =>
+            {
+                let taken = "takes an interrupt or an exception with interrupts enabled, inside the section";
+                Some(breach(past, event, lp).seen(format!("CPU {lp} {taken}")))
             }
             _ => None,
         }
@@ -61,13 +64,4 @@ fn breach(past: &Tracker, event: &Event<'_>, lp: u16) -> Breach {
     past.breach(Invariant::InterruptsOff, &[lp], past.step_of(lp))
         .expected("interrupts are disabled throughout the lockstep section")
         .events(past.cite([event.record]))
-}
-
-/// An interrupt that cannot be a non-maskable one, inside the install function.
-fn is_interrupt(past: &Tracker, event: &Event<'_>) -> bool {
-    let nmi = past.setup.nmi_entry.as_ref();
-    let is_nmi = |(start, end): &(u64, u64)| (*start..*end).contains(&event.record.b);
-    event.record.kind == Kind::Interrupt as u16
-        && past.decoder.follows(Place::Install)
-        && nmi.is_some_and(|n| !is_nmi(n))
 }
