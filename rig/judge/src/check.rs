@@ -33,19 +33,16 @@ pub fn check(events: &Path, console: Option<&Path>) -> Result<Checked, EventsErr
             Err(EventsError::Truncated { .. }) => break,
             Err(error) => return Err(error),
         };
-        match (run_end(&record), &end) {
-            (Some(how), None) => {
-                examination.run_end(&record);
-                end = Some(how);
-            }
-            _ => {
-                let line = console.as_ref().and_then(|lines| lines.get(record.a as usize));
-                if record.kind == Kind::Console as u16 && console.is_some() && line.is_none() {
-                    missing.get_or_insert(record);
-                }
-                examination.record(&record, line.map(String::as_str));
-            }
+        if let (Some(how), None) = (run_end(&record), &end) {
+            examination.run_end(&record);
+            end = Some(how);
+            continue;
         }
+        let line = console.as_ref().and_then(|lines| lines.get(record.a as usize));
+        if record.kind == Kind::Console as u16 && console.is_some() && line.is_none() {
+            missing.get_or_insert(record);
+        }
+        examination.record(&record, line.map(String::as_str));
     }
     let cut_short = end.is_none();
     if cut_short {
