@@ -47,6 +47,8 @@ pub enum Mutation {
     ModulePagesWrap,
     /// 0 module pages and none there; sizes fit.
     NoModule,
+    /// A header and nothing else: 0 pages of either kind; sizes fit.
+    BareHeader,
     /// One bit of the signature.
     Signature,
     /// One bit of a signed field, without signing again.
@@ -78,7 +80,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Magic,
         Self::Version,
         Self::HeaderReserved,
@@ -94,6 +96,7 @@ impl Mutation {
         Self::ModulePagesHuge,
         Self::ModulePagesWrap,
         Self::NoModule,
+        Self::BareHeader,
         Self::Signature,
         Self::SignedField,
         Self::Modulus,
@@ -154,6 +157,7 @@ impl Mutation {
             Self::ModulePagesHuge => ([1, WRAP - 1], &[sigstruct, module]),
             Self::ModulePagesWrap => ([1, pages + WRAP], &[sigstruct, module]),
             Self::NoModule => ([1, 0], &[sigstruct]),
+            Self::BareHeader => ([0, 0], &[]),
             _ => return None,
         };
         let mut out = [&[header], parts].concat().concat();

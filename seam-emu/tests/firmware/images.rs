@@ -83,6 +83,7 @@ fn every_mutation_has_its_fate() {
         (M::ModulePagesHuge, pages(1, (1 << 20) - 1)),
         (M::ModulePagesWrap, pages(1, (1 << 20) + 2)),
         (M::NoModule, pages(1, 0)),
+        (M::BareHeader, pages(0, 0)),
         (M::Signature, Installed(Status::EBADSIG)),
         (M::SignedField, Installed(Status::EBADSIG)),
         (M::Modulus, Installed(Status::EBADSIG)),
@@ -118,6 +119,7 @@ fn sizes_fit_where_the_mutation_says_so() {
         (M::ModulePagesHuge, false),
         (M::ModulePagesWrap, true),
         (M::NoModule, true),
+        (M::BareHeader, true),
         (M::Hash, true),
     ] {
         let file = mutation.apply(&small());
