@@ -76,7 +76,11 @@ pub const TARGETS: &[Target] = &[
     Target { file: SEAMLDR, function: "ack_state", scenarios: CROWDED },
     Target { file: SEAMLDR, function: "init_state", scenarios: CROWDED },
     Target { file: SEAMLDR, function: "do_seamldr_install_module", scenarios: CROWDED },
-    Target { file: SEAMLDR, function: "seamldr_install_module", scenarios: &["bad-image-truncated", "bad-image-bare-header", "hotplug-storm"] },
+    Target {
+        file: SEAMLDR,
+        function: "seamldr_install_module",
+        scenarios: &["bad-image-truncated", "bad-image-bare-header", "hotplug-storm"],
+    },
     Target { file: TDX, function: "tdx_cpu_enable", scenarios: ENABLE },
     Target { file: TDX, function: "tdx_module_shutdown", scenarios: SHUTDOWN },
     Target { file: TDX, function: "tdx_module_run_update", scenarios: UPDATE },
