@@ -221,6 +221,11 @@ fn seamcalls_alone_suffice_for_most(#[values(1, 4, 16)] lps: u16) {
     assert_eq!(findings.invariants[&Invariant::StableCpus].standing(), Standing::NotApplicable);
 }
 
+fn insert(run: &mut Synthetic, at: usize, records: impl IntoIterator<Item = Record>) {
+    run.records.splice(at..at, records);
+    run.renumber();
+}
+
 /// Interrupts are enabled between two SEAMCALLs only: the records of words and functions show it, and so does an interrupt.
 #[rstest]
 #[case::at_a_word(Kind::Watch, true)]
@@ -236,8 +241,7 @@ fn enabled_interrupts_are_seen_anywhere_in_the_section(#[case] kind: Kind, #[cas
     let at = match kind {
         Kind::Interrupt => {
             let taken = Record { lp: 2, kind: kind as u16, ..Record::default() };
-            run.records.splice(entry + 1..entry + 1, [taken, taken]);
-            run.renumber();
+            insert(&mut run, entry + 1, [taken, taken]);
             entry + 2
         }
         _ if !inside => run.records.iter().position(|r| r.lp == 2 && r.kind == kind as u16 && r.a != install).unwrap(),
@@ -272,8 +276,7 @@ fn seamcalls_behind_a_refused_shutdown_break_nothing() {
     let is_end = |r: &Record| r.kind == Kind::SeamcallExit as u16 && Leaf::of(r) == Leaf::SHUTDOWN;
     let refused = run.records.iter().position(is_end).unwrap();
     let enter = |kind: Kind| Record { lp: 2, kind: kind as u16, a: Leaf::VP_ENTER.0, ..Record::default() };
-    run.records.splice(refused + 1..refused + 1, [enter(Kind::SeamcallEnter), enter(Kind::SeamcallExit)]);
-    run.renumber();
+    insert(&mut run, refused + 1, [enter(Kind::SeamcallEnter), enter(Kind::SeamcallExit)]);
     assert_eq!(broken(&run.judge().0), BTreeSet::new());
 }
 
@@ -390,8 +393,7 @@ fn work_behind_a_late_acknowledgement_is_a_breach() {
     let lp = run.records[place].lp;
     let call = run.records.iter().position(|r| r.lp == lp && Leaf::of(r) == Leaf::INSTALL).unwrap();
     let again: Vec<Record> = run.records[call..].iter().filter(|r| r.lp == lp).take(2).copied().collect();
-    run.records.splice(place + 1..place + 1, again);
-    run.renumber();
+    insert(&mut run, place + 1, again);
     let breaches = run.judge().0;
     assert!(broken(&breaches).contains(&Invariant::Lockstep), "{:#?}", breaches.breaches());
 }
