@@ -22,7 +22,10 @@ pub struct Malformed {
 
 impl Malformed {
     pub(crate) fn line_missing(record: &Record) -> Self {
-        let what = format!("the kernel's log has no line {}: it was cut, or is that of another run", record.a);
+        let what = format!(
+            "the kernel's log has fewer than {} lines: it was cut, or is that of another run",
+            record.a.saturating_add(1)
+        );
         Self { place: record.seq, lp: None, what }
     }
 }

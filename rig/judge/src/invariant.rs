@@ -16,7 +16,7 @@ pub enum Invariant {
     LeadOnly,
     /// From SHUTDOWN's start to UPDATE's end no SEAMCALL runs that is not part of the update.
     UpdateOnly,
-    /// Every SEAMCALL inside the lockstep region is made with interrupts disabled.
+    /// Interrupts are disabled at all that is recorded of the lockstep region.
     InterruptsOff,
     /// Never two LPs inside P-SEAMLDR.
     SerialLoader,
@@ -76,7 +76,7 @@ impl Invariant {
             Self::Lockstep => "no CPU begins a step before every CPU acknowledged the previous one",
             Self::LeadOnly => "the steps of one CPU run once, on the lead CPU",
             Self::UpdateOnly => "from SHUTDOWN's start to UPDATE's end only the update's own SEAMCALLs run",
-            Self::InterruptsOff => "every SEAMCALL of the lockstep region is made with interrupts disabled",
+            Self::InterruptsOff => "interrupts are disabled at all that is recorded of the lockstep region",
             Self::SerialLoader => "never two LPs inside P-SEAMLDR",
             Self::Progress => "each step ends within its budget and every CPU leaves the section",
             Self::StopOnFailure => "after a CPU failed no later step begins, all leave, and the uploader is told",

@@ -54,8 +54,10 @@ pub(crate) struct Update {
     /// The furthest step that was seen, and the event that began it.
     pub(crate) step: Option<Step>,
     pub(crate) step_begun: Record,
-    /// SHUTDOWN's first entry.
+    /// SHUTDOWN's entry, unless it came back without success: then the old module answers as before.
     pub(crate) shutdown: Option<Record>,
+    /// SHUTDOWN was entered, however it came out.
+    pub(crate) tried_shutdown: bool,
     /// SHUTDOWN's successful end.
     pub(crate) shut_down: Option<Record>,
     /// SYS.INIT's entry.
@@ -87,6 +89,7 @@ impl Update {
             step: None,
             step_begun: begun,
             shutdown: None,
+            tried_shutdown: false,
             shut_down: None,
             sys_init: None,
             initialised: None,
@@ -157,7 +160,7 @@ impl Update {
             Leaf::INSTALL => (part.install, part.installed) = (record, false),
             Leaf::LP_INIT => (part.init, part.initialised) = (record, false),
             Leaf::SYS_INIT => self.sys_init = record,
-            Leaf::SHUTDOWN => self.shutdown = self.shutdown.or(record),
+            Leaf::SHUTDOWN => (self.shutdown, self.tried_shutdown) = (self.shutdown.or(record), true),
             _ => {}
         }
         if !watched {
@@ -166,6 +169,9 @@ impl Update {
     }
 
     fn call_ended(&mut self, event: &Event<'_>, lp: u16, leaf: Leaf, status: Status) {
+        if leaf == Leaf::SHUTDOWN && !status.is_success() {
+            self.shutdown = None;
+        }
         if status.is_retried() {
             return self.call_will_be_retried(lp, leaf);
         }
@@ -182,8 +188,8 @@ impl Update {
             Leaf::UPDATE if status.is_success() => self.completed = Some(*event.record),
             _ => {}
         }
-        // What SHUTDOWN is to be told is read of the module just before.
-        let is_handoff = leaf == Leaf::SYS_RD && self.shutdown.is_none();
+        // The handoff version, which is SHUTDOWN's argument, is read just before it.
+        let is_handoff = leaf == Leaf::SYS_RD && !self.tried_shutdown;
         if (leaf.step().is_some() || is_handoff) && !status.is_success() {
             self.fail(event, lp);
         }
@@ -230,6 +236,16 @@ impl Update {
             }
             _ => self.online.clone(),
         }
+    }
+
+    /// The most acknowledgements that a step can have, as far as is known by now.
+    pub(crate) fn most_acks(&self) -> u64 {
+        let expected = self.expected().len() as u64;
+        if self.knows_online {
+            return expected;
+        }
+        let counted = self.num_online.map_or(0, |(count, _)| count);
+        expected.max(counted).max(self.entered.len() as u64)
     }
 
     fn part_mut(&mut self, lp: u16) -> &mut LpPart {

@@ -75,7 +75,7 @@ PASSED  plain: 1 update on 4 CPUs
   ok   lockstep         no CPU begins a step before every CPU acknowledged the previous one
   ok   lead-only        the steps of one CPU run once, on the lead CPU
   ok   update-only      from SHUTDOWN's start to UPDATE's end only the update's own SEAMCALLs run
-  ok   interrupts-off   every SEAMCALL of the lockstep region is made with interrupts disabled
+  ok   interrupts-off   interrupts are disabled at all that is recorded of the lockstep region
   ok   serial-loader    never two LPs inside P-SEAMLDR
   ok   progress         each step ends within its budget and every CPU leaves the section
   -    stop-on-failure  no CPU failed in an update

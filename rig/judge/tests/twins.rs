@@ -280,6 +280,71 @@ fn seamcalls_behind_a_refused_shutdown_break_nothing() {
     assert_eq!(broken(&run.judge().0), BTreeSet::new());
 }
 
+/// A SHUTDOWN that is made again: between two of them anybody may call, and while one is under way nobody, whatever failed before.
+#[rstest]
+#[case::between_two(0x8000_0203_0000_0000, false)]
+#[case::while_one_is_under_way(0, true)]
+fn seamcalls_beside_a_shutdown_that_comes_again(#[case] status: u64, #[case] inside: bool) {
+    let mut run = Synthetic::new(4).boot().update();
+    let of = |kind: Kind| move |r: &Record| r.kind == kind as u16 && Leaf::of(r) == Leaf::SHUTDOWN;
+    let begins = run.records.iter().position(of(Kind::SeamcallEnter)).unwrap();
+    let enter = run.records[begins];
+    let foreign = |kind: Kind| Record { lp: 2, kind: kind as u16, a: Leaf::VP_ENTER.0, ..Record::default() };
+    let (first, last) = (foreign(Kind::SeamcallEnter), foreign(Kind::SeamcallExit));
+    let ends = |a: u64, b: u64| Record { kind: Kind::SeamcallExit as u16, a, b, ..enter };
+    if inside {
+        let word = run.setup.watches.iter().position(|w| w.name == run.setup.subject.num_failed).unwrap() as u64;
+        let failed =
+            [Record { lp: 1, kind: Kind::Watch as u16, flags: flags::STORE, a: word, b: 1, ..Record::default() }];
+        insert(&mut run, begins + 1, [first, last]);
+        insert(&mut run, begins, failed);
+    } else {
+        insert(&mut run, begins, [enter, ends(enter.a, status), first, last]);
+    }
+    let findings = run.judge().0;
+    assert_eq!(broken(&findings).contains(&Invariant::UpdateOnly), inside, "{:#?}", findings.breaches());
+    assert!(inside || broken(&findings).is_empty());
+}
+
+/// SHUTDOWN's argument could not be read, SHUTDOWN is called all the same, and fails.
+#[test]
+fn a_shutdown_behind_a_failed_read_is_caught_even_if_it_fails() {
+    let mut run = Synthetic::new(4).boot().fault(Leaf::SHUTDOWN, 0, EBADHASH).update();
+    let begins = run.records.iter().position(|r| Leaf::of(r) == Leaf::SHUTDOWN && r.kind == 1).unwrap();
+    let read = run.records[..begins].iter().rposition(|r| Leaf::of(r) == Leaf::SYS_RD && r.kind == 2).unwrap();
+    run.records[read].b = EBADHASH;
+    assert_eq!(broken(&run.judge().0), [Invariant::StopOnFailure].into());
+}
+
+/// An update that nobody was seen to enter holds nothing.
+#[test]
+fn nothing_is_held_of_an_update_that_nobody_entered() {
+    let mut run = Synthetic::plain(4, 1);
+    let begins = run.records.iter().position(|r| stores(&run, r, &run.setup.subject.state.clone())).unwrap();
+    run.records.truncate(begins + 1);
+    run.records.retain(|r| r.kind != Kind::Mark as u16 && r.kind != Kind::FunctionEnter as u16);
+    run.renumber();
+    let findings = run.judge().0;
+    for (invariant, finding) in &findings.invariants {
+        let quiet = *invariant == Invariant::QuietKernel;
+        assert!(quiet || finding.standing() == Standing::NotApplicable, "{invariant}: {finding:?}");
+    }
+}
+
+/// A virtual CPU that ran, was then refused, and never ran again: a refusal is no death, whatever bit 62 of its status says.
+#[rstest]
+#[case::refused(0xc000_0506_0000_0000, Standing::Broken)]
+#[case::its_td_died(0x4000_0001_0000_0000, Standing::Held)]
+fn a_refused_virtual_cpu_must_run_again(#[case] status: u64, #[case] expected: Standing) {
+    let mut run = Synthetic::new(4).boot().tds(1).twist(Twist::SleepingTd);
+    let entry = *run.records.iter().find(|r| Leaf::of(r) == Leaf::VP_ENTER && r.kind == 1).unwrap();
+    run.records.push(entry);
+    run.records.push(Record { kind: Kind::SeamcallExit as u16, b: status, ..entry });
+    run.renumber();
+    let findings = run.update().judge().0;
+    assert_eq!(findings.invariants[&Invariant::Preservation].standing(), expected);
+}
+
 /// An engine that has yet to bring the other CPUs in when SHUTDOWN fails ends its update at the uploader's mark. The next one is
 /// another.
 #[test]

@@ -27,6 +27,7 @@ const EVERY: &[&str] = &["plain", "five-updates", "install-fails", "lp-init-fail
 
 /// Images that the kernel must refuse, or hand on unchanged.
 const IMAGES: &[&str] = &[
+    "mutants-largest-image",
     "bad-image-truncated",
     "bad-image-padded",
     "bad-image-version",

@@ -135,5 +135,6 @@ pub(super) fn recorded(scenario: &Scenario, seen: &Seen<'_>) -> Option<Check> {
         None => format!("{least} or more"),
     };
     let met = judged >= least && most.is_none_or(|most| judged <= most);
-    Some(Check { name: "updates in the recording".into(), expected, seen: judged.to_string(), met })
+    let hint = if met || scenario.clients.is_empty() { "" } else { " (`client.updates` says how many a client makes)" };
+    Some(Check { name: "updates in the recording".into(), expected, seen: format!("{judged}{hint}"), met })
 }

@@ -79,7 +79,7 @@ pub enum Kind {
     /// A watched function was left: `a`=function index in the plan, `b`=RAX.
     FunctionExit = 5,
     /// An interrupt or an exception was delivered inside the update's function: `a`=PC before, `b`=PC after. Flag IF: interrupts
-    /// were enabled before. (QEMU 11.1 was seen to tell plugins of an x86 vCPU's #UD as of an interrupt.)
+    /// were enabled before. QEMU 11.1 reports an x86 vCPU's #UD to plugins as an interrupt.
     Interrupt = 6,
     /// An exception was raised: `a`=PC before, `b`=PC after.
     Exception = 7,

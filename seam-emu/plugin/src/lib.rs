@@ -351,7 +351,7 @@ extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
     );
 }
 
-/// Interrupts are recorded where the judge looks at them; those of a machine at large would fill any evidence.
+/// Interrupts are recorded where the judge looks at them. All others would only make the recording large.
 extern "C" fn on_interrupt(vcpu: c_uint, _kind: c_uint, from: u64, to: u64, _userdata: *mut c_void) {
     let lp = running(vcpu);
     if emulator::get().sight(lp).is_in_update {

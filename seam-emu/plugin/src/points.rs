@@ -130,15 +130,38 @@ fn stored(emulator: &Emulator, lp: usize, pc: u64, watch: usize, reported: u64) 
 /// [`flags::IF`], where interrupts were enabled when the LP whose callback is running was interrupted at `pc`. The handler's
 /// stack has, from its top: an error code for some exceptions, RIP, CS, RFLAGS (Intel SDM volume 3, "IA-32e Mode Stack Frame").
 pub(crate) fn interrupted(pc: u64) -> u32 {
-    let Some(frame) = memory::read_virtual::<32>(registers::read(Reg::Rsp)) else { return 0 };
+    let frame = memory::read_virtual::<32>(registers::read(Reg::Rsp));
+    let rflags = frame.and_then(|frame| interrupted_rflags(&frame, pc));
+    if rflags.is_some_and(|rflags| rflags & RFLAGS_IF != 0) { flags::IF } else { 0 }
+}
+
+/// Longest instruction, bytes.
+const MAX_INSTRUCTION: u64 = 15;
+
+/// RFLAGS in such a stack. RIP is `pc` or, behind a trap such as INT3, the instruction after it.
+fn interrupted_rflags(frame: &[u8; 32], pc: u64) -> Option<u64> {
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| frame[at * 8 + byte]));
-    let rip = usize::from(word(0) != pc);
-    if word(rip) == pc && word(rip + 2) & RFLAGS_IF != 0 { flags::IF } else { 0 }
+    let is_rip = |at: &usize| word(*at).wrapping_sub(pc) <= MAX_INSTRUCTION;
+    [0, 1].into_iter().find(is_rip).map(|rip| word(rip + 2))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rflags_are_found_with_and_without_an_error_code() {
+        const PC: u64 = 0xffff_ffff_8108_57b2;
+        let frame = |words: [u64; 4]| {
+            let mut bytes = [0; 32];
+            bytes.chunks_exact_mut(8).zip(words).for_each(|(place, word)| place.copy_from_slice(&word.to_le_bytes()));
+            bytes
+        };
+        assert_eq!(interrupted_rflags(&frame([PC, 0x10, 0x246, 9]), PC), Some(0x246));
+        assert_eq!(interrupted_rflags(&frame([PC + 1, 0x10, 0x246, 9]), PC), Some(0x246), "behind INT3");
+        assert_eq!(interrupted_rflags(&frame([0, PC, 0x10, 0x46]), PC), Some(0x46), "with an error code");
+        assert_eq!(interrupted_rflags(&frame([0, PC + 16, 0x10, 0x46]), PC), None);
+    }
 
     #[test]
     fn a_spinning_lp_sees_a_value_once() {

@@ -1,5 +1,5 @@
 //! Every SEAMCALL inside the lockstep region is made with interrupts disabled, and so is everything else that is recorded of a CPU
-//! between its entry and its exit; no interrupt or exception finds them enabled there.
+//! between its entry and its exit; no interrupt or exception is taken with RFLAGS.IF set there.
 
 use super::{Rule, held_in};
 use crate::Invariant;
@@ -37,8 +37,7 @@ impl Rule for InterruptsOff {
             What::Load(..) | What::Store(..) | What::Enter(_) | What::Exit(..)
                 if is_on && past.decoder.follows(Place::Install) =>
             {
-                let what = past.decoder.describe(event.record);
-                Some(breach(past, event, lp).seen(format!("CPU {lp} {what} with interrupts enabled")))
+                Some(breach(past, event, lp).seen(format!("CPU {lp} {}", past.decoder.describe(event.record))))
             }
             What::Other
                 if is_on && event.record.kind == Kind::Interrupt as u16 && past.decoder.follows(Place::Install) =>

@@ -203,9 +203,8 @@ impl Lockstep {
         if past.setup.subject.counts_acks_under_lock {
             return (count != counted).then(|| self.trail.miscount(past, event, step, (count, counted)));
         }
-        let all = update.expected().len() as u64;
-        let twin = self.counts.insert(count, all, event.record);
-        twin.and_then(|twin| counted_twice(past, event, self.state, twin))
+        let wrong = self.counts.insert(count, update.most_acks(), event.record);
+        wrong.map(|wrong| miscounted(past, event, (self.state, count), &wrong))
     }
 
     /// A CPU acknowledges the state that it read last, and no other.
@@ -238,10 +237,10 @@ impl Lockstep {
             && count != 0
         {
             let state = owed.state;
-            let twin = owed.counts.insert(count, update.expected().len() as u64, event.record);
+            let wrong = owed.counts.insert(count, update.most_acks(), event.record);
             self.remember(lp, state, event.record);
             let unread = self.unread(past, update, event, state);
-            let breach = unread.or_else(|| twin.and_then(|twin| counted_twice(past, event, state, twin)));
+            let breach = unread.or_else(|| wrong.map(|wrong| miscounted(past, event, (state, count), &wrong)));
             return breach.map_or(Debt::Paid, Debt::Broken);
         }
         let advance = owed.advance;
@@ -336,15 +335,23 @@ struct Counts {
     stores: Vec<Option<Record>>,
 }
 
+/// Why a count cannot be.
+enum WrongCount {
+    /// This record stored it before.
+    Again(Record),
+    /// It is more than there are CPUs.
+    TooHigh,
+}
+
 impl Counts {
-    /// Takes note of a count. Returns whoever stored it before or, for one above `all`, this store itself.
-    fn insert(&mut self, count: u64, all: u64, record: &Record) -> Option<Record> {
-        let Some(at) = count.checked_sub(1).filter(|_| count <= all) else { return Some(*record) };
+    /// Takes note of a count of at most `most`. Returns what is wrong with it, if anything is.
+    fn insert(&mut self, count: u64, most: u64, record: &Record) -> Option<WrongCount> {
+        let Some(at) = count.checked_sub(1).filter(|_| count <= most) else { return Some(WrongCount::TooHigh) };
         let at = at as usize;
         if self.stores.len() <= at {
             self.stores.resize(at + 1, None);
         }
-        self.stores[at].replace(*record)
+        self.stores[at].replace(*record).map(WrongCount::Again)
     }
 
     /// The highest one.
@@ -353,23 +360,20 @@ impl Counts {
     }
 }
 
-/// Two CPUs stored the same count: an acknowledgement was lost. A store that is its own twin is of a count above all.
-fn counted_twice(past: &Tracker, event: &Event<'_>, state: u64, twin: Record) -> Option<Breach> {
-    let What::Store(Word::NumAck, count) = event.what else { return None };
+/// An atomic counter has a count that it cannot have: an acknowledgement was lost, or counted twice.
+fn miscounted(past: &Tracker, event: &Event<'_>, (state, count): (u64, u64), wrong: &WrongCount) -> Breach {
     let (lp, word) = (event.record.lp, past.decoder.word_name(event.record.a));
-    let seen = if twin == *event.record {
-        format!("CPU {lp} wrote {count} to {word}, more than there are CPUs")
-    } else {
-        format!("CPU {} and CPU {lp} both wrote {count} to {word}", twin.lp)
+    let (lps, seen) = match wrong {
+        WrongCount::Again(before) => {
+            (vec![before.lp, lp], format!("CPU {} and CPU {lp} both wrote {count} to {word}", before.lp))
+        }
+        WrongCount::TooHigh => (vec![lp], format!("CPU {lp} wrote {count} to {word}, more than there are CPUs")),
     };
-    let mut lps = vec![twin.lp, lp];
-    lps.dedup();
-    Some(
-        past.breach(Invariant::Lockstep, &lps, Step::from_number(state))
-            .expected("each acknowledgement of a step is counted, with a number of its own")
-            .seen(seen)
-            .events(past.cite([&twin, event.record])),
-    )
+    let before = if let WrongCount::Again(before) = wrong { Some(before) } else { None };
+    past.breach(Invariant::Lockstep, &lps, Step::from_number(state))
+        .expected("each CPU's increment gives a different count")
+        .seen(seen)
+        .events(past.cite(before.into_iter().chain([event.record])))
 }
 
 /// Whether an LP owed the record of an acknowledgement.

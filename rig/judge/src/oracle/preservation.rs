@@ -77,8 +77,9 @@ impl Rule for Preservation {
 
 impl Preservation {
     fn entered(&mut self, past: &Tracker, lp: u16, status: Status) {
-        // TD exits are statuses of their own. ERROR (bit 63) means that the virtual CPU did not run, NON_RECOVERABLE (bit 62) that
-        // it or its TD never will again (TDX Module ABI specification, "Function Completion Status Codes").
+        // TD exits are statuses of their own. ERROR (bit 63) means that the virtual CPU did not run, NON_RECOVERABLE (bit 62)
+        // without it that its TD ran and never will again; with it, it is set in many a refusal that has nothing to do with the
+        // TD (TDX Module ABI specification, "Function Completion Status Codes").
         let Some(call) = past.calls.get(usize::from(lp)).copied().flatten() else { return };
         let Status::Returned(value) = status else { return };
         let vp = page(call.b);
@@ -87,8 +88,8 @@ impl Preservation {
                 self.ran.insert(vp, call);
                 self.waiting.remove(&vp);
             }
-            // From here on nobody expects it to run. An update that is behind it must answer for it all the same.
-            0b01 | 0b11 => drop(self.ran.remove(&vp)),
+            // Its TD died. If that was seen first behind an update, it stays among those that the update kept waiting.
+            0b01 => drop(self.ran.remove(&vp)),
             _ => {}
         }
     }

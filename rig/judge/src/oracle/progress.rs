@@ -6,7 +6,7 @@ use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
 use crate::lps::LpSet;
 use crate::repetition::Livelock;
-use crate::timeline::Event;
+use crate::timeline::{Event, Place};
 use crate::tracker::Tracker;
 use crate::update::Update;
 
@@ -35,7 +35,8 @@ impl Rule for Progress {
     }
 
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
-        if update.inside.is_empty() {
+        let was_entered = !past.decoder.follows(Place::Install) || !update.entered.is_empty();
+        if update.inside.is_empty() && was_entered {
             self.held.push(update.number);
         }
         (!update.inside.is_empty())

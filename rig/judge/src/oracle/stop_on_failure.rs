@@ -3,11 +3,11 @@
 use super::{Rule, held_in};
 use crate::finding::{Breach, Finding};
 use crate::judge::RunEnd;
-use crate::timeline::{Event, What, Word, is_mark};
+use crate::timeline::{Event, Leaf, What, Word, is_mark};
 use crate::tracker::Tracker;
 use crate::update::{Failure, Update};
 use crate::{Invariant, Step};
-use rig_wire::event::{Mark, Record, UpdateOutcome, update_ended};
+use rig_wire::event::{Kind, Mark, Record, UpdateOutcome, update_ended};
 
 #[derive(Debug, Default)]
 pub(crate) struct StopOnFailure {
@@ -19,6 +19,8 @@ pub(crate) struct StopOnFailure {
     untold: Option<(u32, Failure)>,
     /// The update, by its serial, whose outcome the uploader was told while a CPU was still inside the section.
     told_early: u32,
+    /// Where the last upload began, by its record's place.
+    upload_begun: u64,
 }
 
 impl Rule for StopOnFailure {
@@ -29,7 +31,7 @@ impl Rule for StopOnFailure {
     fn observe(&mut self, past: &Tracker, event: &Event<'_>) -> Option<Breach> {
         if let What::Mark(mark) = event.what {
             if is_mark(mark, Mark::UpdateBegin) {
-                self.untold = None;
+                (self.untold, self.upload_begun) = (None, event.record.seq);
             }
             return if is_mark(mark, Mark::UpdateEnd) { self.told(past, event.record) } else { None };
         }
@@ -40,7 +42,8 @@ impl Rule for StopOnFailure {
             What::Store(Word::State, to) => Some(Step::from_number(to).unwrap_or(Step::Done)),
             _ => None,
         };
-        let begun = begun.filter(|step| *step > failed_in)?;
+        let unread = is_read(&failure.record) && begun == Some(Step::Shutdown);
+        let begun = begun.filter(|step| *step > failed_in || unread)?;
         Some(
             past.breach(Invariant::StopOnFailure, &[event.lp()?], Some(begun))
                 .expected(format!("no CPU begins a later step after CPU {} failed in {failed_in}", failure.lp))
@@ -52,7 +55,7 @@ impl Rule for StopOnFailure {
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
         let failure = update.failure.as_ref()?;
         self.failures += 1;
-        if self.told_early != update.serial {
+        if self.told_early != update.serial && update.begun.seq >= self.upload_begun {
             self.untold = Some((update.number, failure.clone()));
         }
         stayed(past, update, failure)
@@ -93,6 +96,11 @@ impl StopOnFailure {
                 .events(past.cite([&failure.record, record]))
         })
     }
+}
+
+/// A SYS.RD: in an update a failure of it is one of reading what SHUTDOWN needs.
+fn is_read(record: &Record) -> bool {
+    record.kind == Kind::SeamcallExit as u16 && Leaf::of(record) == Leaf::SYS_RD
 }
 
 /// CPUs that stay in the section after a failure although no SEAMCALL keeps them.

@@ -28,7 +28,7 @@ impl Rule for UpdateOnly {
             return caught_inside(past, event, lp);
         }
         let shutdown = update.shutdown?;
-        if update.lead_done.is_some() || was_refused(update) || belongs(past, update, event.record, lp, leaf) {
+        if update.lead_done.is_some() || belongs(past, update, event.record, lp, leaf) {
             return None;
         }
         let whose = if past.update_of(lp).is_some() { "inside the section" } else { "outside the section" };
@@ -41,18 +41,13 @@ impl Rule for UpdateOnly {
     }
 
     fn update_ended(&mut self, _past: &Tracker, update: &Update) -> Option<Breach> {
-        self.held.extend(update.shutdown.map(|_| update.number));
+        self.held.extend(update.tried_shutdown.then_some(update.number));
         None
     }
 
     fn finish(&mut self, past: &Tracker, _end: &RunEnd) -> Finding {
         held_in(past, &mut self.held, "no update reached SHUTDOWN")
     }
-}
-
-/// The update failed before a SHUTDOWN succeeded: the old module runs on, and answers as before.
-fn was_refused(update: &Update) -> bool {
-    update.failure.is_some() && update.shut_down.is_none()
 }
 
 /// Another LP is inside a SEAMCALL when SHUTDOWN begins.

@@ -18,10 +18,10 @@ impl Decoder {
         match self.decode(r).what {
             What::CallEnter(leaf) => format!("{} entered{}", call(leaf, r), interrupts(r)),
             What::CallExit(leaf, status) => format!("{} ended: {}{}", leaf.name(), status.name(), reasons(r)),
-            What::Load(word, value) => format!("loads {}", self.access(r, word, value)),
-            What::Store(word, value) => format!("stores {}", self.access(r, word, value)),
-            What::Enter(_) => format!("enters {}", self.place_name(r.a)),
-            What::Exit(_, result) => format!("leaves {}, returning {result}", self.place_name(r.a)),
+            What::Load(word, value) => format!("loads {}{}", self.access(r, word, value), interrupts(r)),
+            What::Store(word, value) => format!("stores {}{}", self.access(r, word, value), interrupts(r)),
+            What::Enter(_) => format!("enters {}{}", self.place_name(r.a), interrupts(r)),
+            What::Exit(_, result) => format!("leaves {}, returning {result}{}", self.place_name(r.a), interrupts(r)),
             What::Mark(mark) if is_mark(mark, Mark::Repeated) => {
                 format!(
                     "{} more calls of {}, which ended: {}",
@@ -32,6 +32,10 @@ impl Decoder {
             }
             What::Mark(mark) if is_mark(mark, Mark::HostTook) => host_took(r),
             What::Mark(mark) => describe_mark(mark, r.b),
+            What::Other if r.kind == Kind::Interrupt as u16 => {
+                let [at, handler] = [r.a, r.b].map(|pc| self.code_name(pc).unwrap_or_default());
+                format!("is interrupted at {at}, handled at {handler}{}", interrupts(r))
+            }
             What::Other => describe_other(r),
         }
     }
@@ -103,7 +107,6 @@ fn host_took(r: &Record) -> String {
 
 fn describe_other(r: &Record) -> String {
     match Kind::from_u16(r.kind) {
-        Some(Kind::Interrupt) => format!("interrupt at {:#x}, handled at {:#x}", r.a, r.b),
         Some(Kind::Exception) => format!("exception at {:#x}, handled at {:#x}", r.a, r.b),
         Some(Kind::HoldBegin) => format!("hold {} begins", r.a),
         Some(Kind::HoldEnd) => format!("hold {} ends", r.a),
