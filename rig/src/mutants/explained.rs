@@ -1,7 +1,9 @@
 //! Why mutants that nothing notices are no holes: a file of arguments, read by people and compared with what comes.
 
 use super::Record;
+use crate::trouble::Trouble;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// What a mutant that passes is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +36,15 @@ struct Explained {
     explained: Vec<Explanation>,
 }
 
+/// Where they are written down. The file is read when it is needed, since results are kept under the hash of this program: one
+/// more argument must not make them all stale.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/mutants/explained.toml");
+
 /// All that are written down.
-pub fn explanations() -> Vec<Explanation> {
-    parse(include_str!("explained.toml")).expect("a test reads this file")
+pub fn explanations() -> Result<Vec<Explanation>, Trouble> {
+    let text = std::fs::read_to_string(FILE).map_err(|e| Trouble::file("read", Path::new(FILE), &e))?;
+    let help = "each `[[explained]]` has `mutant`, `before`, `kind` and `why`";
+    parse(&text).map_err(|e| Trouble::usage(format!("{FILE}: {e}"), help))
 }
 
 fn parse(text: &str) -> Result<Vec<Explanation>, toml::de::Error> {
@@ -64,7 +72,7 @@ mod tests {
 
     #[test]
     fn every_argument_is_about_a_target_once_and_is_more_than_a_word() {
-        let explanations = explanations();
+        let explanations = explanations().unwrap();
         let identities: BTreeSet<&str> = explanations.iter().map(|e| e.mutant.as_str()).collect();
         assert_eq!(identities.len(), explanations.len());
         for Explanation { mutant, before, why, .. } in &explanations {

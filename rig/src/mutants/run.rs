@@ -303,7 +303,7 @@ impl<'a> Session<'a> {
         }
         let left = mutants.len() - records.len();
         let is_chosen = |mutant: &str| self.request.only.as_deref().is_none_or(|only| mutant.contains(only));
-        Ok(Report::new(records, &explanations(), left, is_chosen))
+        Ok(Report::new(records, &explanations()?, left, is_chosen))
     }
 }
 
