@@ -185,14 +185,16 @@ impl Shrunk {
                 writeln!(text, "{} repetitions were not judged, so more may be left than is needed", self.not_judged);
         }
         let out = out.display();
-        let _ = writeln!(text, "run it:    cargo rig run {out}");
+        // Not `rig run`: what was tried ran in a session, as `replay` does it. A run of its own has another past, in which the same pass
+        // of the same place may be another moment.
+        let _ = writeln!(text, "see it:    cargo rig replay {out} --times {times}");
         text + &match self.clean_runs() {
             Some(clean) => format!(
                 "try a fix: cargo rig replay {out} --times {clean} --kernel FIXED\n\
                  It is fixed (99 %) if all {clean} pass. A fixed kernel need not come to the holds."
             ),
             None => format!(
-                "try a fix: cargo rig run {out} --kernel FIXED\n\
+                "try a fix: cargo rig replay {out} --times 1 --kernel FIXED\n\
                  It passes when it is fixed, and its holds need not come true. Another kernel goes other ways, so explore it, too."
             ),
         }
@@ -242,7 +244,7 @@ mod tests {
             text.starts_with("needs no schedule: any run fails on 4 CPUs, from 2 holds on 4; fails 5 times in 5"),
             "{text}"
         );
-        assert!(text.contains("run it:    cargo rig run s.toml\n"), "{text}");
+        assert!(text.contains("see it:    cargo rig replay s.toml --times 5\n"), "{text}");
         assert!(text.contains("cargo rig replay s.toml --times 6 --kernel FIXED"), "{text}");
     }
 
@@ -251,7 +253,7 @@ mod tests {
         let mut shrunk = shrunk(1, 0);
         shrunk.scenario.clock = Clock::Deterministic;
         let text = shrunk.text(Path::new("s.toml"));
-        assert!(text.contains("cargo rig run s.toml --kernel FIXED"), "{text}");
+        assert!(text.contains("cargo rig replay s.toml --times 1 --kernel FIXED"), "{text}");
         assert!(text.contains("1 hold on 4 CPUs, from") && text.contains("CPU 1 waits at state:1 (pass 1)"), "{text}");
     }
 

@@ -13,6 +13,8 @@ pub(super) struct AckTrail {
     accesses: Vec<Accesses>,
     /// The last store of 0.
     reset: Option<Record>,
+    /// The last store of the state.
+    advance: Option<Record>,
 }
 
 /// What one LP did to the counter last.
@@ -31,6 +33,7 @@ impl AckTrail {
         match event.what {
             What::Load(Word::NumAck, _) => self.of_mut(lp).latest = Some(*event.record),
             What::Store(Word::NumAck, 0) => self.reset = Some(*event.record),
+            What::Store(Word::State, _) => self.advance = Some(*event.record),
             What::Store(Word::NumAck, _) => {
                 let own = self.of_mut(lp);
                 (own.load, own.store) = (own.latest, Some(*event.record));
@@ -60,8 +63,8 @@ impl AckTrail {
         let others = other.iter().flat_map(|other| self.of(other.lp).records()).collect::<Vec<_>>();
         let how = self.how(lp, other, count);
         let place = past.decoder.code_name(event.record.d).map(|place| format!(" ({place})")).unwrap_or_default();
-        let records: Vec<Record> =
-            self.reset.into_iter().chain(others).chain(own.records()).chain([*event.record]).collect();
+        let context = self.reset.into_iter().chain(self.not_yet_reset().filter(|_| other.is_none()));
+        let records: Vec<Record> = context.chain(others).chain(own.records()).chain([*event.record]).collect();
         past.breach(Invariant::Lockstep, &lps, step)
             .expected(format!("{word} is {counted} {after}"))
             .seen(format!("{word} is {count} {after}: {how}{place}"))
@@ -81,7 +84,13 @@ impl AckTrail {
                     "CPU {lp} read {} before CPU {} reset it to 0, and wrote {count} after that",
                     load.b, reset.lp
                 ),
-                None => format!("CPU {lp} read {} and wrote {count}", load.b),
+                None => match self.not_yet_reset() {
+                    Some(advance) => format!(
+                        "CPU {} had advanced the state and not yet reset the counter: CPU {lp} read {} and wrote {count}",
+                        advance.lp, load.b
+                    ),
+                    None => format!("CPU {lp} read {} and wrote {count}", load.b),
+                },
             },
             (None, None) => format!("CPU {lp} wrote {count}"),
         }
@@ -93,6 +102,11 @@ impl AckTrail {
         let stores = self.accesses.iter().filter_map(|accesses| accesses.store);
         let again = stores.filter(|store| store.seq > reset.seq).any(|store| store.b == load.b);
         load.seq < reset.seq && load.b != 0 && !again
+    }
+
+    /// The store that advanced the state, as long as nobody reset the counter after it.
+    fn not_yet_reset(&self) -> Option<Record> {
+        self.advance.filter(|advance| self.reset.is_none_or(|reset| reset.seq < advance.seq))
     }
 
     /// The store of `count` by another LP since the last reset.
@@ -181,6 +195,19 @@ mod tests {
              wrote 5 after that (ack_state+0x14)"
         );
         assert_eq!(breach.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [11, 12, 13]);
+    }
+
+    #[test]
+    fn a_counter_that_is_yet_to_be_reset_is_told_with_the_store_of_the_state() {
+        let acked = [(0, 1, true, 1), (1, 1, true, 2), (2, 1, true, 3), (3, 1, true, 4)];
+        let next = [(3, 0, true, 2), (2, 0, false, 2), (2, 1, false, 4), (2, 1, true, 5)];
+        let breach = judged(&[&[BEGUN], all_read(1).as_slice(), &acked, &next].concat());
+        assert_eq!(
+            breach.seen,
+            "update_ctrl.num_ack is 5 after 1 CPU acknowledged CPU_INSTALL: CPU 3 had advanced the state and not yet reset the \
+             counter: CPU 2 read 4 and wrote 5 (ack_state+0x14)"
+        );
+        assert!(breach.events.iter().any(|event| event.what.starts_with("stores update_ctrl.state = 2")), "{breach}");
     }
 
     #[test]
