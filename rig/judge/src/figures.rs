@@ -115,6 +115,7 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    use super::UPDATES_MAX;
     use crate::Step;
     use crate::synthetic::Synthetic;
     use crate::timeline::Leaf;
@@ -131,6 +132,26 @@ mod tests {
             let shutdown = statistics.steps.iter().find(is_shutdown).unwrap();
             assert_eq!(shutdown.began_ns, gathering.began_ns + gathering.took_ns);
         }
+    }
+
+    #[test]
+    fn a_thousand_updates_are_told_and_no_more() {
+        let updates = |count: u32| Synthetic::plain(1, count).seamcalls_only().judge().0.statistics.updates.len();
+        assert_eq!((updates(UPDATES_MAX as u32), updates(UPDATES_MAX as u32 + 1)), (UPDATES_MAX, UPDATES_MAX));
+    }
+
+    /// A record of another kind may carry the number that tells a digest of SHUTDOWN.
+    #[test]
+    fn only_digests_count_tds() {
+        let mut run = Synthetic::new(2).boot().tds(1).update();
+        let shutdown = |r: &rig_wire::event::Record| Leaf::of(r) == Leaf::SHUTDOWN;
+        let at = run.records.iter().position(shutdown).unwrap();
+        let kind = rig_wire::event::Kind::ModuleState as u16;
+        let (lp, a, c) = (0, 7, super::AT_SHUTDOWN);
+        run.records.insert(at + 1, rig_wire::event::Record { lp, kind, a, c, ..Default::default() });
+        run.renumber();
+        let updates = run.judge().0.statistics.updates;
+        assert_eq!((updates[0].tds_before, updates[0].tds_after), (1, 1));
     }
 
     #[test]

@@ -185,6 +185,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn records_that_differ_in_place_and_time_are_alike() {
+        let (one, other) = (enter(1, 69), Record { seq: 1, host_ns: 2, guest_ns: 3, ..enter(1, 69) });
+        assert!(alike(&one, &other) && alike(&other, &one));
+        assert!(!alike(&one, &enter(2, 69)) && !alike(&one, &enter(1, 70)) && !alike(&one, &exit(1, 69, 0)));
+    }
+
     fn enter(lp: u16, a: u64) -> Record {
         Record { lp, kind: Kind::SeamcallEnter as u16, a, ..Record::default() }
     }

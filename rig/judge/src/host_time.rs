@@ -87,6 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn only_marks_of_the_host_count() {
+        let mut host_time = HostTime::default();
+        let (kind, mark) = (Kind::Mark as u16, Mark::HostTook as u64);
+        for (kind, a) in [(Kind::Watch as u16, mark), (kind, Mark::Ready as u64)] {
+            host_time.observe(&Record { kind, a, b: 500, c: 1000, host_ns: 1_000_000_000, ..Record::default() });
+        }
+        assert_eq!(host_time.taken_within(20_000).ms, 0);
+    }
+
+    #[test]
     fn nonsense_takes_no_more_than_there_is() {
         let mut host_time = HostTime::default();
         took(&mut host_time, (u64::MAX, 1000), 1000, HostCause::Starved);

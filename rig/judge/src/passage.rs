@@ -100,6 +100,7 @@ impl Passages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rig_wire::event::Record;
 
     fn of(name: &str) -> Vec<Passage> {
         passages(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
@@ -113,6 +114,18 @@ mod tests {
             assert_eq!(steps, Step::ALL[1..5].repeat(updates), "{name}: {passages:?}");
             assert!(passages.iter().all(|p| p.leave_ns > 0 && p.leave_ns < 1_000_000_000), "{passages:?}");
         }
+    }
+
+    /// Whoever reads a damaged recording must not fall over an LP that the machine does not have.
+    #[test]
+    fn an_lp_that_is_not_there_is_left_out() {
+        let mut passages = Passages::new(2);
+        for lp in [2, 3, u16::MAX] {
+            for what in [What::Load(Word::State, 1), What::Store(Word::NumAck, 1)] {
+                passages.observe(&Event { record: &Record { lp, ..Record::default() }, what });
+            }
+        }
+        assert!(passages.done.is_empty());
     }
 
     #[test]

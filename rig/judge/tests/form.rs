@@ -63,6 +63,11 @@ fn beginning_without_an_end(run: &mut Synthetic) {
     remove(run, |r| is_call(r, Kind::SeamcallExit, Leaf::UPDATE));
 }
 
+fn end_of_another_call(run: &mut Synthetic) {
+    let at = find(run, |r| is_call(r, Kind::SeamcallExit, Leaf::UPDATE));
+    run.records[at].a = Leaf::SHUTDOWN.0;
+}
+
 fn section_left_twice(run: &mut Synthetic) {
     let at = find(run, |r| r.kind == Kind::FunctionExit as u16 && r.a == 0);
     let exit = run.records[at];
@@ -122,6 +127,7 @@ fn console_line_left_out(run: &mut Synthetic) {
 #[case(call_inside_a_call, "SYS.RD begins inside SYS.SHUTDOWN")]
 #[case(end_without_a_beginning, "SYS.UPDATE ends and has not begun")]
 #[case(beginning_without_an_end, "inside SYS.UPDATE")]
+#[case(end_of_another_call, "SYS.SHUTDOWN ends inside SYS.UPDATE")]
 #[case(section_left_twice, "leaves the section without having entered it")]
 #[case(section_entered_twice, "enters the section in which it is")]
 #[case(a_record_cut_out, "missing, doubled or misplaced")]
