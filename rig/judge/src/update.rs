@@ -107,9 +107,14 @@ impl Update {
     pub(crate) fn behind(&self, follows: bool) -> Step {
         match &self.failure {
             Some(failure) => failure.step.unwrap_or(Step::Start),
-            None if follows && self.entered.is_empty() => Step::Start,
+            None if !self.was_entered(follows) => Step::Start,
             None => Step::Done,
         }
+    }
+
+    /// Whether some LP entered the install function, or nobody can tell. `follows`: entries into it are recorded.
+    pub(crate) fn was_entered(&self, follows: bool) -> bool {
+        !follows || !self.entered.is_empty()
     }
 
     /// What this LP did.

@@ -90,7 +90,7 @@ pub(crate) const CB_RW_REGS: c_uint = 2;
 pub(crate) const CB_RW_REGS_PC: c_uint = 3;
 /// Inline operation: add an immediate.
 pub(crate) const INLINE_ADD_U64: c_uint = 0;
-/// Interrupts, whoever raised them; no exceptions, and no calls of the host.
+/// What QEMU counts as an interrupt. Of an x86 vCPU that includes exceptions: #UD was seen.
 pub(crate) const DISCONTINUITY_INTERRUPT: c_uint = 1;
 /// Both loads and stores.
 pub(crate) const MEM_RW: c_uint = 3;
@@ -99,7 +99,7 @@ pub(crate) const MEM_RW: c_uint = 3;
 pub(crate) type VcpuCallback = extern "C" fn(vcpu: c_uint, userdata: *mut c_void);
 /// Callback of a translated block.
 pub(crate) type TranslateCallback = extern "C" fn(tb: *mut Tb, userdata: *mut c_void);
-/// Callback of a jump that is no instruction's: `from` is the instruction that would have been next, `to` the handler's first.
+/// Callback of an interrupt: `from` is the instruction that would have been next, `to` the handler's first.
 pub(crate) type DiscontinuityCallback =
     extern "C" fn(vcpu: c_uint, kind: c_uint, from: u64, to: u64, userdata: *mut c_void);
 /// Callback of a memory access.

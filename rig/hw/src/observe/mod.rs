@@ -36,16 +36,10 @@ pub(crate) fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> 
         watches: if shows_state { WORDS.iter().map(watch).collect() } else { Vec::new() },
         functions: if observer.is_some() { FUNCTIONS.iter().map(function).collect() } else { Vec::new() },
         is_probed: true,
-        knows_online: observer.is_some() && keeps_its_cpus(facts),
+        knows_online: observer.is_some(),
         unobservable: unobservable(host, observer.is_some()),
         ..Setup::new(lps, SubjectNames::in_tree())
     }
-}
-
-/// Whether the CPUs that are online now are those of each update. Between two updates nothing is recorded: that all CPUs are
-/// online is looked at before each (`may_upload`), but not which of those that were offline came back meanwhile.
-fn keeps_its_cpus(facts: &Facts) -> bool {
-    facts.offline().is_empty()
 }
 
 /// What can be seen of a host's update by nobody but the firmware.
@@ -87,14 +81,6 @@ mod tests {
         assert!(unobservable(&fake.host(), true)[&Invariant::UpdateOnly].contains("TDH.VP.ENTER"));
         fake.put("/sys/module/tdx_load/refcnt", "0");
         assert!(unobservable(&fake.host(), true)[&Invariant::UpdateOnly].contains("tdx_load"));
-    }
-
-    #[test]
-    fn cpus_that_are_offline_may_come_back_unseen() {
-        let fake = Fake::new();
-        assert!(keeps_its_cpus(&Facts::of(&fake.host())));
-        fake.put("/sys/devices/system/cpu/online", "0-2");
-        assert!(!keeps_its_cpus(&Facts::of(&fake.host())));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Every SEAMCALL inside the lockstep region is made with interrupts disabled, and so is everything else that is recorded of a CPU
+//! Interrupts are disabled at every SEAMCALL inside the lockstep region, and at everything else that is recorded of a CPU
 //! between its entry and its exit; no interrupt or exception is taken with RFLAGS.IF set there.
 
 use super::{Rule, held_in};
@@ -26,22 +26,19 @@ impl Rule for InterruptsOff {
         let lp = event.lp()?;
         let update = past.update_of(lp).or(past.under_way().filter(|_| event.what == What::Enter(Place::Install)))?;
         let is_on = event.record.flags & flags::IF != 0;
+        let follows = past.decoder.follows(Place::Install);
         match event.what {
-            What::CallEnter(leaf) if leaf.step().is_some() || past.decoder.follows(Place::Install) => {
+            What::CallEnter(leaf) if leaf.step().is_some() || follows => {
                 self.called_in = update.serial;
                 is_on.then(|| {
                     breach(past, event, lp).seen(format!("CPU {lp} runs {} with interrupts enabled", leaf.name()))
                 })
             }
             // Recorders that do not know leave the flag clear.
-            What::Load(..) | What::Store(..) | What::Enter(_) | What::Exit(..)
-                if is_on && past.decoder.follows(Place::Install) =>
-            {
+            What::Load(..) | What::Store(..) | What::Enter(_) | What::Exit(..) if is_on && follows => {
                 Some(breach(past, event, lp).seen(format!("CPU {lp} {}", past.decoder.describe(event.record))))
             }
-            What::Other
-                if is_on && event.record.kind == Kind::Interrupt as u16 && past.decoder.follows(Place::Install) =>
-            {
+            What::Other if is_on && follows && event.record.kind == Kind::Interrupt as u16 => {
                 let taken = "takes an interrupt or an exception with interrupts enabled, inside the section";
                 Some(breach(past, event, lp).seen(format!("CPU {lp} {taken}")))
             }

@@ -39,8 +39,8 @@ pub(crate) struct Lockstep {
     trail: AckTrail,
     /// The counts that were stored in this state. Atomic increments give each number once.
     counts: Counts,
-    /// An advance for which the counter vouches, and what is still to be recorded of the state before it.
-    owed: Option<Owed>,
+    /// After an advance for which the counter has its number: the acknowledgements that are not recorded yet.
+    unrecorded: Option<UnrecordedAcks>,
     /// The furthest step of which a SEAMCALL began, and that call.
     furthest: Option<(Step, Record)>,
     /// Steps that were seen to begin after another.
@@ -58,10 +58,10 @@ impl Rule for Lockstep {
         let update = past.under_way()?;
         self.follow(update);
         self.trail.observe(event, lp);
-        match self.settle(past, update, event, lp) {
-            Debt::None => {}
-            Debt::Paid => return None,
-            Debt::Broken(breach) => return Some(breach),
+        match self.late_ack(past, update, event, lp) {
+            LateAck::NotExpected => {}
+            LateAck::Recorded => return None,
+            LateAck::Missing(breach) => return Some(breach),
         }
         // The function that prepares the update writes the same words, outside the section.
         let inside = !past.decoder.follows(Place::Install) || update.inside.contains(lp);
@@ -100,9 +100,10 @@ impl Lockstep {
         }
     }
 
-    /// An acknowledgement for which the counter vouched never came.
+    /// An acknowledgement that the counter shows was never recorded.
     fn never_acknowledged(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
-        let Owed { advance, lps, .. } = self.owed.take().filter(|owed| !owed.lps.is_empty())?;
+        let UnrecordedAcks { advance, lps, .. } =
+            self.unrecorded.take().filter(|unrecorded| !unrecorded.lps.is_empty())?;
         let lps: Vec<u16> = lps.iter().collect();
         let mut breach = past.breach(Invariant::Lockstep, &lps, None);
         breach.update = Some(update.number);
@@ -224,27 +225,27 @@ impl Lockstep {
     }
 
     /// What an LP whose acknowledgement was to be recorded does next.
-    fn settle(&mut self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16) -> Debt {
-        let Some(owed) = self.owed.as_mut().filter(|owed| owed.lps.contains(lp)) else {
-            return Debt::None;
+    fn late_ack(&mut self, past: &Tracker, update: &Update, event: &Event<'_>, lp: u16) -> LateAck {
+        let Some(unrecorded) = self.unrecorded.as_mut().filter(|unrecorded| unrecorded.lps.contains(lp)) else {
+            return LateAck::NotExpected;
         };
         // A locked increment is recorded as a load, and then as a store.
         if matches!(event.what, What::Load(Word::NumAck, _)) {
-            return Debt::None;
+            return LateAck::NotExpected;
         }
-        owed.lps.remove(lp);
+        unrecorded.lps.remove(lp);
         if let What::Store(Word::NumAck, count) = event.what
             && count != 0
         {
-            let state = owed.state;
-            let wrong = owed.counts.insert(count, update.most_acks(), event.record);
+            let state = unrecorded.state;
+            let wrong = unrecorded.counts.insert(count, update.most_acks(), event.record);
             self.remember(lp, state, event.record);
             let unread = self.unread(past, update, event, state);
             let breach = unread.or_else(|| wrong.map(|wrong| miscounted(past, event, (state, count), &wrong)));
-            return breach.map_or(Debt::Paid, Debt::Broken);
+            return breach.map_or(LateAck::Recorded, LateAck::Missing);
         }
-        let advance = owed.advance;
-        Debt::Broken(
+        let advance = unrecorded.advance;
+        LateAck::Missing(
             past.breach(Invariant::Lockstep, &[lp], None)
                 .expected("each CPU acknowledges a step before the next begins")
                 .seen(format!("CPU {} advances the state, and CPU {lp} goes on without an acknowledgement", advance.lp))
@@ -283,7 +284,7 @@ impl Lockstep {
         let all = update.expected().len() as u64;
         if one_step && !past.setup.subject.counts_acks_under_lock && counts.top() == all {
             let lps = missing.into_iter().collect();
-            self.owed = Some(Owed { advance: *event.record, state: from, lps, counts });
+            self.unrecorded = Some(UnrecordedAcks { advance: *event.record, state: from, lps, counts });
             return None;
         }
         let (from_name, to_name) = (state_name(from), state_name(to));
@@ -315,9 +316,9 @@ fn behind_the_end(past: &Tracker, event: &Event<'_>, to: u64) -> Breach {
         .events(past.cite([event.record]))
 }
 
-/// What is still to be recorded of a state that the counter says is acknowledged by all.
+/// Acknowledgements of a state that the counter shows and that are not recorded yet.
 #[derive(Debug)]
-struct Owed {
+struct UnrecordedAcks {
     /// The record of the advance.
     advance: Record,
     /// The state that was acknowledged.
@@ -376,14 +377,14 @@ fn miscounted(past: &Tracker, event: &Event<'_>, (state, count): (u64, u64), wro
         .events(past.cite(before.into_iter().chain([event.record])))
 }
 
-/// Whether an LP owed the record of an acknowledgement.
-enum Debt {
-    /// It did not.
-    None,
-    /// Here it is.
-    Paid,
-    /// It did something else.
-    Broken(Breach),
+/// What an event says of an acknowledgement that the counter shows and that is not recorded yet.
+enum LateAck {
+    /// None of this LP is expected.
+    NotExpected,
+    /// This is its record.
+    Recorded,
+    /// The LP goes on without it, or the record is wrong.
+    Missing(Breach),
 }
 
 fn state_name(state: u64) -> String {

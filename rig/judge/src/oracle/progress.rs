@@ -35,8 +35,7 @@ impl Rule for Progress {
     }
 
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
-        let was_entered = !past.decoder.follows(Place::Install) || !update.entered.is_empty();
-        if update.inside.is_empty() && was_entered {
+        if update.inside.is_empty() && update.was_entered(past.decoder.follows(Place::Install)) {
             self.held.push(update.number);
         }
         (!update.inside.is_empty())

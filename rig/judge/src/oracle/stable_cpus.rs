@@ -36,7 +36,7 @@ impl Rule for StableCpus {
 
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
         let observed = past.decoder.follows(Place::SetOnline) || update.num_online.is_some();
-        let was_entered = !past.decoder.follows(Place::Install) || !update.entered.is_empty();
+        let was_entered = update.was_entered(past.decoder.follows(Place::Install));
         self.held.extend((observed && was_entered).then_some(update.number));
         None
     }
