@@ -36,9 +36,9 @@ fn a_cpu_that_never_acknowledges_is_named_with_its_stack(#[case] leaf: &str, #[c
     assert!(stack_has(waiting, "multi_cpu_stop") && waiting["position"] != silent["position"], "{waiting:#}");
 }
 
-/// Only a kernel in which two tasks wait for each other for ever, and no CPU for anything, shows that a hang is seen although the guest is
-/// idle, and that the tasks are named. This one takes the lock of CPU hotplug for reading twice. A CPU that comes or goes in
-/// between waits for the first, and the second waits for that CPU.
+/// Only a kernel in which two tasks wait for each other for ever, and no CPU for anything, shows that a hang is seen
+/// although the guest is idle, and that the tasks are named. This one takes the lock of CPU hotplug for reading twice. A
+/// CPU that comes or goes in between waits for the first, and the second waits for that CPU.
 #[test]
 fn a_deadlock_in_which_all_cpus_sleep_is_told_with_the_stacks_of_blocked_tasks() {
     let _machine = one_machine();

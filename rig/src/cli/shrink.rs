@@ -185,8 +185,8 @@ impl Shrunk {
                 writeln!(text, "{} repetitions were not judged, so more may be left than is needed", self.not_judged);
         }
         let out = out.display();
-        // Not `rig run`: what was tried ran in a session, as `replay` does it. A run of its own has another past, in which the same pass
-        // of the same place may be another moment.
+        // Not `rig run`: what was tried ran in a session, as `replay` does it. A run of its own has another past, in
+        // which the same pass of the same place may be another moment.
         let _ = writeln!(text, "see it:    cargo rig replay {out} --times {times}");
         text + &match self.clean_runs() {
             Some(clean) => format!(

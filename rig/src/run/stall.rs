@@ -29,8 +29,8 @@ const WALL_FACTOR: u64 = 6;
 const ANSWER_FACTOR: u64 = 10;
 /// What a guest may sleep before it is asked, milliseconds.
 const SLEEP_MS: u64 = 20_000;
-/// A guest sleeps when QEMU's threads want less than this share of the time, on one core. Four idle vCPUs whose timers tick were seen to
-/// take 0.28; one that spins wants all of it.
+/// A guest sleeps when QEMU's threads want less than this share of the time, on one core. Four idle vCPUs whose timers
+/// tick were seen to take 0.28; one that spins wants all of it.
 const ASLEEP: u64 = 2;
 /// A guest is starved when QEMU's threads waited for a core for more than this share of the time.
 const STARVED: u64 = 4;
