@@ -1,7 +1,7 @@
 //! Everything that is made of a run, in full, as it was when somebody last looked at it.
 //!
 //! Other tests name what must be there. These fail on any change of a report, wanted or not: look at the difference,
-//! and accept it with `INSTA_UPDATE=always cargo test -p rig-judge --test whole` if it is wanted.
+//! and accept it with `INSTA_UPDATE=always cargo test -p rig-judge --test judge whole` if it is wanted.
 
 use rig_judge::report::{Look, junit, ktap, perfetto, terminal};
 use rig_judge::scene::Scene;

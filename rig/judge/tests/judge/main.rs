@@ -1,0 +1,12 @@
+//! The judge as its users call it, in one program: it is linked once, also for each of cargo-mutants' changes.
+//!
+//! The HTML page in a real browser is a program of its own (`tests/page.rs`).
+
+mod form;
+mod hangs;
+mod hostile;
+mod real;
+mod recording;
+mod reports;
+mod twins;
+mod whole;
