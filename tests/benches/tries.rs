@@ -1,5 +1,6 @@
 //! How many schedules it takes to find a race, by strategy, and whether what was found comes back. Writes the table of
-//! docs/races.md. `cargo bench -p rig-tests --bench tries [-- REPLAYS SUBJECT...]`, where a subject is a twin or `kernel`.
+//! docs/how-to/races.md. `cargo bench -p rig-tests --bench tries [-- REPLAYS SUBJECT...]`, where a subject is a twin or
+//! `kernel`.
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
 use rig_tests::Rig;

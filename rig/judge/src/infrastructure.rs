@@ -40,7 +40,7 @@ pub fn is_lockup(line: &str) -> bool {
     Lockup::of(line).is_some()
 }
 
-/// What QEMU's own defects look like from inside (docs/kvm.md), where one is seen in this line.
+/// What QEMU's own defects look like from inside (docs/explanation/kvm.md), where one is seen in this line.
 fn emulators_defect(line: &str) -> Option<&'static str> {
     // The kernel patches its code by way of INT3, and knows each one. A vCPU that runs what was translated before QEMU forgot it meets one that is gone.
     let unknown_breakpoint = line.contains("Oops: int3:");

@@ -37,7 +37,7 @@ const FILES: [(&str, &str); 10] = [
     ("docs/ci/kselftest/Makefile", "kselftest/Makefile"),
     ("docs/ci/kselftest/settings", "kselftest/settings"),
     ("docs/ci/kselftest/config", "kselftest/config"),
-    ("docs/hardware.md", "README.md"),
+    ("docs/how-to/real-host.md", "README.md"),
     ("LICENSE-MIT", "licences/LICENSE-MIT"),
     ("LICENSE-APACHE", "licences/LICENSE-APACHE"),
     ("LICENSE-GPL-2.0", "licences/LICENSE-GPL-2.0"),

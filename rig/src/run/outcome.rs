@@ -133,7 +133,8 @@ fn remedy(verdict: &Verdict, interrupted: bool) -> Option<&'static str> {
         (Outcome::GuestCrashed, _) => Some("read console.log in the run folder"),
         (Outcome::RigError, true) => Some("run it again"),
         (Outcome::RigError, _) if reason.contains(" host ") => Some(
-            "run it again when the host has cores to spare; `docs/hangs.md` says how this is told from a hang of the guest",
+            "run it again when the host has cores to spare; `docs/explanation/hangs.md` says how this is told from a \
+             hang of the guest",
         ),
         (Outcome::RigError, _) => Some("read qemu.log and console.log in the run folder"),
         _ => None,
