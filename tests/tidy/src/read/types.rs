@@ -1,0 +1,38 @@
+//! Types and traits at module level.
+
+use super::source::TypeItem;
+use syn::{Fields, File, Ident, Item, Visibility};
+
+/// All of them, those of modules inside the file, too.
+pub(super) fn all(file: &File) -> Vec<TypeItem> {
+    let mut types = Vec::new();
+    collect(&file.items, &mut types);
+    types
+}
+
+fn collect(items: &[Item], into: &mut Vec<TypeItem>) {
+    for item in items {
+        match item {
+            Item::Mod(module) => collect(module.content.as_ref().map_or(&[], |(_, items)| items), into),
+            Item::Struct(item) => into.push(of(&item.ident, &item.vis, public(&item.fields))),
+            Item::Union(item) => into.push(of(&item.ident, &item.vis, public(&Fields::Named(item.fields.clone())))),
+            Item::Enum(item) => into.push(of(&item.ident, &item.vis, 0)),
+            Item::Trait(item) => into.push(of(&item.ident, &item.vis, 0)),
+            Item::Type(item) => into.push(of(&item.ident, &item.vis, 0)),
+            _ => {}
+        }
+    }
+}
+
+fn of(name: &Ident, visibility: &Visibility, public_fields: usize) -> TypeItem {
+    let line = name.span().start().line;
+    TypeItem { name: name.to_string(), line, is_public: is_public(visibility), public_fields }
+}
+
+fn public(fields: &Fields) -> usize {
+    fields.iter().filter(|field| is_public(&field.vis)).count()
+}
+
+fn is_public(visibility: &Visibility) -> bool {
+    !matches!(visibility, Visibility::Inherited)
+}
