@@ -37,6 +37,7 @@ fn figures(workspace: &Workspace) -> Result<String, Lost> {
         ("Longest functions, in lines", report::functions(workspace, ROWS)),
         ("Most public fields", report::fields(workspace, ROWS)),
         ("Names that several public types of one crate have", report::homonyms(workspace)),
+        ("Types whose methods (or homonyms' methods) are written in several modules", report::spread(workspace)?),
         ("Private words in identifiers", report::words(workspace)),
     ];
     Ok(parts.map(|(title, text)| format!("{title}\n\n{text}\n")).concat())

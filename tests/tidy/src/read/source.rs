@@ -13,6 +13,8 @@ pub struct SourceFile {
     pub functions: Vec<Function>,
     /// All structs, enums, unions, traits and type aliases at module level, without tests.
     pub types: Vec<TypeItem>,
+    /// The types to which blocks at module level give methods (`impl Type`, no trait's), without tests.
+    pub methods_of: BTreeSet<String>,
     /// All string literals, tests and what macros are given included.
     pub texts: Vec<Text>,
     /// All uses of `unsafe`, tests included.

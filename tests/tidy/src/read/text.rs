@@ -33,5 +33,6 @@ pub fn read(path: &str, text: &str) -> Result<SourceFile, NotRust> {
     source.lines = (1..=text.lines().count()).filter(|line| !is_test(line)).count();
     source.scopes = scopes::all(&file);
     source.types = types::all(&file);
+    source.methods_of = types::with_methods(&file);
     Ok(source)
 }

@@ -1,7 +1,8 @@
 //! Types and traits at module level.
 
 use super::source::TypeItem;
-use syn::{Fields, File, Ident, Item, Visibility};
+use std::collections::BTreeSet;
+use syn::{Fields, File, Ident, Item, Type, Visibility};
 
 /// All of them, those of modules inside the file, too.
 pub(super) fn all(file: &File) -> Vec<TypeItem> {
@@ -22,6 +23,19 @@ fn collect(items: &[Item], into: &mut Vec<TypeItem>) {
             _ => {}
         }
     }
+}
+
+/// The types that are given methods of their own.
+pub(super) fn with_methods(file: &File) -> BTreeSet<String> {
+    let blocks = file.items.iter().filter_map(|item| match item {
+        Item::Impl(block) if block.trait_.is_none() => Some(&*block.self_ty),
+        _ => None,
+    });
+    let names = blocks.filter_map(|of| match of {
+        Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
+        _ => None,
+    });
+    names.collect()
 }
 
 fn of(name: &Ident, visibility: &Visibility, public_fields: usize) -> TypeItem {

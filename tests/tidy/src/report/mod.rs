@@ -11,6 +11,7 @@ pub use words::words;
 use crate::check::{known_cycles, known_homonyms};
 use crate::graph::{Lost, Tree};
 use crate::workspace::Workspace;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The number of modules of each library and program.
@@ -42,4 +43,22 @@ pub fn homonyms(workspace: &Workspace) -> String {
         let _ = writeln!(text, "{:>6}  {} {}: {modules}", homonym.modules.len(), homonym.crate_name, homonym.name);
     }
     text
+}
+
+/// All types whose methods are written in several modules of a crate. Methods are what the graph of modules cannot see.
+pub fn spread(workspace: &Workspace) -> Result<String, Lost> {
+    let mut text = String::new();
+    for target in workspace.targets().filter(|target| target.is_product) {
+        let tree = Tree::of(target, workspace)?;
+        let mut blocks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for module in tree.files() {
+            for name in &module.source.methods_of {
+                blocks.entry(name).or_default().push(&module.path);
+            }
+        }
+        for (name, modules) in blocks.into_iter().filter(|(_, modules)| modules.len() > 1) {
+            let _ = writeln!(text, "{:>6}  {} {name}: {}", modules.len(), target.label, modules.join(", "));
+        }
+    }
+    Ok(text)
 }
