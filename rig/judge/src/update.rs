@@ -69,6 +69,8 @@ pub(crate) struct Update {
     /// UPDATE's end, however it came out.
     pub(crate) lead_done: Option<Record>,
     pub(crate) failure: Option<Failure>,
+    /// SYS.INIT's last end, if it was none with success: then no LP may make LP.INIT.
+    pub(crate) sys_init_failed: Option<Record>,
     pub(crate) parts: Vec<LpPart>,
     /// How many CPUs the kernel says are online.
     pub(crate) num_online: Option<(u64, Record)>,
@@ -96,6 +98,7 @@ impl Update {
             completed: None,
             lead_done: None,
             failure: None,
+            sys_init_failed: None,
             parts: Vec::new(),
             num_online: None,
             knows_online,
@@ -176,6 +179,9 @@ impl Update {
     fn call_ended(&mut self, event: &Event<'_>, lp: u16, leaf: Leaf, status: Status) {
         if leaf == Leaf::SHUTDOWN && !status.is_success() {
             self.shutdown = None;
+        }
+        if leaf == Leaf::SYS_INIT {
+            self.sys_init_failed = (!status.is_success()).then_some(*event.record);
         }
         if status.is_retried() {
             return self.call_will_be_retried(lp, leaf);

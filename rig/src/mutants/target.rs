@@ -53,7 +53,14 @@ const CROWDED: &[&str] = &[
 ];
 
 /// CPUs that come and go, trust domains that live through updates.
-const ENABLE: &[&str] = &["entropy-sys-init", "cpu-returns", "td-kvm", "cpu-offline"];
+const ENABLE: &[&str] = &[
+    "entropy-sys-init",
+    "entropy-sys-init-gone",
+    "mutants-lp-init-refused",
+    "cpu-returns",
+    "td-kvm",
+    "cpu-offline",
+];
 
 /// What SHUTDOWN is told, and what it leaves behind.
 const SHUTDOWN: &[&str] =
@@ -80,7 +87,13 @@ pub const TARGETS: &[Target] = &[
     Target {
         file: SEAMLDR,
         function: "seamldr_install_module",
-        scenarios: &["bad-image-truncated", "bad-image-bare-header", "hotplug-storm"],
+        scenarios: &[
+            "bad-image-truncated",
+            "bad-image-bare-header",
+            "mutants-refused-hotplug",
+            "cpu-arrival",
+            "hotplug-storm",
+        ],
     },
     Target { file: TDX, function: "tdx_cpu_enable", scenarios: ENABLE },
     Target { file: TDX, function: "tdx_module_shutdown", scenarios: SHUTDOWN },

@@ -107,6 +107,19 @@ fn what_the_recording_lacks_is_no_pass() {
     assert_eq!((verdict.verdict, verdict.exit_code), (Outcome::RigError, 5), "{:?}", verdict.reason);
 }
 
+/// A kernel that leaves the update out and reports success: nothing was recorded because nothing was done.
+#[test]
+fn a_kernel_that_only_says_done_fails() {
+    let idle = Run::updated().with(|run| {
+        (run.findings.updates, run.recorded.update_calls) = (0, 0);
+        run.told.updates = vec![upload("", Some("1.5.06"))];
+        run.told.after = run.told.before.clone();
+    });
+    let verdict = idle.verdict("");
+    assert_eq!((verdict.verdict, verdict.exit_code), (Outcome::Failed, 1), "{:?}", verdict.reason);
+    assert!(idle.unmet("").contains(&"updates in the recording".into()), "{:?}", idle.unmet(""));
+}
+
 #[test]
 fn an_upload_that_is_refused_early_opens_no_update() {
     let unchanged = "expect = { update = \"unchanged\", held = [] }";

@@ -35,6 +35,9 @@ impl Rule for StopOnFailure {
             }
             return if is_mark(mark, Mark::UpdateEnd) { self.told(past, event.record) } else { None };
         }
+        if let Some(breach) = initialises_regardless(past, event) {
+            return Some(breach);
+        }
         let failure = past.failure()?;
         let failed_in = failure.step?;
         let begun = match event.what {
@@ -96,6 +99,20 @@ impl StopOnFailure {
                 .events(past.cite([&failure.record, record]))
         })
     }
+}
+
+/// LP.INIT begins although SYS.INIT failed, which belongs to the same step. The module refuses that, so the update fails
+/// whether the kernel looked at SYS.INIT's status or not.
+fn initialises_regardless(past: &Tracker, event: &Event<'_>) -> Option<Breach> {
+    let What::CallEnter(Leaf::LP_INIT) = event.what else { return None };
+    let lp = event.lp()?;
+    let failed = past.update_of(lp)?.sys_init_failed?;
+    Some(
+        past.breach(Invariant::StopOnFailure, &[lp], Some(Step::CpuInit))
+            .expected(format!("no CPU makes LP.INIT after SYS.INIT failed on CPU {}", failed.lp))
+            .seen(format!("CPU {lp} goes on to LP.INIT"))
+            .events(past.cite([&failed, event.record])),
+    )
 }
 
 /// A SYS.RD: in an update a failure of it is one of reading what SHUTDOWN needs.

@@ -9,6 +9,7 @@ use rstest::rstest;
 use std::collections::BTreeSet;
 
 const EBADHASH: u64 = 0x8000_0000_0002_0001;
+const RND_NO_ENTROPY: u64 = 0x8000_0203_0000_0000;
 
 fn broken(findings: &Findings) -> BTreeSet<Invariant> {
     findings.breaches().iter().map(|b| b.invariant).collect()
@@ -314,6 +315,31 @@ fn a_shutdown_behind_a_failed_read_is_caught_even_if_it_fails() {
     let read = run.records[..begins].iter().rposition(|r| Leaf::of(r) == Leaf::SYS_RD && r.kind == 2).unwrap();
     run.records[read].b = EBADHASH;
     assert_eq!(broken(&run.judge().0), [Invariant::StopOnFailure].into());
+}
+
+/// SYS.INIT fails, and CPUs go on to LP.INIT: with a status that is not retried, and with one that was retried to no avail.
+#[rstest]
+#[case::refused(EBADHASH, false, Some(Invariant::StopOnFailure))]
+#[case::without_entropy(RND_NO_ENTROPY, false, Some(Invariant::StopOnFailure))]
+#[case::retried_with_success(RND_NO_ENTROPY, true, None)]
+#[case::refused_and_made_again(EBADHASH, true, Some(Invariant::Participation))]
+fn an_lp_init_behind_a_failed_sys_init_is_caught(
+    #[case] status: u64,
+    #[case] again: bool,
+    #[case] breaks: Option<Invariant>,
+) {
+    let mut run = Synthetic::new(4).boot().update();
+    let is_end = |r: &Record| Leaf::of(r) == Leaf::SYS_INIT && r.kind == Kind::SeamcallExit as u16;
+    let ends = run.records.iter().rposition(is_end).unwrap();
+    let enters = run.records[..ends].iter().rposition(|r| Leaf::of(r) == Leaf::SYS_INIT).unwrap();
+    let (enter, failed) = (run.records[enters], Record { b: status, ..run.records[ends] });
+    if again {
+        insert(&mut run, enters, [enter, failed]);
+    } else {
+        run.records[ends].b = status;
+    }
+    let (_, first) = run.judge();
+    assert_eq!(first.map(|breach| breach.invariant), breaks);
 }
 
 /// An update that nobody was seen to enter holds nothing.
