@@ -1,7 +1,7 @@
 //! How a run's SEAMCALLs reach the emulated firmware, and why so.
 
-use crate::doctor::{self, Kvm};
 use crate::machine::command::Processor;
+use crate::machine::kvm::{Kvm, kvm_once};
 use crate::scenario::{Backend, Scenario};
 use crate::trouble::Trouble;
 use rig_images::{Images, Kernel};
@@ -46,7 +46,7 @@ impl Backing {
         qemu: &Command,
         kernel: &Kernel,
     ) -> Result<Self, Trouble> {
-        let kvm = doctor::kvm_once(&images.cache_folder(), qemu, &kernel.bzimage);
+        let kvm = kvm_once(&images.cache_folder(), qemu, &kernel.bzimage);
         Self::by_probe(scenario.backend, kvm)
     }
 

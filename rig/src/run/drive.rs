@@ -284,7 +284,7 @@ impl Drive<'_> {
 
     /// One update, from its upload to what is read back.
     pub(crate) async fn update(&self, told: &mut Told, number: u32) -> Result<(), DriveError> {
-        let (image, wanted) = super::plan::update_image(self.scenario, number)?;
+        let (image, wanted) = crate::update_image::update_image(self.scenario, number)?;
         let before = told.after.clone();
         let to = wanted.as_deref().unwrap_or("the given image");
         let doing = format!("update {number} of {} to {to}", self.scenario.updates);

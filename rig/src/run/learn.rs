@@ -1,10 +1,9 @@
 //! The symbols of a kernel that brings none: it is booted once and tells them.
 
-use super::prepare::clone_command;
 use crate::guest::{Guest, GuestError, kernel_log};
-use crate::machine::Machine;
 use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor};
 use crate::machine::sockets::RuntimeDir;
+use crate::machine::{Machine, clone_command};
 use crate::trouble::Trouble;
 use rig_images::{Kernel, Progress};
 use std::path::PathBuf;

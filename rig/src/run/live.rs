@@ -8,16 +8,16 @@ use super::folder::RunFolder;
 use super::interrupt::Interrupts;
 use super::observer::{Alarm, Lines, Observed, Observer, Past, RING_CAPACITY};
 use super::outcome::{Evidence, conclude};
-use super::prepare::{CONTROL, MAILBOX, Prepared, RING, clone_command};
+use super::prepare::{CONTROL, MAILBOX, Prepared, RING};
 use super::snapshot::{self, EVENTS, KERNEL_LOG, Note, ONLY_IN_UPDATES, Snapshot, Start, boot_config};
 use super::stall::StallBudget;
 use super::stop::{Stop, Watched};
-use crate::guest::{Guest, KernelLine, LogLines, kernel_log};
+use crate::guest::{Guest, KernelLine, LogLines, kernel_log, panic_line};
 use crate::machine::command::{MachineSpec, MachineStart, MailboxDevice};
 use crate::machine::control::Emulator;
 use crate::machine::memory;
 use crate::machine::snapshot::SavedMachine;
-use crate::machine::{Machine, ShutdownReason, command_text, tsc};
+use crate::machine::{Machine, ShutdownReason, clone_command, command_text, tsc};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::timeline::{Decoder, EventsReader, Leaf};
@@ -342,7 +342,7 @@ impl Live {
     }
 
     async fn end_of_exit(&self, status: crate::machine::Exit, told: &Told) -> RunEnd {
-        let panic = super::outcome::panic_line(&crate::machine::logs::read(&self.prepared.spec.console));
+        let panic = panic_line(&crate::machine::logs::read(&self.prepared.spec.console));
         match (self.machine.shutdown_reason().await, panic) {
             (Some(ShutdownReason::Reset), Some(line)) => {
                 RunEnd::Crashed { what: format!("{line}, while {}", told.doing) }

@@ -43,7 +43,5 @@ pub use guests::{Counts, EndCause, Guest, Guests, Judged, Tried};
 pub(crate) use interrupt::Interrupts;
 pub use live::run;
 pub use nested::run_nested;
-pub(crate) use plan::{update_image, update_spec};
-pub(crate) use prepare::clone_command;
 pub use prepare::{Options, Prepared, prepare};
 pub use session::{Session, Sessions};

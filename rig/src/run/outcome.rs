@@ -9,7 +9,7 @@ use super::prepare::Prepared;
 use super::recorded::Recorded;
 use super::snapshot::Start;
 use crate::trouble::Trouble;
-use rig_judge::origin::{KernelImage, RigBuild, build_of_log};
+use rig_judge::origin::{KernelImage, build_of_log};
 use rig_judge::report;
 use rig_judge::timeline::{EventsError, EventsReader};
 use rig_judge::verdict::{Artifact, Backend, Diagnosis, HoldReport, LoadReport, Timing};
@@ -159,7 +159,7 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
             build: build_of_log(&prepared.kernel_log()),
             ..prepared.kernel_image.clone()
         }),
-        rig: rig_build(),
+        rig: crate::version::rig_build(),
         kernel: Some(told.ready.as_ref().map_or(&prepared.release, |r| &r.kernel).clone()),
         backend: Backend { name: prepared.backing.name().into(), reason: prepared.backing.reason.clone() },
         subject: prepared.setup.subject.subject.clone(),
@@ -183,11 +183,6 @@ fn facts(prepared: &Prepared, evidence: &Evidence) -> Facts {
         diagnosis: evidence.diagnosis.clone(),
         ..Facts::default()
     }
-}
-
-/// This build of the rig.
-pub(super) fn rig_build() -> RigBuild {
-    RigBuild { version: env!("CARGO_PKG_VERSION").into(), revision: env!("RIG_REVISION").into() }
 }
 
 /// Why the module that runs at the end was not read back; none: it was.
@@ -226,23 +221,4 @@ fn load_report(report: &rig_wire::agent::LoadReport) -> LoadReport {
     let counts = [("operations", report.operations), ("errors", report.errors), ("elapsed_ms", report.elapsed_ms)];
     let counts = counts.map(|(name, n)| (name.to_owned(), n)).into_iter().chain(report.counts.iter().cloned());
     LoadReport { name: report.name.clone(), counts: counts.collect() }
-}
-
-/// The line of a console that tells why the kernel went down.
-pub(crate) fn panic_line(console: &str) -> Option<String> {
-    let signs = ["Kernel panic - not syncing", "BUG: ", "Oops: ", "triple fault"];
-    let line = signs.iter().find_map(|sign| console.lines().find(|line| line.contains(sign)))?;
-    Some(line.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_panic_is_found_on_the_console() {
-        let console = "[ 1.0] hello\n[ 1.2] Kernel panic - not syncing: Fatal exception\n[ 1.3] end";
-        assert_eq!(panic_line(console).as_deref(), Some("[ 1.2] Kernel panic - not syncing: Fatal exception"));
-        assert_eq!(panic_line("all is well"), None);
-    }
 }

@@ -5,16 +5,17 @@ use super::client;
 use super::folder::RunFolder;
 use super::holds;
 use super::orders::Orders;
-use super::outcome::rig_build;
 use super::plan::{self, PlanFiles};
 use super::snapshot::Start;
 use super::subject::{self, GuestModule, Observer};
+use crate::machine::clone_command;
 use crate::machine::command::{AGENT_SOCKET, GUESSED_HZ, MachineSpec, MachineStart};
 use crate::machine::snapshot::hex;
 use crate::machine::sockets::RuntimeDir;
 use crate::scenario::{Clock, Scenario, Subject};
 use crate::symbols::{KmodPlan, Observation, Symbols};
-use crate::trouble::{Exit, Trouble};
+use crate::trouble::Trouble;
+use crate::version::rig_build;
 use rig_images::{Artifact, Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::Setup;
 use rig_judge::origin::KernelImage;
@@ -162,19 +163,6 @@ const CONSOLE: &str = "console.log";
 pub(super) const RING: &str = "ring";
 pub(super) const CONTROL: &str = "control.sock";
 pub(super) const MAILBOX: &str = "mailbox.sock";
-
-/// A command with the same program, arguments and environment.
-pub(crate) fn clone_command(command: &Command) -> Command {
-    let mut clone = Command::new(command.get_program());
-    clone.args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => clone.env(name, value),
-            None => clone.env_remove(name),
-        };
-    }
-    clone
-}
 
 /// `manifest.json`.
 #[derive(Serialize)]
@@ -377,21 +365,5 @@ fn kernel(images: &Images, scenario: &Scenario) -> Result<Kernel, ImagesError> {
         (Some(path), Subject::Kmod) => Kernel::from_path_any(path),
         (Some(path), Subject::InTree) => Kernel::from_path(path),
         (None, _) => images.kernel(&KernelRequest::default()),
-    }
-}
-
-impl From<ImagesError> for Trouble {
-    fn from(error: ImagesError) -> Self {
-        let exit = match &error {
-            ImagesError::NoKernelImage(_)
-            | ImagesError::NoSymbols(_)
-            | ImagesError::NoTdxHost { .. }
-            | ImagesError::NoFragment(_)
-            | ImagesError::NoProfile(_)
-            | ImagesError::NoDebianSeries { .. }
-            | ImagesError::NoModuleTree { .. } => Exit::Usage,
-            _ => Exit::Environment,
-        };
-        Self { exit, cause: error.to_string(), help: error.remedy() }
     }
 }

@@ -75,7 +75,7 @@ pub fn run_nested(
         scenario: scenario.name.clone(),
         cpus: u16::try_from(CPUS).unwrap_or(u16::MAX),
         kernel: Some(outer.release.clone()),
-        rig: super::outcome::rig_build(),
+        rig: crate::version::rig_build(),
         backend: Backend { name: "kvm".into(), reason: "in a virtual machine whose AMD processor TCG emulates".into() },
         subject: "kmod".into(),
         clock: "parallel".into(),

@@ -2,11 +2,10 @@
 
 use super::Outer;
 use super::lost::{Loss, oom_kills};
-use crate::guest::{Guest, GuestError, LogLines, kernel_log};
+use crate::guest::{Guest, GuestError, LogLines, kernel_log, panic_line};
 use crate::machine::sockets::RuntimeDir;
-use crate::machine::{Machine, logs};
+use crate::machine::{Machine, clone_command, logs};
 use crate::run::live::EXIT_GRACE;
-use crate::run::outcome::panic_line;
 use crate::trouble::Trouble;
 use rig_wire::agent::{Answer, Command, EVIDENCE, Executed};
 use std::fs::File;
@@ -54,7 +53,7 @@ pub(super) struct Running<'a> {
 impl<'a> Running<'a> {
     /// Starts it and waits for its agent.
     pub(super) async fn start(outer: &'a Outer) -> Result<Self, Trouble> {
-        let qemu = crate::run::clone_command(&outer.qemu);
+        let qemu = clone_command(&outer.qemu);
         let (folder, runtime) = (&outer.folder, RuntimeDir::create()?);
         let (machine, agent) = Machine::start(qemu, &outer.spec, &runtime, &folder.file(QEMU_LOG)).await?;
         let (kmsg, lines) = kernel_log();

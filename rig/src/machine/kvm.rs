@@ -3,13 +3,12 @@
 //! /dev/kvm may exist and create machines, and still be an implementation that boots no kernel; and QEMU may abort on it.
 //! All of that is "no", with a reason.
 
-use super::Item;
-use crate::machine::Exit;
-use crate::machine::failure::meaningful;
-use crate::machine::logs::{self, BoundedLogs};
-use crate::machine::probe::{self, PROGRAM_RAN, Probe};
-use crate::machine::process::Process;
-use crate::run::clone_command;
+use super::clone::clone_command;
+use super::exit::Exit;
+use super::failure::meaningful;
+use super::logs::{self, BoundedLogs};
+use super::probe::{self, PROGRAM_RAN, Probe};
+use super::process::Process;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -40,19 +39,8 @@ pub enum Kvm {
     No(String),
 }
 
-impl Kvm {
-    pub(super) fn item(&self) -> Item {
-        match self {
-            Self::Works { how, .. } => Item::good("KVM", how.clone()),
-            Self::No(why) => {
-                Item::note("KVM", format!("does not work here: {why}"), "nothing: runs use TCG, which needs no KVM")
-            }
-        }
-    }
-}
-
 /// Boots with KVM: the kernel when there is one, else a program of a few instructions.
-pub(super) fn try_kvm(qemu: impl Fn() -> Command, kernel: Option<&Path>) -> Kvm {
+pub fn try_kvm(qemu: impl Fn() -> Command, kernel: Option<&Path>) -> Kvm {
     let device = Path::new("/dev/kvm");
     if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open(device) {
         return Kvm::No(format!("{}: {e}", device.display()));
@@ -98,7 +86,7 @@ pub fn kvm_once(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
 }
 
 /// The probe, made again; its answer is kept for those to come.
-pub(super) fn kvm_anew(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
+pub fn kvm_anew(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
     let kvm = try_kvm(|| clone_command(qemu), Some(kernel));
     let found = Found { of: what_it_holds_for(qemu, kernel), kvm };
     let text = serde_json::to_vec(&found).expect("words are plain data");
