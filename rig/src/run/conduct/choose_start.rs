@@ -8,7 +8,6 @@ use super::snapshot::saved::Snapshot;
 use crate::run::prepare::prepared::Prepared;
 use crate::trouble::Trouble;
 use rig_images::{Images, ImagesError, Progress};
-use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 /// The snapshot for this run, made when there is none; or the reason to boot.
@@ -34,9 +33,7 @@ pub(crate) fn choose_start(prepared: &Prepared, runtime: &Runtime, progress: &Pr
             Err(error) => return Err(error.into()),
         };
         match read_note(&folder, &inputs) {
-            Ok(note) => {
-                return Ok(Start::Restore(Snapshot { folder, note: Arc::new(note), _images: Arc::new(images) }));
-            }
+            Ok(note) => return Ok(Start::Restore(Snapshot::new(folder, note, images))),
             Err(why) => {
                 progress.say(&format!("the snapshot {} is not used: {why}", folder.display()));
                 if !images.drop_snapshot(&folder)? {

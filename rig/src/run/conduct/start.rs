@@ -138,7 +138,7 @@ async fn connect(server: Option<Server>, parts: &MachineParts) -> Result<Emulato
     }
 }
 
-/// Has the machine go on from a snapshot, if anybody may tell it to.
+/// Loads the snapshot into the machine, unless QEMU does that itself: a deterministic machine has no monitor.
 async fn load(snapshot: &Snapshot, machine: &Machine, emulator: &Emulator) -> Result<(), Trouble> {
     let help = "boot with --cold; if that works, remove the snapshot with `cargo rig images clean`";
     match &machine.monitors {

@@ -11,13 +11,18 @@ use std::thread::JoinHandle;
 /// A usable snapshot. While it lives the cache keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) folder: PathBuf,
+    folder: PathBuf,
     /// What was told when it was made.
     pub(crate) note: Arc<Note>,
-    pub(crate) _images: Arc<Images>,
+    _images: Arc<Images>,
 }
 
 impl Snapshot {
+    /// The snapshot in `folder`, which is an entry of the cache of `images`.
+    pub(crate) fn new(folder: PathBuf, note: Note, images: Images) -> Self {
+        Self { folder, note: Arc::new(note), _images: Arc::new(images) }
+    }
+
     /// The saved machine.
     pub(crate) fn machine(&self) -> SavedMachine {
         SavedMachine::within(&self.folder)
