@@ -2,7 +2,7 @@
 //!
 //! | step | from | to |
 //! | --- | --- | --- |
-//! | [`prepare`](mod@prepare) | a scenario | [`Prepared`]: everything that a run needs |
+//! | `prepare` | a scenario | [`Prepared`]: everything that a run needs |
 //! | `conduct` | [`Prepared`] | a `RunRecord`: what is known when the machine is gone |
 //! | `conclude` | a `RunRecord` | the verdict, and the files that tell it |
 //!
