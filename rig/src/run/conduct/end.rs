@@ -1,6 +1,6 @@
 //! The end of a run: the machine is looked at while it stands, ended, and all that is known put together.
 
-use super::diagnose::{self, Autopsy, diagnosis, examine};
+use super::autopsy::diagnose::{self, Autopsy, diagnosis, examine};
 use super::exit_cause::end_of_exit;
 use super::live::{GRACE, Live};
 use super::observer::{Alarm, Observed};

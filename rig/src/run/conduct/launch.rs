@@ -1,6 +1,6 @@
 //! How a prepared machine is started.
 
-use super::orders::Orders;
+use super::observer::orders::Orders;
 use super::snapshot::saved::Snapshot;
 use rig_judge::verdict;
 use std::sync::Arc;

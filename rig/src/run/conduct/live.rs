@@ -1,14 +1,14 @@
 //! A run under way: a machine, its observer, and what ends them.
 
-use super::bound::Bound;
 use super::drive::{Drive, DriveError};
 use super::exit_cause::stop_of_exit;
 use super::interrupt::Interrupts;
 use super::launch::Launch;
 use super::observer::{Alarm, Observer};
-use super::stall::StallBudget;
 use super::stop::Stop;
-use super::watched::Watched;
+use super::watch::bound::Bound;
+use super::watch::stall::StallBudget;
+use super::watch::watched::Watched;
 use crate::guest::Guest;
 use crate::machine::control::Emulator;
 use crate::machine::{EXIT_GRACE, Machine};

@@ -2,10 +2,10 @@
 
 use super::alarm::Alarm;
 use super::input::{Input, Lines, Past};
+use super::orders::Orders;
 use super::reader::{Observed, Reader};
 use super::tally::HoldTally;
 use crate::machine::Gauge;
-use crate::run::conduct::orders::Orders;
 use rig_judge::timeline::EventsError;
 use rig_judge::{Recorder, RunEnd, Setup};
 use rig_wire::ring::Ring;

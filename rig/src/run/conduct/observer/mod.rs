@@ -3,7 +3,10 @@
 
 mod alarm;
 mod handle;
+mod host;
 mod input;
+pub(crate) mod log_marks;
+pub(crate) mod orders;
 mod progress;
 mod reader;
 mod tally;

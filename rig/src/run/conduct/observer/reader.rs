@@ -1,13 +1,13 @@
 //! The observer's thread: it writes every record to the events file and shows it to the judge.
 
 use super::alarm::Alarm;
+use super::host::HostWatch;
 use super::input::{Input, Past};
+use super::log_marks;
+use super::orders::{OrderWatch, Orders};
 use super::progress::{is_mark, is_progress};
 use super::tally::HoldTally;
 use crate::guest::KernelLine;
-use crate::run::conduct::host::HostWatch;
-use crate::run::conduct::log_marks;
-use crate::run::conduct::orders::{OrderWatch, Orders};
 use rig_judge::timeline::{EventsError, EventsReader};
 use rig_judge::{Breach, Examined, Findings, Fold, Recorder, RunEnd, is_lockup};
 use rig_wire::event::{HoldEnd, Kind, Mark, NO_LP, Record, flags};

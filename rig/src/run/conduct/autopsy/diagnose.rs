@@ -1,11 +1,11 @@
 //! Where everything is when the guest makes no progress. Each step has its own bound in time, and all together too.
 
-use super::observer::Observed;
 use super::stack::stack;
 use crate::guest::Guest;
 use crate::machine::Machine;
 use crate::machine::control::Emulator;
 use crate::machine::registers::{CpuRegisters, parse_registers, parse_words};
+use crate::run::conduct::observer::Observed;
 use crate::symbols::Symbols;
 use rig_judge::Step;
 use rig_judge::timeline::Decoder;

@@ -1,11 +1,11 @@
 //! The watching of a machine that finds out whether it makes progress.
 
 use super::bound::Bound;
-use super::observer::{Alarm, Observer};
 use super::stall::{Sample, Stall, StallBudget, StallWatch};
-use super::stop::Stop;
 use crate::guest::Guest;
 use crate::machine::Machine;
+use crate::run::conduct::observer::{Alarm, Observer};
+use crate::run::conduct::stop::Stop;
 use rig_wire::task::BlockedTask;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
