@@ -8,9 +8,10 @@
 //! logs/               what the last failed builds said
 //! ```
 
-use crate::contents::{Contents, members};
+use crate::contents::Contents;
 use crate::lock::{self, Lock, TempDir};
 use crate::manifest::{FORM, MANIFEST};
+use crate::members::members;
 use crate::soundness::{self, Soundness};
 use crate::stamp::Stamp;
 use crate::{ImagesError, Manifest, Progress, apt, durable, hash, root};

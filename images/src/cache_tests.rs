@@ -270,7 +270,7 @@ fn a_truncated_file_is_noticed_and_the_entry_made_anew() {
 
 /// As a crash of the host leaves an entry: it was verified in another boot.
 fn forget_the_stamp(path: &Path) {
-    fs::remove_file(path.join(crate::stamp::STAMP)).unwrap();
+    fs::remove_file(path.join(crate::members::STAMP)).unwrap();
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn after_a_crash_the_content_is_looked_at() {
     let path = cache.entry(&recipe(1), build).unwrap().path;
     forget_the_stamp(&path);
     assert!(!is_made_anew(folder.path()));
-    assert!(path.join(crate::stamp::STAMP).exists(), "what is as it was gets its stamp back");
+    assert!(path.join(crate::members::STAMP).exists(), "what is as it was gets its stamp back");
     // Bits that the disk changed by itself leave the file's times as they are, which takes a stamp that was set after.
     fs::write(path.join("file"), "kontent").unwrap();
     Stamp::of(&members(&path).unwrap()).set(&path).unwrap();
@@ -409,7 +409,7 @@ fn an_entry_of_another_cache_is_used_as_it_is() {
     std::os::unix::fs::symlink(&made.path, &link).unwrap();
     forget_the_stamp(&made.path);
     again(&ours.1);
-    assert!(!made.path.join(crate::stamp::STAMP).exists(), "nothing is written there");
+    assert!(!made.path.join(crate::members::STAMP).exists(), "nothing is written there");
     assert!(ours.1.remove(&link).unwrap());
     assert!(made.path.join("file").exists(), "the link goes, not what it leads to");
 }

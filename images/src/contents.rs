@@ -1,46 +1,16 @@
 //! What an entry of the cache consists of, by content: `contents.json` beside its manifest.
 
+use crate::members::{CONTENTS, Member};
 use crate::{ImagesError, hash, manifest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
-use walkdir::WalkDir;
-
-const CONTENTS: &str = "contents.json";
 
 /// Every file and link of an entry by its path in the entry, with a hash of its content or of what the link says.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Contents(BTreeMap<String, String>);
-
-/// A file or link of an entry.
-#[derive(Debug)]
-pub(crate) struct Member {
-    /// Path in the entry.
-    pub(crate) name: String,
-    pub(crate) path: PathBuf,
-    pub(crate) data: Metadata,
-}
-
-/// All files and links of the entry at `folder` in the order of their names, without the files that say how they have to be.
-pub(crate) fn members(folder: &Path) -> Result<Vec<Member>, ImagesError> {
-    let mut members = Vec::new();
-    for found in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
-        let found = found.map_err(|error| ImagesError::io(folder)(error.into()))?;
-        if found.file_type().is_dir() {
-            continue;
-        }
-        let name = found.path().strip_prefix(folder).expect("it was found below").to_string_lossy().into_owned();
-        if name.starts_with(CONTENTS) || name.starts_with(crate::stamp::STAMP) {
-            continue;
-        }
-        let data = found.metadata().map_err(|error| ImagesError::io(found.path())(error.into()))?;
-        members.push(Member { name, path: found.into_path(), data });
-    }
-    Ok(members)
-}
 
 impl Contents {
     /// Of `members`, by reading all of them; `read` is called with the bytes that one more of them has.

@@ -1,6 +1,6 @@
 //! What the rig needs to know of ELF files.
 
-use crate::toolroot::version_key;
+use crate::version::version_key;
 use object::{Object, ObjectSection, ObjectSymbol};
 
 /// The newest version of glibc whose symbols the library wants, such as `2.34`; `None` when it wants none.

@@ -201,7 +201,7 @@ impl ImagesError {
 }
 
 fn missing_remedy(tools: &[String]) -> String {
-    let mut packages: Vec<&str> = tools.iter().filter_map(|tool| crate::host::package_of(tool)).collect();
+    let mut packages: Vec<&str> = tools.iter().filter_map(|tool| crate::tools::package_of(tool)).collect();
     packages.dedup();
     format!("on Debian or Ubuntu: apt-get install {}", packages.join(" "))
 }

@@ -18,6 +18,7 @@ mod initramfs;
 mod kernel;
 mod lock;
 mod manifest;
+mod members;
 mod mirror;
 mod pack;
 mod packages;
@@ -29,8 +30,10 @@ mod sandbox;
 mod soundness;
 mod stamp;
 mod toolroot;
+mod tools;
 mod unpack;
 mod userspace;
+mod version;
 
 pub use cache::{CacheEntry, VerifiedEntry};
 pub use error::ImagesError;

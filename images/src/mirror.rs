@@ -1,6 +1,6 @@
 //! Finding a Debian archive and its public keys through what the host already knows. No host is named here.
 
-use crate::{ImagesError, host};
+use crate::{ImagesError, tools};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -90,7 +90,7 @@ fn quiet(command: &mut Command) -> Result<(), ImagesError> {
 
 /// Lines of apt configuration that carry the host's way to the network (proxies), for a private configuration.
 pub(crate) fn network_settings() -> String {
-    let Some(program) = host::find("apt-config") else { return String::new() };
+    let Some(program) = tools::find("apt-config") else { return String::new() };
     let output = Command::new(program).arg("dump").output();
     keep_network_lines(&output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default())
 }

@@ -1,5 +1,6 @@
 //! Parts of this workspace that run elsewhere: the agent in the guest, the plugin in QEMU.
 
+use crate::tools::cargo_path;
 use crate::{ImagesError, Progress, run};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -27,11 +28,6 @@ pub(crate) struct Part {
     /// Its own target folder below cargo's, so that it never waits for, or disturbs, another build.
     folder: &'static str,
     flags: &'static str,
-}
-
-/// The cargo that builds them: the one that runs us, else the one in PATH.
-pub(crate) fn cargo_path() -> Option<PathBuf> {
-    std::env::var_os("CARGO").map(PathBuf::from).filter(|path| path.exists()).or_else(|| crate::host::find("cargo"))
 }
 
 /// Folder with parts that are built already, if the environment names one: where there is nothing to build with.

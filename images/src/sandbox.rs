@@ -1,7 +1,7 @@
 //! Running programs inside the build root, as an ordinary user, without touching the host.
 
 use crate::lock::TempDir;
-use crate::{ImagesError, host, run};
+use crate::{ImagesError, host, run, tools};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -78,7 +78,7 @@ impl Sandbox {
 
 /// `unshare` with an environment that does not depend on the caller's.
 fn unshare(flags: &str) -> Command {
-    let mut command = Command::new(host::find("unshare").unwrap_or_else(|| "unshare".into()));
+    let mut command = Command::new(tools::find("unshare").unwrap_or_else(|| "unshare".into()));
     command.arg(flags).env_clear().envs([
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         ("LC_ALL", "C"),

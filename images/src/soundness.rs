@@ -1,7 +1,8 @@
 //! Whether an entry is what was made: cheaply by its stamp, else by the hashes of its contents.
 
-use crate::contents::{Contents, Member, members};
+use crate::contents::Contents;
 use crate::manifest::FORM;
+use crate::members::{Member, members};
 use crate::stamp::Stamp;
 use crate::{ImagesError, Manifest, Progress, hash};
 use std::path::Path;

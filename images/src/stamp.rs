@@ -1,14 +1,12 @@
 //! What tells cheaply that an entry is as it was when its contents were last compared with their hashes: `stamp.json` beside its
 //! manifest.
 
-use crate::contents::Member;
+use crate::members::{Member, STAMP};
 use crate::{ImagesError, hash, manifest};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-pub(crate) const STAMP: &str = "stamp.json";
 
 /// Says which files an entry had and what the file system said of each.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +49,7 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contents::members;
+    use crate::members::members;
     use std::fs::{self, File};
     use std::time::SystemTime;
 

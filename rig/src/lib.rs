@@ -18,3 +18,5 @@ pub mod suite;
 pub mod symbols;
 pub mod tds;
 pub mod trouble;
+mod update_image;
+mod version;

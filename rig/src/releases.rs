@@ -1,9 +1,9 @@
 //! Module images and the version mapping file, laid out as the release repository of the TDX module has them
 //! (intel/confidential-computing.tdx.tdx-module.binaries): `mapping_file.json` beside `joined_files/X.Y/tdx_module_X.Y.ZZ.blob`.
 
-use crate::run::{update_image, update_spec};
 use crate::scenario::Scenario;
 use crate::trouble::Trouble;
+use crate::update_image::{update_image, update_spec};
 use seam_emu::image::{ImageSpec, build, mapping_file};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! What goes wrong outside the subject, and how a command tells it.
 
+use rig_images::ImagesError;
 use std::fmt;
 use std::path::Path;
 
@@ -69,6 +70,22 @@ impl fmt::Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
+
+impl From<ImagesError> for Trouble {
+    fn from(error: ImagesError) -> Self {
+        let exit = match &error {
+            ImagesError::NoKernelImage(_)
+            | ImagesError::NoSymbols(_)
+            | ImagesError::NoTdxHost { .. }
+            | ImagesError::NoFragment(_)
+            | ImagesError::NoProfile(_)
+            | ImagesError::NoDebianSeries { .. }
+            | ImagesError::NoModuleTree { .. } => Exit::Usage,
+            _ => Exit::Environment,
+        };
+        Self { exit, cause: error.to_string(), help: error.remedy() }
+    }
+}
 
 #[cfg(test)]
 mod tests {

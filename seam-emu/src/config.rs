@@ -150,7 +150,7 @@ impl Config {
             return Err(ConfigError::UnknownLeaf(name.clone()));
         }
         for (index, fault) in self.faults.iter().enumerate() {
-            fault.validate(self).map_err(|cause| ConfigError::Fault { index, cause })?;
+            fault.validate(self.lps.len()).map_err(|cause| ConfigError::Fault { index, cause })?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::abi::Status;
 use crate::abi::status::Operand;
 use crate::inflight::{AtEnd, InFlight, LpCalls};
 use crate::locks::{LockId, Locks, Mode};
+use crate::module::td::digest;
 use crate::platform::{Platform, SharedPa};
 use crate::world::World;
 use crate::{Config, Corruption, GuestMemory, Note};
@@ -100,7 +101,7 @@ impl Context<'_> {
 impl Context<'_> {
     /// Notes every TD's digest, before and after its module is replaced.
     pub(crate) fn note_digests(&mut self) {
-        let digests = self.world.protected.digests(&*self.mem);
+        let digests = digest::all(&self.world.protected, &*self.mem);
         self.notes.extend(digests.into_iter().map(|(tdr, digest)| Note::TdDigest { tdr, digest }));
     }
 }

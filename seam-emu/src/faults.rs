@@ -1,6 +1,5 @@
 //! What can be made to go wrong, and where.
 
-use crate::Config;
 use crate::abi::Leaf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -99,11 +98,11 @@ pub enum FaultError {
 }
 
 impl Fault {
-    /// Whether the fault can happen on this platform.
-    pub fn validate(&self, config: &Config) -> Result<(), FaultError> {
+    /// Whether the fault can happen on a platform with so many LPs.
+    pub fn validate(&self, lps: usize) -> Result<(), FaultError> {
         match self.lp {
-            Some(lp) if lp >= config.lps.len() => {
-                return Err(FaultError::NoSuchLp { lp, lps: config.lps.len() });
+            Some(lp) if lp >= lps => {
+                return Err(FaultError::NoSuchLp { lp, lps });
             }
             _ => {}
         }

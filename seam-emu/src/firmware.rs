@@ -6,6 +6,7 @@ use crate::faults::Striker;
 use crate::image::{Image, ImageError};
 use crate::inflight::{AtEnd, InFlight, LpCalls, Phase};
 use crate::locks::{LockId, Locks, Mode};
+use crate::module::td::digest;
 use crate::module::{self, Handoff, Protected, SysState};
 use crate::platform::Platform;
 use crate::seamldr::{self, Candidate, Layout, Loader};
@@ -352,7 +353,7 @@ impl Firmware {
 
     /// For each TD its TDR's physical address and a SHA-384 digest of all that belongs to it.
     pub fn td_digests(&self, mem: &dyn GuestMemory) -> Vec<(u64, [u8; 48])> {
-        self.state.world.protected.digests(mem)
+        digest::all(&self.state.world.protected, mem)
     }
 
     /// What happened since the last call of this function, in order.

@@ -30,7 +30,7 @@ fn the_quick_suite_is_green() {
 
 /// Only runs with another expectation show that expectations are looked at: each must fail, by what was turned round and not by an
 /// accident. Every kind has its turn in two machines; that each expectation of each scenario fails on the same evidence is
-/// shown beside the code (`rig/src/run/expected_tests.rs`).
+/// shown beside the code (`rig/src/run/conclude/expected_tests.rs`).
 #[test]
 fn every_kind_of_expectation_fails_when_it_is_turned_round() {
     let _machine = one_machine();

@@ -208,7 +208,7 @@ mod tests {
         let image = fake.host().path("/tdx_module_1.5.06.blob");
         let line = format!("rig-hw update --image {}", image.display());
         assert_eq!(run_on(&fake.host(), &parse(&line)), 0);
-        assert!(journal::entries(&fake.host()).is_empty() && !fake.host().has(journal::FOLDER));
+        assert!(journal::entries(&fake.host()).is_empty() && !fake.host().has(crate::lock::FOLDER));
         assert_eq!(fake.host().read("/sys/class/firmware/tdx_module/data").unwrap(), "");
         let blind = format!("{line} --yes --blind");
         assert_eq!(run_on(&fake.host(), &parse(&blind)), 1, "the picture of a host keeps its version");

@@ -1,7 +1,7 @@
 //! What is under way, written down before it is done: after a crash the last line tells.
 
 use crate::host::Host;
-use crate::lock::{Holder, Lock};
+use crate::lock::{FOLDER, Holder, Lock};
 use crate::trouble::Trouble;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,8 +11,6 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// Folder of everything that this program leaves.
-pub const FOLDER: &str = rig_wire::agent::EVIDENCE;
 const JOURNAL: &str = "journal.jsonl";
 /// The last step of every command that came to its end.
 const DONE: &str = "done";

@@ -4,7 +4,6 @@
 //! unlike `flock(2)` it can be asked for without being taken, so that a look at it keeps no update from starting.
 
 use crate::host::Host;
-use crate::journal::FOLDER;
 use crate::trouble::Trouble;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
@@ -13,6 +12,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// Folder of everything that this program leaves.
+pub const FOLDER: &str = rig_wire::agent::EVIDENCE;
 const LOCK: &str = "lock";
 /// Nobody but its owner can open the file, so nobody else can hold the lock.
 const MODE: u32 = 0o600;

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "a signal to one thread, which no library offers without its handle")]
 
-use crate::running::Common;
+use crate::common::Common;
 use crate::{MonitorError, cpus};
 use kvm_bindings::kvm_msi;
 use nix::unistd::Pid;

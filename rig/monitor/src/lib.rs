@@ -7,6 +7,7 @@
 mod abi;
 mod attendant;
 mod churn;
+mod common;
 mod cpus;
 mod error;
 mod memory;

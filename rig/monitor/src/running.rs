@@ -1,10 +1,10 @@
 //! A TD that runs: a thread for each vCPU, and one that attends to them.
 
 use crate::attendant::{self, Tended};
-use crate::memory::Memory;
+use crate::common::Common;
 use crate::td::Td;
 use crate::{MonitorError, cpus, vcpu};
-use kvm_ioctls::{VcpuFd, VmFd};
+use kvm_ioctls::VcpuFd;
 use nix::unistd::{Pid, gettid};
 use rig_wire::td::{Placement, TdPlan, TdReport, VcpuReport};
 use std::sync::Arc;
@@ -13,15 +13,6 @@ use std::thread::{self, JoinHandle};
 
 /// Stack of a vCPU's thread, bytes.
 const STACK: usize = 64 << 10;
-
-/// What the threads of a TD share. The VM outlives its memory's last use, and both outlive the vCPUs.
-#[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) vm: VmFd,
-    pub(crate) memory: Memory,
-    /// The TD is given up: its threads leave at once.
-    pub(crate) give_up: AtomicBool,
-}
 
 /// A TD whose vCPUs run.
 #[derive(Debug)]

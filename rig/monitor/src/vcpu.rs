@@ -2,7 +2,7 @@
 
 use crate::MonitorError;
 use crate::abi::{ATTRIBUTE_PRIVATE, MAP_GPA_RANGE, TO_PRIVATE};
-use crate::running::Common;
+use crate::common::Common;
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use rig_wire::td::{END_ADDRESS, REPORT_ADDRESS, VcpuReport};
 use std::sync::atomic::Ordering;

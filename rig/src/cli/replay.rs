@@ -3,7 +3,8 @@
 use super::output;
 use super::target::Target;
 use crate::explore::evidence::{self, Schedule};
-use crate::explore::repeat::{self, Judgement, Repetition};
+use crate::explore::repeat;
+use crate::explore::repetition::{Judgement, Repetition};
 use crate::explore::schedule::{Space, Strategy, schedule};
 use crate::explore::tally::Tally;
 use crate::run::Guests;

@@ -1,6 +1,6 @@
 //! A tar file that is the same whenever the same things are packed.
 
-use super::Packed;
+use super::packed::Packed;
 use flate2::{Compression, write::GzEncoder};
 use std::io;
 use tar::{Builder, EntryType, Header};

@@ -3,25 +3,14 @@
 mod archive;
 mod deb;
 mod licences;
+mod packed;
+
+pub use packed::{Packed, VERSION};
 
 use crate::trouble::Trouble;
 use rig_images::Images;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Version of what is packed.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// One file of the archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packed {
-    /// Path below the archive's folder.
-    pub path: String,
-    /// Whether it is a program.
-    pub program: bool,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
 
 /// Where things come from in the workspace, and where they go.
 const FOLDERS: [(&str, &str, &[&str]); 4] = [

@@ -1,6 +1,6 @@
 //! Facts about the host.
 
-use super::Item;
+use super::item::Item;
 use std::path::Path;
 
 /// Memory that the rig's largest usual run (64 vCPUs) takes, MiB.

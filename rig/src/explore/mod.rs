@@ -6,6 +6,7 @@ pub mod explorer;
 mod fake;
 pub mod random;
 pub mod repeat;
+pub mod repetition;
 pub mod results;
 pub mod schedule;
 pub mod shard;

@@ -1,66 +1,12 @@
 //! One schedule again, and the smallest one that still fails.
 
+use super::repetition::{Judgement, Repetition};
 use super::tally::Tally;
-use crate::run::{EndCause, Guest, Guests, Judged, Tried};
+use crate::run::{Guest, Guests, Judged, Tried};
 use crate::scenario::{HoldSpec, UntilSpec};
 use crate::trouble::{Exit, Trouble};
-use rig_judge::{Outcome, Verdict};
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// What a repetition says of the subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Judgement {
-    /// It failed: an invariant broke, it hung or it crashed.
-    Failed,
-    /// It was judged to its end, and nothing broke.
-    Passed,
-    /// Nothing: the rig failed, or a person ended it.
-    NotJudged,
-}
-
-impl Judgement {
-    const fn of(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Failed | Outcome::Xpass | Outcome::Hung | Outcome::GuestCrashed => Self::Failed,
-            Outcome::Passed | Outcome::Xfail => Self::Passed,
-            Outcome::RigError | Outcome::Unjudged | Outcome::Skipped => Self::NotJudged,
-        }
-    }
-}
-
-/// What one repetition came to.
-#[derive(Clone, Debug, Serialize)]
-pub struct Repetition {
-    /// What it says of the subject.
-    pub judgement: Judgement,
-    /// Why it did not pass.
-    pub reason: Option<String>,
-    /// Its verdict; none when no machine came to one.
-    pub verdict: Option<Verdict>,
-    /// Digest of its timeline, which only deterministic runs repeat.
-    pub digest: Option<String>,
-    /// Whether a person ended it, who wants no other either.
-    pub interrupted: bool,
-}
-
-impl From<Judged> for Repetition {
-    fn from(Judged { verdict, cause }: Judged) -> Self {
-        let interrupted = cause == EndCause::Person;
-        let judgement = if interrupted { Judgement::NotJudged } else { Judgement::of(verdict.verdict) };
-        let (reason, digest) = (verdict.reason.clone(), verdict.facts.digest.clone());
-        Self { judgement, reason, digest, interrupted, verdict: Some(verdict) }
-    }
-}
-
-impl From<Trouble> for Repetition {
-    fn from(trouble: Trouble) -> Self {
-        let reason = Some(trouble.cause);
-        Self { judgement: Judgement::NotJudged, reason, verdict: None, digest: None, interrupted: false }
-    }
-}
 
 /// One update under the last of these lists of holds, after updates under the others, in a guest of its own; the evidence goes
 /// to `folder`, which is made. Trouble of the rig is what the repetition came to; only a mistake of the caller is an error.

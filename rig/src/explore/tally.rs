@@ -1,6 +1,6 @@
 //! What repetitions of one schedule came to, counted.
 
-use super::repeat::{Judgement, Repetition};
+use super::repetition::{Judgement, Repetition};
 use crate::trouble::Exit;
 use serde::Serialize;
 

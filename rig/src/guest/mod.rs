@@ -2,9 +2,11 @@
 
 mod kmsg;
 mod log;
+mod panic;
 
 pub use kmsg::KernelLine;
 pub use log::{LogLines, LogSink, kernel_log};
+pub use panic::panic_line;
 
 use rig_wire::agent::{self, Answer, Command, Failure, FrameError, FromAgent, Ready, Request};
 use rig_wire::task::BlockedTask;

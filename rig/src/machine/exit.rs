@@ -4,6 +4,10 @@ use nix::errno::Errno;
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Grace for the exit of a QEMU whose channels closed: a busy host takes some seconds to free its memory.
+pub const EXIT_GRACE: Duration = Duration::from_secs(15);
 
 /// How a process ended, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

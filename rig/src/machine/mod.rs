@@ -1,11 +1,13 @@
 //! The machine: QEMU, its command line, its monitors and its process. Nothing outside this module knows QEMU.
 
 mod child;
+mod clone;
 pub mod command;
 pub mod control;
 mod exit;
 pub mod failure;
 mod gauge;
+pub mod kvm;
 pub mod logs;
 pub mod memory;
 pub mod probe;
@@ -17,6 +19,7 @@ pub mod sockets;
 mod started;
 pub mod tsc;
 
-pub use exit::Exit;
+pub use clone::clone_command;
+pub use exit::{EXIT_GRACE, Exit};
 pub use gauge::{Gauge, Usage};
 pub use started::{Machine, Monitors, ShutdownReason, command_text};

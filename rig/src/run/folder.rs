@@ -6,6 +6,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// The events that were recorded.
+pub(crate) const EVENTS: &str = "events.bin";
+/// Lines of the kernel's log, in their order.
+pub(crate) const KERNEL_LOG: &str = "kmsg.log";
+/// What the guest said on its serial console.
+pub(crate) const CONSOLE: &str = "console.log";
+/// What the emulator is told.
+pub(crate) const PLAN: &str = "plan.json";
+
 /// A run's folder.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFolder {
@@ -42,6 +51,12 @@ impl RunFolder {
     /// Path of a file in it.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// All that the kernel said, by whichever way it came.
+    pub(crate) fn kernel_log(&self) -> String {
+        let read = |name: &str| std::fs::read(self.file(name)).unwrap_or_default();
+        [KERNEL_LOG, CONSOLE].map(|name| String::from_utf8_lossy(&read(name)).into_owned()).concat()
     }
 
     /// Writes a file of text.

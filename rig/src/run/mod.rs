@@ -1,49 +1,29 @@
-//! One run: from a scenario to its verdict.
+//! One run: from a scenario to its verdict, in three steps. Each takes what the one before it made.
+//!
+//! | step | from | to |
+//! | --- | --- | --- |
+//! | `prepare` | a scenario | [`Prepared`]: everything that a run needs |
+//! | `conduct` | [`Prepared`] | a `RunRecord`: what is known when the machine is gone |
+//! | `conclude` | a `RunRecord` | the verdict, and the files that tell it |
+//!
+//! `conduct` knows `prepare` and `record`; `conclude` knows `record` and nothing of a machine.
 
-mod attempts;
-mod backend;
-mod bound;
-mod checks;
-mod client;
-mod diagnose;
-mod drive;
-mod expected;
+mod conclude;
+mod conduct;
 mod folder;
 mod guests;
-mod holds;
-mod host;
-mod hw;
-mod interrupt;
-mod learn;
-mod live;
-mod loads;
-mod log_marks;
 mod nested;
-mod observer;
-mod orders;
-mod outcome;
-mod plan;
 mod prepare;
-mod program;
-mod qemu;
-mod recorded;
+mod record;
 mod scripted;
 mod session;
-mod snapshot;
-mod stack;
-mod stall;
-mod stop;
-mod subject;
-mod td_checks;
-mod tds;
-mod update_checks;
-mod upload;
+mod single;
 
+pub(crate) use conduct::interrupt::Interrupts;
 pub use guests::{Counts, EndCause, Guest, Guests, Judged, Tried};
-pub(crate) use interrupt::Interrupts;
-pub use live::run;
 pub use nested::run_nested;
-pub(crate) use plan::{update_image, update_spec};
-pub(crate) use prepare::clone_command;
-pub use prepare::{Options, Prepared, prepare};
+pub use prepare::assemble::prepare;
+pub use prepare::options::Options;
+pub use prepare::prepared::Prepared;
 pub use session::{Session, Sessions};
+pub use single::run;

@@ -15,7 +15,7 @@ const STATUS: u16 = 2;
 
 /// Counts from a number of its own, writes the count to its page, hashes the page into its chain, stores the chain there,
 /// tells the VMM its first 32 bytes, halts, and begins again.
-pub(super) fn script(td: u32, vcpu: u32) -> Vec<u8> {
+pub(crate) fn script(td: u32, vcpu: u32) -> Vec<u8> {
     let page = DATA_GPA + u64::from(vcpu) * 4096;
     let start = Script::new().then(Op::Accept, 0, page).then(Op::Set, COUNT, seed(td, vcpu));
     let again = start.here();
@@ -38,7 +38,7 @@ fn seed(td: u32, vcpu: u32) -> u64 {
 }
 
 /// First 32 bytes of the chain of a virtual CPU after so many rounds.
-pub(super) fn predicted(td: u32, vcpu: u32, rounds: u64) -> [u64; 4] {
+pub(crate) fn predicted(td: u32, vcpu: u32, rounds: u64) -> [u64; 4] {
     let mut page = [0; 4096];
     let mut chain = [0; 48];
     for round in 1..=rounds {
@@ -50,7 +50,7 @@ pub(super) fn predicted(td: u32, vcpu: u32, rounds: u64) -> [u64; 4] {
 }
 
 /// Whether a virtual CPU told what it must.
-pub(super) fn is_right(told: &Chain) -> bool {
+pub(crate) fn is_right(told: &Chain) -> bool {
     told.rounds > 0 && told.words == predicted(told.td, told.vcpu, told.rounds)
 }
 

@@ -1,22 +1,33 @@
 //! One guest, many schedules: an exploration restores a machine and makes update after update in it, each under holds of
 //! its own, until one of them fails.
 
-use super::drive::{Drive, DriveError, Told};
-use super::folder::RunFolder;
+use super::conclude::verdict::conclude;
+use super::conduct::choose_start::choose_start;
+use super::conduct::drive::boot::boot;
+use super::conduct::drive::loads::{start_loads, stop_loads};
+use super::conduct::drive::readings::read_before;
+use super::conduct::drive::update::update;
+use super::conduct::drive::{Drive, DriveError};
+use super::conduct::end::end;
+use super::conduct::launch::{Launch, Start};
+use super::conduct::live::Live;
+use super::conduct::observer::log_marks;
+use super::conduct::observer::orders::Orders;
+use super::conduct::runtime::runtime;
+use super::conduct::snapshot::inputs;
+use super::conduct::start::start;
+use super::conduct::stop::Stop;
+use super::folder::{KERNEL_LOG, RunFolder};
 use super::guests::{Counts, EndCause, Guest, Guests, Judged, Tried};
-use super::holds;
-use super::live::Live;
-use super::log_marks;
-use super::orders::Orders;
-use super::prepare::Prepared;
-use super::snapshot::{self, KERNEL_LOG};
-use super::stop::Stop;
+use super::prepare::holds;
+use super::prepare::prepared::Prepared;
+use super::record::told::Told;
 use crate::scenario::HoldSpec;
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::{Invariant, Verdict};
 use rig_wire::agent::Command;
-use rig_wire::plan::Control;
+use rig_wire::plan::{Control, Hold};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +44,10 @@ const LOG_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Sessions {
     prepared: Prepared,
+    /// How each guest comes up.
+    start: Start,
+    /// Orders of accesses that were seen, over all of them.
+    orders: Arc<Orders>,
     made_of: Value,
 }
 
@@ -42,32 +57,32 @@ pub struct Session {
     live: Live,
     told: Told,
     updates: u32,
+    /// The holds of each update that was made.
+    schedules: Vec<Vec<Hold>>,
     /// What ended it, and whether that was within an update; none: it goes on.
     stop: Option<(Stop, bool)>,
 }
 
 impl Sessions {
     /// Makes sure that there is a snapshot to start from, or says why each session has to boot.
-    pub fn new(mut prepared: Prepared, progress: &Progress) -> Result<Self, Trouble> {
-        prepared.start = snapshot::choose(&prepared, &runtime()?, progress)?;
-        if let snapshot::Start::Boot(reason) = &prepared.start {
+    pub fn new(prepared: Prepared, progress: &Progress) -> Result<Self, Trouble> {
+        let start = choose_start(&prepared, &runtime()?, progress)?;
+        if let Start::Boot(reason) = &start {
             progress.say(&format!("each guest boots: {reason}"));
         }
-        prepared.orders = Some(Arc::new(Orders::default()));
-        prepared.keep = true;
-        let made_of = snapshot::made_of(&prepared)?;
-        Ok(Self { prepared, made_of })
+        let made_of = inputs::made_of(&prepared, start.snapshot())?;
+        Ok(Self { prepared: prepared.keeping_evidence(), start, orders: Arc::new(Orders::default()), made_of })
     }
 
     /// Release of the kernel.
     pub fn kernel(&self) -> &str {
-        &self.prepared.release
+        &self.prepared.description().kernel_release
     }
 
     /// Hashes of all that decides what an exploration finds, by name. The snapshot is none of it: each host makes its own of the
     /// same parts. This program is, for it judges.
     pub fn explored(&self) -> Result<Value, Trouble> {
-        snapshot::explored(&self.made_of)
+        inputs::explored(&self.made_of)
     }
 }
 
@@ -77,37 +92,35 @@ impl Guests for Sessions {
     fn start(&self, folder: &Path) -> Result<Session, Trouble> {
         let runtime = runtime()?;
         let prepared = self.prepared.again(RunFolder::existing(folder))?;
-        let scenario = toml::to_string_pretty(&prepared.scenario).expect("a scenario is plain data");
-        prepared.folder.write("scenario.toml", scenario)?;
-        let live = runtime.block_on(Live::start(prepared, Instant::now()))?;
-        Ok(Session { runtime, live, told: Told::default(), updates: 0, stop: None })
+        let run = prepared.description();
+        let scenario = toml::to_string_pretty(&run.scenario).expect("a scenario is plain data");
+        run.folder.write("scenario.toml", scenario)?;
+        let schedules = prepared.machine().plan.schedules.clone();
+        let orders = Some(Arc::clone(&self.orders));
+        let launch = Launch { start: self.start.clone(), orders, total: Instant::now() };
+        let live = runtime.block_on(start(prepared.into_parts(), launch))?;
+        Ok(Session { runtime, live, told: Told::default(), updates: 0, schedules, stop: None })
     }
 
     fn repeats(&self) -> bool {
-        self.prepared.plan.deterministic
+        self.prepared.machine().plan.deterministic
     }
 
     fn has_loads(&self) -> bool {
-        !self.prepared.scenario.load.is_empty()
+        !self.prepared.description().scenario.load.is_empty()
     }
 
     fn ack_word(&self) -> &str {
-        &self.prepared.setup.subject.num_ack
+        &self.prepared.description().setup.subject.num_ack
     }
 
     fn orders(&self) -> usize {
-        self.prepared.orders.as_ref().map_or(0, |orders| orders.len())
+        self.orders.len()
     }
 
     fn made_of(&self) -> &Value {
         &self.made_of
     }
-}
-
-fn runtime() -> Result<Runtime, Trouble> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let help = "check the limits on threads and open files (ulimit -a)";
-    runtime.map_err(|e| Trouble::environment(format!("cannot start threads: {e}"), help))
 }
 
 impl Guest for Session {
@@ -116,9 +129,9 @@ impl Guest for Session {
         let say = |_: &str| {};
         let drive = live.driver(&say);
         let ready = runtime.block_on(live.until_ended(async {
-            drive.boot(told).await?;
-            drive.read_before(told).await?;
-            drive.start_loads(told).await
+            boot(&drive, told).await?;
+            read_before(&drive, told).await?;
+            start_loads(&drive, told).await
         }));
         self.stop = ready.err().map(|stop| (stop, false));
         self.stop.is_none()
@@ -130,9 +143,9 @@ impl Guest for Session {
             self.stop = Some((Stop::Alarm(alarm), false));
             return Ok(Tried::Ended(Counts::default()));
         }
-        let schedule = holds::schedule(holds, &self.live.prepared.seen, &self.live.prepared.symbols)?;
-        self.live.prepared.plan.schedules.resize(self.updates as usize, Vec::new());
-        self.live.prepared.plan.schedules.push(schedule.clone());
+        let schedule = holds::schedule(holds, &self.live.subject.observation, &self.live.subject.symbols)?;
+        self.schedules.resize(self.updates as usize, Vec::new());
+        self.schedules.push(schedule.clone());
         self.updates += 1;
         let Self { runtime, live, told, updates, .. } = self;
         let say = |_: &str| {};
@@ -143,7 +156,7 @@ impl Guest for Session {
         let done = runtime.block_on(live.until_ended(async {
             live.emulator.ask(&Control::Schedules { schedules: vec![schedule] }).await?;
             mark(&drive, told, log_marks::begin(*updates)).await?;
-            drive.update(told, *updates).await?;
+            update(&drive, told, *updates).await?;
             mark(&drive, told, log_marks::end(*updates)).await?;
             judged(live, *updates).await
         }));
@@ -167,14 +180,12 @@ impl Guest for Session {
     }
 
     fn end(self) -> Result<Judged, Trouble> {
-        let Self { runtime, mut live, mut told, updates, stop } = self;
-        // The scenario of a session speaks of one; all that were made are to have succeeded.
-        live.prepared.scenario.updates = updates;
+        let Self { runtime, live, mut told, updates, schedules, stop } = self;
         let (stop, in_update) = stop.unwrap_or_else(|| {
             let say = |_: &str| {};
             let drive = live.driver(&say);
             let stopped = runtime.block_on(live.until_ended(async {
-                drive.stop_loads(&mut told).await?;
+                stop_loads(&drive, &mut told).await?;
                 // With the mark comes all that the kernel said before it.
                 mark(&drive, &mut told, log_marks::END_OF_GUEST.into()).await
             }));
@@ -182,8 +193,12 @@ impl Guest for Session {
         });
         let is_all = matches!(stop, Stop::Finished) && !in_update;
         let is_interrupted = matches!(stop, Stop::Interrupted);
-        let log = live.prepared.folder.file(KERNEL_LOG);
-        let verdict = runtime.block_on(live.end(stop, told))?;
+        let log = live.description.folder.file(KERNEL_LOG);
+        let mut run = runtime.block_on(end(live, stop, told));
+        // The scenario of a session speaks of one update; all that were made are to have succeeded.
+        run.description.scenario.updates = updates;
+        run.conditions.schedules = schedules;
+        let verdict = conclude(&run)?;
         let cause = match verdict.verdict {
             _ if is_interrupted => EndCause::Person,
             rig_judge::Outcome::Passed if is_all => EndCause::AllDone,

@@ -51,6 +51,16 @@ pub struct ClientOrder {
     pub updates: Option<u32>,
 }
 
+impl ClientOrder {
+    /// The program and its arguments, as far as they fit into a line.
+    pub fn title(&self) -> String {
+        let program = Path::new(&self.program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let words = self.arguments.iter().filter_map(|argument| argument.lines().next());
+        let words: Vec<&str> = words.filter(|line| line.len() < 40).collect();
+        [&[program.as_str()], words.as_slice()].concat().join(" ")
+    }
+}
+
 /// Says what makes orders impossible.
 pub(super) fn check(userspace: Option<&Userspace>, orders: &[ClientOrder], updates: u32) -> Result<(), String> {
     let userspace = match (userspace, orders) {

@@ -2,13 +2,13 @@
 
 use crate::clock::Clock;
 use crate::exchange::Exchange;
-use crate::facade::Facade;
 use crate::identity::Identity;
-use crate::points::Sight;
+use crate::in_flight::InFlight;
 use crate::recorder::Recorder;
 use crate::rewind;
-use crate::seamcall::InFlight;
+use crate::sight::Sight;
 use crate::ticks::Ticks;
+use crate::vmx_state::Facade;
 use crate::watch::Watchlist;
 use rig_wire::event::{Kind, NO_LP};
 use rig_wire::plan::{Function, Hold, PLAN_VERSION, Plan, Watch};

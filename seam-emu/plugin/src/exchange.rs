@@ -4,10 +4,6 @@
 //! So the agent waits for the rig's words inside a callback of the only thread that runs vCPUs: no guest time passes, and
 //! what comes after depends on the words alone. Control requests are served in the same gap.
 
-use crate::emulator::Emulator;
-use crate::memory;
-use crate::registers::{self, Reg};
-use rig_wire::exchange::{AGAIN, FAULT, HELLO, HERE, MAX_TRANSFER, RECEIVE, SEND};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -25,9 +21,12 @@ pub(crate) struct Exchange {
 
 /// What came of asking the rig for bytes.
 #[derive(Debug, PartialEq, Eq)]
-enum Received {
+pub(crate) enum Received {
+    /// The whole buffer.
     All,
+    /// The rig is gone.
     Gone,
+    /// The machine is parked, and the rig has said nothing.
     Nothing,
 }
 
@@ -62,7 +61,7 @@ impl Exchange {
     }
 
     /// Fills the whole buffer: in parts, the number of parts would be the host's to decide.
-    fn receive(&self, buffer: &mut [u8]) -> Received {
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> Received {
         self.set_still(true);
         let received = self.read(buffer);
         self.set_still(false);
@@ -95,7 +94,8 @@ impl Exchange {
         Received::All
     }
 
-    fn send(&self, mut bytes: &[u8]) {
+    /// Hands bytes to the rig.
+    pub(crate) fn send(&self, mut bytes: &[u8]) {
         let mut rig = self.rig();
         while !bytes.is_empty() {
             match rig.write(bytes) {
@@ -112,40 +112,6 @@ impl Exchange {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Serves the instruction. Without a rig behind it, it does nothing.
-pub(crate) fn execute(emulator: &Emulator) {
-    let Some(exchange) = &emulator.exchange else { return };
-    let address = registers::read(Reg::Rdi);
-    let length = usize::try_from(registers::read(Reg::Rsi)).unwrap_or(usize::MAX).min(MAX_TRANSFER);
-    let answer = match registers::read(Reg::Rax) {
-        HELLO => HERE,
-        SEND => match memory::read_virtual_bytes(address, length) {
-            Some(bytes) => {
-                exchange.send(&bytes);
-                length as u64
-            }
-            None => FAULT,
-        },
-        RECEIVE => receive(exchange, address, length),
-        _ => return,
-    };
-    registers::write(Reg::Rax, answer);
-}
-
-/// The buffer is looked at first: what was taken from the rig must not get lost.
-fn receive(exchange: &Exchange, address: u64, length: usize) -> u64 {
-    if memory::read_virtual_bytes(address, length).is_none() {
-        return FAULT;
-    }
-    let mut bytes = vec![0; length];
-    match exchange.receive(&mut bytes) {
-        Received::All if memory::write_virtual(address, &bytes) => length as u64,
-        Received::All => panic!("the agent's buffer was mapped a moment ago"),
-        Received::Gone => 0,
-        Received::Nothing => AGAIN,
-    }
 }
 
 #[cfg(test)]

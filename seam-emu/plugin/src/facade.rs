@@ -10,11 +10,9 @@ use crate::memory;
 use crate::registers::{self, GPR, Reg};
 use crate::seamcall;
 use crate::ticks;
-use std::sync::atomic::{AtomicU8, Ordering};
+use crate::vmx_state::{VMX_ROOT, VMXE};
 
 const CR4_VMXE: u64 = 1 << 13;
-const VMXE: u8 = 1;
-const VMX_ROOT: u8 = 2;
 
 /// `IA32_FEATURE_CONTROL`: locked, VMX outside SMX enabled.
 const FEATURE_CONTROL: u64 = 0x5;
@@ -22,41 +20,6 @@ const FEATURE_CONTROL: u64 = 0x5;
 const VMX_BASIC: u64 = 4 | 0x1000 << 32 | 6 << 50 | 1 << 55;
 /// `IA32_VMX_BASIC` bit 60: SEAMRET from P-SEAMLDR keeps the current VMCS.
 const VMX_BASIC_SEAMRET_KEEPS_VMCS: u64 = 1 << 60;
-
-/// Per-vCPU VMX state: a byte of [`VMXE`] and [`VMX_ROOT`].
-#[derive(Debug)]
-pub(crate) struct Facade {
-    vcpus: Vec<AtomicU8>,
-}
-
-impl Facade {
-    /// One byte for each vCPU.
-    pub(crate) fn save(&self) -> Vec<u8> {
-        self.vcpus.iter().map(|v| v.load(Ordering::Relaxed)).collect()
-    }
-
-    /// The inverse of [`Facade::save`]; zeros are the power-on state.
-    pub(crate) fn restore(bytes: &[u8]) -> Self {
-        Self { vcpus: bytes.iter().map(|b| AtomicU8::new(*b)).collect() }
-    }
-
-    /// Is this vCPU in VMX root operation?
-    pub(crate) fn in_vmx_root(&self, vcpu: usize) -> bool {
-        self.has(vcpu, VMX_ROOT)
-    }
-
-    fn has(&self, vcpu: usize, bit: u8) -> bool {
-        self.vcpus[vcpu].load(Ordering::Relaxed) & bit != 0
-    }
-
-    fn set(&self, vcpu: usize, bit: u8, on: bool) {
-        if on {
-            self.vcpus[vcpu].fetch_or(bit, Ordering::Relaxed);
-        } else {
-            self.vcpus[vcpu].fetch_and(!bit, Ordering::Relaxed);
-        }
-    }
-}
 
 /// VMXON: the address to go on at, or none to let TCG raise #UD.
 pub(crate) fn vmxon(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
@@ -177,17 +140,6 @@ fn vmx_msr(index: u32, seamret_keeps_vmcs: bool) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn state_is_kept_for_each_vcpu() {
-        let facade = Facade::restore(&[0, 0]);
-        facade.set(1, VMX_ROOT, true);
-        assert!(!facade.in_vmx_root(0) && facade.in_vmx_root(1));
-        let again = Facade::restore(&facade.save());
-        assert!(!again.in_vmx_root(0) && again.in_vmx_root(1));
-        again.set(1, VMX_ROOT, false);
-        assert!(!again.in_vmx_root(1));
-    }
 
     #[test]
     fn vmx_basic_follows_the_erratum_switch() {

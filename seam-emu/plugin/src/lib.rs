@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "entry points called by QEMU, and calls into it")]
 
+mod agent_call;
 mod bytes;
 mod clock;
 mod code;
@@ -17,6 +18,7 @@ mod facade;
 mod ffi;
 mod fixed;
 mod identity;
+mod in_flight;
 mod memory;
 mod points;
 mod recorder;
@@ -24,8 +26,10 @@ mod registers;
 mod rewind;
 mod seamcall;
 mod settled;
+mod sight;
 mod ticks;
 mod unkicked;
+mod vmx_state;
 mod watch;
 
 use decode::Intercept;
@@ -36,7 +40,6 @@ use ffi::{
 };
 use registers::Reg;
 use rig_wire::event::Kind;
-use rig_wire::plan::STALLED_EXIT_CODE;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::path::Path;
 use std::ptr::null_mut;
@@ -284,14 +287,8 @@ extern "C" fn on_halt(_vcpu: c_uint, _userdata: *mut c_void) {
     settled::wait();
 }
 
-/// Ends QEMU at this instruction of this vCPU. It is not asked to end, since the machine would go on meanwhile.
-fn end_at_once() -> ! {
-    // SAFETY: leaves the process without running anything.
-    unsafe { libc::_exit(STALLED_EXIT_CODE) }
-}
-
 extern "C" fn on_exchange(_vcpu: c_uint, _userdata: *mut c_void) {
-    exchange::execute(emulator::get());
+    agent_call::execute(emulator::get());
 }
 
 extern "C" fn on_unhandled(vcpu: c_uint, userdata: *mut c_void) {

@@ -1,44 +1,16 @@
-//! Where an LP stands, for the engine of holds, and what it last saw of the watched words.
+//! Where an LP stands, for the engine of holds.
 
 use crate::decode;
 use crate::emulator::Emulator;
+use crate::ffi;
 use crate::memory;
 use crate::registers::{self, GPR, RFLAGS_IF, Reg};
 use rig_wire::event::{Kind, Mark, flags};
 use rig_wire::plan::Point;
 use seam_backend::holds::{Change, Now};
-use std::collections::HashMap;
 
 /// The PAUSE instruction.
 const PAUSE: [u8; 2] = [0xf3, 0x90];
-
-/// What one LP last saw.
-#[derive(Debug, Default)]
-pub(crate) struct Sight {
-    /// By watch index.
-    loaded: HashMap<usize, u64>,
-    /// Values that were new to the LP and that no instrumented instruction has followed yet.
-    fresh: Vec<Point>,
-    /// The LP is in the function that all CPUs run in an update.
-    pub(crate) is_in_update: bool,
-}
-
-impl Sight {
-    /// The LP loaded this value. True when it is not the one that it loaded before: a spinning LP is recorded once.
-    pub(crate) fn load(&mut self, watch: usize, value: u64) -> bool {
-        let new = self.loaded.insert(watch, value) != Some(value);
-        if new {
-            self.fresh.push(Point::Saw { watch, value });
-        }
-        new
-    }
-
-    /// The LP enters a watched function: whatever it loads next is new to it.
-    pub(crate) fn forget(&mut self) {
-        self.loaded.clear();
-        self.fresh.clear();
-    }
-}
 
 /// Must this LP stay at these points? Records when a hold begins and ends.
 pub(crate) fn held_at(emulator: &Emulator, lp: usize, points: &[Point]) -> bool {
@@ -114,7 +86,7 @@ fn end_if_stalled(emulator: &Emulator, lp: usize) {
     let idle_ns = emulator.recorder.idle_ns();
     if idle_ns >= limit_ns {
         emulator.recorder.record(lp as u16, Kind::Mark, 0, [Mark::Stalled as u64, idle_ns, 0, 0]);
-        crate::end_at_once();
+        ffi::end_at_once();
     }
 }
 
@@ -161,18 +133,5 @@ mod tests {
         assert_eq!(interrupted_rflags(&frame([PC + 1, 0x10, 0x246, 9]), PC), Some(0x246), "behind INT3");
         assert_eq!(interrupted_rflags(&frame([0, PC, 0x10, 0x46]), PC), Some(0x46), "with an error code");
         assert_eq!(interrupted_rflags(&frame([0, PC + 16, 0x10, 0x46]), PC), None);
-    }
-
-    #[test]
-    fn a_spinning_lp_sees_a_value_once() {
-        let mut sight = Sight::default();
-        assert!(sight.load(0, 1));
-        assert!(!sight.load(0, 1));
-        assert!(sight.load(1, 1));
-        assert!(sight.load(0, 2));
-        assert!(sight.load(0, 1));
-        sight.forget();
-        assert!(sight.load(0, 1));
-        assert_eq!(sight.fresh, [Point::Saw { watch: 0, value: 1 }]);
     }
 }

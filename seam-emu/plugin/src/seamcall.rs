@@ -2,6 +2,7 @@
 
 use crate::decode::{self, SEAMCALL_LEN};
 use crate::emulator::Emulator;
+use crate::in_flight::InFlight;
 use crate::memory::{self, Physical};
 use crate::points;
 use crate::registers::{self, RFLAGS_IF, Reg};
@@ -9,25 +10,12 @@ use rig_wire::event::{Kind, flags};
 use rig_wire::plan::Point;
 use seam_backend::events::{exit_flags, leaf};
 use seam_emu::{Caller, Completion, Outcome, Regs, Reply};
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const EFER_LMA: u64 = 1 << 10;
 /// Waits longer than this let the host thread sleep between two executions of the instruction.
 const SLEEP_ABOVE_NS: u64 = 1_000_000;
 const SLEEP: Duration = Duration::from_micros(50);
-
-/// What a vCPU remembers while its SEAMCALL is in flight and the instruction is executed again and again.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct InFlight {
-    active: bool,
-    /// RFLAGS.IF when the SEAMCALL began. It is cleared meanwhile: hardware delivers no interrupt inside SEAM root mode.
-    interrupts: bool,
-    /// Flags of the entry record.
-    context: u32,
-    /// The firmware is done and the LP is held before it goes on: operands before and after, and how it ended.
-    done: Option<(Regs, Regs, Completion)>,
-}
 
 /// Serves a SEAMCALL at `pc`. Returns where to go on, or none to let TCG raise #UD.
 pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {

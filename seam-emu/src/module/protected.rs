@@ -4,10 +4,7 @@
 //! because updates leave memory alone.
 
 use super::td::Td;
-use super::td::digest;
 use super::td::vcpu::Vcpu;
-use crate::GuestMemory;
-use crate::abi::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -49,11 +46,4 @@ pub(crate) struct Protected {
     pub(crate) tds: BTreeMap<u64, Td>,
     /// vCPUs, by their TDVPR's physical address.
     pub(crate) vcpus: BTreeMap<u64, Vcpu>,
-}
-
-impl Protected {
-    /// Each TD's TDR and digest.
-    pub(crate) fn digests(&self, mem: &dyn GuestMemory) -> Vec<(u64, Digest)> {
-        self.tds.keys().map(|tdr| (*tdr, digest::of(self, *tdr, mem))).collect()
-    }
 }

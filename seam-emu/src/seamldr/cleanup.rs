@@ -1,6 +1,7 @@
 //! SEAMLDR.CLEANUP: wipes keys, caches and the record of the module, after every LP called it. New in 1.5.02.
 
-use super::{Flow, check_flow};
+use super::loader::Flow;
+use super::session::check_flow;
 use crate::abi::Status;
 use crate::abi::seamldr::SeamExtend;
 use crate::context::{Context, Outcome};

@@ -1,10 +1,13 @@
 //! SEAMLDR.INSTALL: loads a module, after every LP of the platform called it. The last LP does the work.
 
+use super::candidate::Candidate;
 use super::layout::Layout;
-use super::{Flow, check_flow, manifest};
+use super::loader::Flow;
+use super::manifest;
+use super::session::check_flow;
 use crate::abi::seamldr::{InstallParams, MAX_MODULE_PAGES, SCENARIO_LOAD, SCENARIO_UPDATE, SeamExtend};
 use crate::abi::sigstruct::SigStruct;
-use crate::abi::{Digest, PAGE_SIZE, Status};
+use crate::abi::{PAGE_SIZE, Status};
 use crate::context::{Context, Outcome};
 use crate::image::elf;
 use crate::module::Module;
@@ -12,16 +15,6 @@ use crate::platform::SharedPa;
 use crate::world::World;
 use crate::{Config, Regs};
 use sha2::{Digest as _, Sha384};
-
-/// What an INSTALL is to install.
-pub(crate) struct Candidate {
-    pub(crate) scenario: u32,
-    pub(crate) sigstruct: Box<SigStruct>,
-    /// The module's pages, one after the other.
-    pub(crate) module: Vec<u8>,
-    /// SHA-384 of `module`.
-    pub(crate) hash: Digest,
-}
 
 /// RDX after a failed INSTALL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

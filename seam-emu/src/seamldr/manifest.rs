@@ -1,6 +1,6 @@
 //! Verification of a module's sigstruct, in the order of P-SEAMLDR's `verify_manifest`.
 
-use super::Candidate;
+use super::candidate::Candidate;
 use crate::abi::seamldr::{SCENARIO_UPDATE, SeamExtend};
 use crate::abi::sigstruct::{MAX_CPUIDS, MODULE_TYPE_DEBUG, SigStruct, required};
 use crate::abi::{PAGE_SIZE, Status};

@@ -1,6 +1,7 @@
 //! SEAMLDR.SHUTDOWN: ends P-SEAMLDR, after every LP called it.
 
-use super::{Flow, check_flow};
+use super::loader::Flow;
+use super::session::check_flow;
 use crate::LoaderGeneration;
 use crate::abi::Status;
 use crate::abi::seamldr::SeamExtend;

@@ -4,7 +4,7 @@
 //! to begin. An update that takes that lock first meets all CPUs; one that chooses its CPUs before misses the newcomer.
 
 use super::hotplug;
-use super::profile::Step;
+use super::work::Step;
 use crate::failure;
 use crate::prelude::Prelude;
 use rig_wire::agent::Failure;

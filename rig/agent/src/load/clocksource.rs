@@ -1,7 +1,7 @@
 //! The kernel's clock source, switched back and forth. `timekeeping_notify()` does it inside `stop_machine`, so this load
 //! competes with updates for all CPUs.
 
-use super::profile::Step;
+use super::work::Step;
 use crate::failure;
 use crate::machine::Machine;
 use rig_wire::agent::Failure;

@@ -1,7 +1,7 @@
 //! CPUs that go offline and come back.
 
-use super::Place;
-use super::profile::Step;
+use super::place::Place;
+use super::work::Step;
 use crate::failure;
 use crate::gate::Closed;
 use crate::machine::Machine;

@@ -5,37 +5,24 @@ mod clocksource;
 mod hotplug;
 mod memory;
 mod module_loop;
+mod place;
 mod pressure;
 mod profile;
 mod reader;
+mod running;
 mod seamcall;
 mod tally;
 mod text_patching;
 mod timer;
 mod trust_domain;
+mod work;
 
-use crate::failure;
 use crate::gate::Gate;
 use crate::machine::Machine;
-use profile::{Finish, Step, Work};
+use place::Place;
 use rig_wire::agent::{Failure, Load, LoadReport};
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::{self, JoinHandle};
-use std::time::Instant;
-use tally::Tally;
-
-/// Threads of one load at most.
-const MAX_THREADS: usize = 4096;
-
-/// Where loads work: the machine, and the gate between them and its updates.
-#[derive(Clone, Debug, Default)]
-struct Place {
-    machine: Machine,
-    gate: Arc<Gate>,
-}
+use running::Running;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// All loads that run. They end with this value at the latest.
 #[derive(Default)]
@@ -71,7 +58,7 @@ impl Loads {
     pub fn stop(&self) -> Vec<LoadReport> {
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         for load in &running {
-            load.stop.store(true, Ordering::Release);
+            load.ask_to_stop();
         }
         running.into_iter().map(Running::finish).collect()
     }
@@ -84,79 +71,12 @@ impl Drop for Loads {
     }
 }
 
-/// One load.
-struct Running {
-    name: &'static str,
-    started: Instant,
-    stop: Arc<AtomicBool>,
-    tally: Arc<Tally>,
-    threads: Vec<JoinHandle<()>>,
-    finish: Option<Finish>,
-}
-
-impl Running {
-    fn start(name: &'static str, work: Work) -> Result<Self, Failure> {
-        let Work { steps, finish } = work;
-        if steps.is_empty() || steps.len() > MAX_THREADS {
-            let why = format!("a load of {} threads: it takes 1 to {MAX_THREADS}", steps.len());
-            return Err(failure::refused(libc::EINVAL, why));
-        }
-        let stop = Arc::new(AtomicBool::new(false));
-        let tally = Arc::new(Tally::default());
-        let mut running = Self { name, started: Instant::now(), stop, tally, threads: Vec::new(), finish };
-        let door = Arc::new(RwLock::new(()));
-        let shut = door.write().unwrap_or_else(PoisonError::into_inner);
-        let (arrive, arrived) = mpsc::channel();
-        for step in steps {
-            let thread = running.spawn(step, &door, &arrive);
-            match thread {
-                Ok(thread) => running.threads.push(thread),
-                Err(error) => {
-                    running.stop.store(true, Ordering::Release);
-                    drop(shut);
-                    running.finish();
-                    return Err(failure::from_io("start a load's thread", &error));
-                }
-            }
-        }
-        arrived.iter().take(running.threads.len()).for_each(drop);
-        drop(shut);
-        running.started = Instant::now();
-        Ok(running)
-    }
-
-    /// A thread that says that it has arrived, and begins when the door opens.
-    fn spawn(&self, mut repeated: Step, door: &Arc<RwLock<()>>, arrive: &Sender<()>) -> io::Result<JoinHandle<()>> {
-        let (door, stop, tally) = (Arc::clone(door), Arc::clone(&self.stop), Arc::clone(&self.tally));
-        let arrive = arrive.clone();
-        thread::Builder::new().name(self.name.into()).stack_size(64 << 10).spawn(move || {
-            // Nobody waits for it when another thread could not be started.
-            let _ = arrive.send(());
-            drop(door.read());
-            // At least once, so that a load that was stopped at once still shows whether it works.
-            tally.count(repeated());
-            while !stop.load(Ordering::Acquire) {
-                tally.count(repeated());
-            }
-        })
-    }
-
-    /// Waits for its threads. One that panicked is an error of the load; in the agent the machine is powered off then.
-    fn finish(self) -> LoadReport {
-        for thread in self.threads {
-            if thread.join().is_err() {
-                self.tally.count(Err("a thread of the load panicked".into()));
-            }
-        }
-        let elapsed = self.started.elapsed();
-        let last = self.finish.map(|finish| finish(&self.tally)).unwrap_or_default();
-        LoadReport { counts: last.counts, chains: last.chains, ..self.tally.report(self.name, elapsed) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::work::{Step, Work};
     use super::*;
+    use running::MAX_THREADS;
+    use std::thread;
 
     #[test]
     fn loads_are_reported_in_their_order_with_their_errors() {
@@ -176,15 +96,6 @@ mod tests {
             assert!(sound.operations > 0 && sound.errors == 0 && sound.elapsed_ms >= 20, "{sound:?}");
         }
         assert!(loads.stop().is_empty());
-    }
-
-    /// A load that panics is told as one that failed, and the others end as ever.
-    #[test]
-    fn a_thread_that_panics_is_an_error_of_its_load() {
-        let steps: Vec<Step> = vec![Box::new(|| panic!("on purpose"))];
-        let report = Running::start("broken", Work { steps, finish: None }).unwrap().finish();
-        assert_eq!((report.operations, report.errors), (0, 1));
-        assert_eq!(report.first_error.as_deref(), Some("a thread of the load panicked"));
     }
 
     /// Whoever drops them stops them: the step, and what it holds, is gone.

@@ -1,6 +1,6 @@
 //! A kernel module that comes and goes.
 
-use super::profile::Step;
+use super::work::Step;
 use crate::modules;
 use std::thread;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Memory that runs short: the kernel has to look for free pages while it updates.
 
-use super::profile::Step;
+use super::work::Step;
 use crate::failure;
 use memmap2::MmapMut;
 use rig_wire::agent::Failure;

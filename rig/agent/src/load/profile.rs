@@ -1,36 +1,13 @@
 //! From a load's description to what each of its threads repeats.
 
-use super::Place;
-use super::tally::Tally;
+use super::place::Place;
+use super::work::{Step, Work, repeat};
 use super::{
     arrival, clocksource, hotplug, memory, module_loop, pressure, reader, seamcall, text_patching, timer, trust_domain,
 };
 use crate::failure;
-use rig_wire::agent::{Chain, Failure, Load};
+use rig_wire::agent::{Failure, Load};
 use std::hint::black_box;
-
-/// What one thread repeats: one attempt each time, giving the number of operations it was worth or why it failed.
-pub(super) type Step = Box<dyn FnMut() -> Result<u64, String> + Send>;
-
-/// What a load does when its threads have ended; failures go to the tally.
-pub(super) type Finish = Box<dyn FnOnce(&Tally) -> Last + Send>;
-
-/// What a load has to say beyond its tally.
-#[derive(Default)]
-pub(super) struct Last {
-    /// Counts by name.
-    pub(super) counts: Vec<(String, u64)>,
-    /// What scripted virtual CPUs told.
-    pub(super) chains: Vec<Chain>,
-}
-
-/// All that a load does.
-pub(super) struct Work {
-    /// One for each thread.
-    pub(super) steps: Vec<Step>,
-    /// At the end, once.
-    pub(super) finish: Option<Finish>,
-}
 
 /// Rounds of arithmetic that make one operation of a CPU hog: long against a look at the stop flag.
 const HOG_ROUNDS: u32 = 1 << 16;
@@ -83,11 +60,6 @@ fn steps(load: &Load, place: &Place) -> Result<Vec<Step>, Failure> {
         Load::Timer { period_us } => timer::steps(*period_us),
         Load::Seamcall { .. } | Load::TrustDomain { .. } => unreachable!("work() takes them"),
     }
-}
-
-/// The same step for so many threads.
-pub(super) fn repeat(threads: u32, step: impl Fn() -> Step) -> Vec<Step> {
-    (0..threads).map(|_| step()).collect()
 }
 
 /// Computes without sleeping.

@@ -1,6 +1,6 @@
 //! Threads that read attributes in loops.
 
-use super::profile::Step;
+use super::work::Step;
 use crate::files;
 use rig_wire::agent::Failure;
 

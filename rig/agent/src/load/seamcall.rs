@@ -1,7 +1,7 @@
 //! SEAMCALLs from process and interrupt context: the kernel module `tdx_load`, which counts what it does.
 
-use super::profile::{Last, Step, Work};
 use super::tally::Tally;
+use super::work::{Last, Step, Work};
 use crate::{failure, files, modules};
 use rig_wire::agent::{Failure, Load};
 use std::thread;

@@ -1,7 +1,7 @@
 //! The kernel's code, patched while it runs: a probe on a busy function comes and goes. The kernel does it with a breakpoint
 //! and an interrupt to all CPUs (`text_poke_bp`), under the locks that an update's `stop_machine` needs, too.
 
-use super::profile::Step;
+use super::work::Step;
 use crate::failure;
 use rig_wire::agent::Failure;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Periodic timers, one on each CPU.
 
-use super::profile::Step;
+use super::work::Step;
 use crate::{cpu, failure};
 use rig_wire::agent::Failure;
 use std::thread;

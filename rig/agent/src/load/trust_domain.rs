@@ -1,7 +1,7 @@
 //! Scripted trust domains that run, or are being built, while the TDX module is updated.
 
-use super::profile::{Last, Step, Work};
 use super::tally::Tally;
+use super::work::{Last, Step, Work};
 use crate::scripted::{Counts, Module, Td, Vcpu};
 use crate::{cpu, failure, modules};
 use nix::errno::Errno;

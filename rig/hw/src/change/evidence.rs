@@ -8,7 +8,7 @@ use super::{Plan, Request};
 use crate::facts::Facts;
 use crate::failure::Words;
 use crate::host::Host;
-use crate::journal::FOLDER;
+use crate::lock::FOLDER;
 use crate::restore::REPAIR;
 use crate::trouble::Trouble;
 use rig_judge::timeline::EventsReader;

@@ -1,157 +1,102 @@
-//! The outer machine while it runs: what is asked of it, what is brought out of it, and why it went away if it does.
+//! The outer machine before it is started, and all that the runs inside need.
 
-use super::Outer;
-use super::lost::{Loss, oom_kills};
-use crate::guest::{Guest, GuestError, LogLines, kernel_log};
-use crate::machine::sockets::RuntimeDir;
-use crate::machine::{Machine, logs};
-use crate::run::live::EXIT_GRACE;
-use crate::run::outcome::panic_line;
+use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor, Share};
+use crate::machine::tsc;
+use crate::run::folder::RunFolder;
+use crate::run::prepare::guest_files::{initramfs, own_modules};
+use crate::run::prepare::options::Options;
+use crate::scenario::{Nested, Scenario};
 use crate::trouble::Trouble;
-use rig_wire::agent::{Answer, Command, EVIDENCE, Executed};
-use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
-use std::time::Duration;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use rig_images::{Images, Kernel, KernelRequest};
+use std::path::{Path, PathBuf};
 
-/// Bounds: on the outer boot, and on each program in there.
-const BOOT_LIMIT: Duration = Duration::from_secs(180);
-const PROGRAM_LIMIT: Duration = Duration::from_secs(400);
-/// Bound on bringing out the evidence of a run, and on the last lines of the log.
-const EVIDENCE_LIMIT: Duration = Duration::from_secs(30);
-const LOG_GRACE: Duration = Duration::from_secs(2);
-/// What a run leaves that tells why it came to its end.
-const BROUGHT: [&str; 9] = [
-    "verdict.json",
-    "events.bin",
-    "kmsg.log",
-    "console.log",
-    "qemu.log",
-    "qemu.txt",
-    "plan.json",
-    "manifest.json",
-    "report.html",
-];
-/// What it leaves itself.
-const QEMU_LOG: &str = "qemu.log";
-const KERNEL_LOG: &str = "kmsg.log";
-/// Its registers, where it says nothing any more.
-const REGISTERS: &str = "registers.txt";
+/// vCPUs of the outer machine: the first runs no guest of KVM, and more of the others than the host has cores would only wait for one
+/// another.
+pub(super) const CPUS: u32 = 3;
+/// Its memory, MiB: guests of half a GiB, their snapshots, and what is read of the host's files.
+const MEMORY_MIB: u32 = 3584;
+/// What the outer kernel loads, in this order, each with what it needs.
+const MODULES: [&str; 4] = ["9pnet_virtio", "9p", "overlay", "kvm_amd"];
+/// Name of the shared files.
+pub(super) const TAG: &str = "host";
+/// The cache in there: what the host's has finished, and whatever is made beside it. What the host makes meanwhile is not seen,
+/// nor are its machines' states.
+pub(super) const CACHE: &str = "/var/seamrig-cache";
 
-/// An outer machine that was started.
-pub(super) struct Running<'a> {
-    outer: &'a Outer,
-    /// Its sockets, which end with it.
-    _runtime: RuntimeDir,
-    machine: Machine,
-    guest: Guest,
-    log: JoinHandle<()>,
-    oom_kills: Option<u64>,
+/// What is needed before the outer machine starts.
+pub(super) struct Outer {
+    pub(super) folder: RunFolder,
+    pub(super) spec: MachineSpec,
+    pub(super) qemu: std::process::Command,
+    pub(super) modules: Vec<PathBuf>,
+    /// Release of its kernel.
+    pub(super) release: String,
+    /// The host's cache.
+    pub(super) cache: PathBuf,
+    /// How each command line in there begins, for `taskset`.
+    pub(super) rig: Vec<String>,
 }
 
-impl<'a> Running<'a> {
-    /// Starts it and waits for its agent.
-    pub(super) async fn start(outer: &'a Outer) -> Result<Self, Trouble> {
-        let qemu = crate::run::clone_command(&outer.qemu);
-        let (folder, runtime) = (&outer.folder, RuntimeDir::create()?);
-        let (machine, agent) = Machine::start(qemu, &outer.spec, &runtime, &folder.file(QEMU_LOG)).await?;
-        let (kmsg, lines) = kernel_log();
-        let log = tokio::spawn(keep(lines, folder.create_file(KERNEL_LOG)?));
-        let running =
-            Self { outer, _runtime: runtime, machine, guest: Guest::new(agent, kmsg), log, oom_kills: oom_kills() };
-        match timeout(BOOT_LIMIT, running.guest.ready()).await {
-            Err(_) => Err(running.silent("booting", BOOT_LIMIT).await),
-            Ok(Err(error)) => Err(running.failed("booting", error).await),
-            Ok(Ok(_)) => Ok(running),
-        }
+/// Makes on the host all that the runs inside need, so that nothing is built in there.
+pub(super) fn prepare(
+    images: &Images,
+    scenario: &Scenario,
+    nested: &Nested,
+    options: &Options,
+) -> Result<Outer, Trouble> {
+    let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
+    let (root, agent) = (images.tool_root()?, images.agent()?);
+    let inner = images.kernel(&KernelRequest::default())?;
+    own_modules(images, &inner, &["seam_shim"])?;
+    for inner in &nested.scenarios {
+        let text = toml::to_string_pretty(inner).expect("a scenario is plain data");
+        folder.write(&format!("{}.toml", inner.name), text)?;
     }
-
-    /// Asks its agent for something.
-    pub(super) async fn ask(&self, doing: &str, command: Command) -> Result<Answer, Trouble> {
-        match timeout(PROGRAM_LIMIT, self.guest.request(command)).await {
-            Err(_) => Err(self.silent(doing, PROGRAM_LIMIT).await),
-            Ok(Err(error)) => Err(self.failed(doing, error).await),
-            Ok(Ok(answer)) => Ok(answer),
-        }
-    }
-
-    /// Runs a program in there to its end.
-    pub(super) async fn execute(
-        &self,
-        doing: &str,
-        program: &str,
-        arguments: Vec<String>,
-    ) -> Result<Executed, Trouble> {
-        match self.ask(doing, Command::Execute { program: program.into(), arguments }).await? {
-            Answer::Executed(executed) => Ok(executed),
-            other => Err(self.failed(doing, GuestError::Unexpected(Box::new(other))).await),
-        }
-    }
-
-    /// Where a run in there leaves its evidence.
-    pub(super) fn evidence(name: &str) -> String {
-        format!("{EVIDENCE}/nested/{name}")
-    }
-
-    /// Brings the evidence of a run in there into a folder of the run folder, as far as it is to be had: it is a help.
-    pub(super) async fn bring(&self, name: &str) -> Result<PathBuf, Trouble> {
-        let folder = self.outer.folder.file(name);
-        std::fs::create_dir_all(&folder).map_err(|e| Trouble::file("make", &folder, &e))?;
-        for file in BROUGHT {
-            let path = format!("{}/{file}", Self::evidence(name));
-            let fetched = timeout(EVIDENCE_LIMIT, self.guest.fetch(&path)).await;
-            if let Ok(Ok(Some(bytes))) = fetched {
-                self.outer.folder.write(&format!("{name}/{file}"), bytes)?;
-            }
-        }
-        Ok(folder)
-    }
-
-    /// Ends it. It has no file system of its own that would suffer.
-    pub(super) async fn end(self) {
-        let Self { machine, guest, log, .. } = self;
-        drop((guest, machine));
-        // The evidence is a help, not the outcome.
-        let _ = timeout(LOG_GRACE, log).await;
-    }
-
-    async fn failed(&self, doing: &str, error: GuestError) -> Trouble {
-        if !matches!(error, GuestError::Gone) {
-            let help = "read console.log and kmsg.log in the run folder";
-            return Trouble::environment(format!("the outer machine, while {doing}: {error}"), help);
-        }
-        let status = timeout(EXIT_GRACE, self.machine.process.exited()).await.ok();
-        let reason = if status.is_some() { self.machine.shutdown_reason().await } else { None };
-        let loss = Loss {
-            status,
-            reason,
-            panic: panic_line(&logs::read(&self.outer.spec.console)),
-            words: self.machine.last_words(),
-            oom_kills: oom_kills().zip(self.oom_kills).map_or(0, |(now, before)| now.saturating_sub(before)),
-        };
-        loss.trouble(doing)
-    }
-
-    /// It says nothing any more: its registers may tell why.
-    async fn silent(&self, doing: &str, limit: Duration) -> Trouble {
-        if let Some(monitors) = &self.machine.monitors
-            && let Ok(Ok(registers)) = timeout(EVIDENCE_LIMIT, monitors.qmp.human("info registers -a")).await
-        {
-            // The evidence is a help, not the outcome.
-            let _ = self.outer.folder.write(REGISTERS, registers);
-        }
-        let cause = format!("the outer machine says nothing for {} s, while {doing}", limit.as_secs());
-        let help = "read console.log, kmsg.log and registers.txt in the run folder; is the host overloaded?";
-        Trouble::environment(cause, help)
-    }
+    let kernel = images.debian_kernel(nested.kernel.parse()?)?;
+    let modules = modules(&kernel)?;
+    let spec = MachineSpec {
+        processor: Processor::Svm,
+        cpus: CPUS,
+        memory_mib: MEMORY_MIB,
+        kernel: kernel.bzimage.clone(),
+        initramfs: initramfs(images, &kernel, &modules, Vec::new(), None)?,
+        kernel_arguments: scenario.kernel_arguments.clone(),
+        plugin: None,
+        mailbox: None,
+        share: Some(Share { folder: "/".into(), tag: TAG.into() }),
+        console: folder.file("console.log"),
+        hz: kernel.hz().unwrap_or(GUESSED_HZ),
+        tsc_khz: tsc::khz(),
+        start: MachineStart::Boot,
+        deterministic: false,
+        monitored: true,
+    };
+    let cache = std::path::absolute(images.cache_folder()).unwrap_or_else(|_| images.cache_folder());
+    let rig = own_command(&agent)?;
+    let release = kernel.release;
+    Ok(Outer { folder, release, spec, qemu: root.qemu_command(), modules, cache, rig })
 }
 
-/// The outer kernel's log, for the evidence, line by line: nobody knows which is its last.
-async fn keep(mut lines: LogLines, mut file: File) {
-    while let Some(line) = lines.recv().await {
-        // The evidence is a help, not the outcome.
-        let _ = writeln!(file, "{line}");
+fn modules(kernel: &Kernel) -> Result<Vec<PathBuf>, Trouble> {
+    let mut modules = Vec::new();
+    for name in MODULES {
+        let order = kernel.load_order(name)?;
+        modules.extend(order.into_iter().filter(|file| !modules.contains(file)).collect::<Vec<_>>());
     }
+    Ok(modules)
+}
+
+/// This program with a cache of its own and with the parts that were built here.
+fn own_command(agent: &Path) -> Result<Vec<String>, Trouble> {
+    let help = "start the rig from a folder that is still there";
+    let own = std::env::current_exe();
+    let own = own.map_err(|e| Trouble::environment(format!("cannot find the rig's own program: {e}"), help))?;
+    let parts = agent.parent().expect("a file lies in a folder");
+    let set = |name: &str, path: &Path| format!("{name}={}", path.display());
+    let search = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin:/usr/sbin:/sbin".into());
+    let off_the_first = ["--cpu-list".to_owned(), format!("1-{}", CPUS - 1)];
+    let clean = ["/usr/bin/env".to_owned(), "-i".into(), format!("PATH={search}"), "HOME=/root".into()];
+    let paths =
+        [set(rig_images::CACHE_VARIABLE, Path::new(CACHE)), set(rig_images::PARTS, parts), own.display().to_string()];
+    Ok(off_the_first.into_iter().chain(clean).chain(paths).collect())
 }

@@ -5,6 +5,11 @@ use crate::abi::Digest;
 use crate::module::Protected;
 use sha2::{Digest as _, Sha384};
 
+/// Each TD's TDR and digest.
+pub(crate) fn all(protected: &Protected, mem: &dyn GuestMemory) -> Vec<(u64, Digest)> {
+    protected.tds.keys().map(|tdr| (*tdr, of(protected, *tdr, mem))).collect()
+}
+
 /// SHA-384 over a TD's KeyID, settings, measurements, secure EPT, vCPUs and the contents of its private pages. What
 /// belongs to the host's use of it is left out: TLB epochs and which LP a vCPU is associated with.
 pub(crate) fn of(protected: &Protected, tdr: u64, mem: &dyn GuestMemory) -> Digest {

@@ -1,0 +1,141 @@
+//! The updates of a run against what its scenario expects of them: what they came to, how many, and that the recording has them. Pure.
+
+use super::check::{check, words_of};
+use super::seen::Seen;
+use crate::run::record::told::{Reading, Told};
+use crate::run::record::upload::{self, Upload};
+use crate::scenario::{Endings, Expect, Scenario, UpdateEnding};
+use rig_judge::verdict::Check;
+
+/// Whether updates were offered, and what each came to.
+pub(super) fn checks(scenario: &Scenario, seen: &Seen<'_>) -> Vec<Check> {
+    let (expect, told) = (&scenario.expect, seen.told);
+    if let Some(errno) = expect.refused {
+        return vec![check("loading the subject", &words_of(Some(errno)), &words_of(told.refused))];
+    }
+    if told.absent || expect.update.is_absent() {
+        let offered = |absent| if absent { "absent" } else { "offered" };
+        return vec![check("update interface", offered(expect.update.is_absent()), offered(told.absent))];
+    }
+    if scenario.updates == 0 {
+        return Vec::new();
+    }
+    let mut checks = endings(expect, &told.updates);
+    checks.extend(number(scenario, expect, &told.updates));
+    // An exploration does not read it at its end; where INSTALL was called in vain, the database shrank as well.
+    if !seen.exploring && told.updates.iter().all(|made| made.ending().0 != Some(UpdateEnding::Lost)) {
+        checks.push(remaining(told));
+    }
+    if let Some(error) = &expect.update_error {
+        let expected = error.to_string();
+        let said = told.updates.last().map_or("", |last| last.outcome.error.as_str());
+        let seen = match said {
+            said if error.is_said_by(said) => &expected,
+            "" => "none",
+            said => said,
+        };
+        checks.push(check("upload error", &expected, seen));
+    }
+    checks
+}
+
+/// What each update came to, or the last; of those before it a success must have brought the version that it was to bring.
+fn endings(expect: &Expect, made: &[Upload]) -> Vec<Check> {
+    let ending = |name: String, expected: UpdateEnding, made: Option<&Upload>| {
+        let (kind, seen) = made.map_or((None, "not made".to_owned()), Upload::ending);
+        let met = upload::is_met(expected, kind);
+        Check { name, expected: upload::in_words(expected).into(), seen, met }
+    };
+    match &expect.update {
+        Endings::Each(each) => (0..each.len().max(made.len()))
+            .map(|at| match each.get(at) {
+                Some(expected) => ending(format!("update {}", at + 1), *expected, made.get(at)),
+                None => check(&format!("update {}", at + 1), "not made", &made[at].ending().1),
+            })
+            .collect(),
+        Endings::Last(expected) => {
+            let (last, before) = match made.split_last() {
+                Some((last, before)) => (Some(last), before),
+                None => (None, made),
+            };
+            let contradictions = before.iter().enumerate().filter(|(_, made)| made.ending().0.is_none());
+            let contradictions = contradictions.map(|(at, made)| {
+                check(&format!("update {}", at + 1), "an ending without contradiction", &made.ending().1)
+            });
+            contradictions.chain([ending("last update".into(), *expected, last)]).collect()
+        }
+    }
+}
+
+/// How many updates succeeded.
+fn number(scenario: &Scenario, expect: &Expect, made: &[Upload]) -> Vec<Check> {
+    let succeeded = made.iter().filter(|made| made.succeeded()).count();
+    let all = (expect.update == Endings::Last(UpdateEnding::Updated) && expect.succeeded_at_least.is_none())
+        .then_some(scenario.updates);
+    let stopped = made.last().is_some_and(|last| !last.succeeded()) && made.len() < scenario.updates as usize;
+    let why = if stopped { "; no update followed the first that failed (`keep_going = true` goes on)" } else { "" };
+    let mut checks = Vec::new();
+    if let Some(number) = expect.succeeded.or(all) {
+        let met = succeeded == number as usize;
+        let seen = if met { succeeded.to_string() } else { format!("{succeeded}{why}") };
+        checks.push(Check { name: "updates that succeed".into(), expected: number.to_string(), seen, met });
+    }
+    if let Some(least) = expect.succeeded_at_least {
+        let met = succeeded >= least as usize;
+        let seen = if met { succeeded.to_string() } else { format!("{succeeded}{why}") };
+        checks.push(Check { name: "updates that succeed".into(), expected: format!("{least} or more"), seen, met });
+    }
+    checks
+}
+
+/// The SEAM database shrinks by each update that succeeds.
+fn remaining(told: &Told) -> Check {
+    let name = "num_remaining_updates";
+    let succeeded = told.updates.iter().filter(|made| made.succeeded()).count() as u32;
+    let unread = |before: &str, reading: &Option<Reading>| {
+        let why = reading.as_ref().map_or("", |reading| reading.as_ref().err().map_or("", String::as_str));
+        format!("{before}not read: {why}")
+    };
+    match &told.remaining {
+        (Some(Ok(before)), Some(Ok(after))) => {
+            check(name, &before.saturating_sub(succeeded).to_string(), &after.to_string())
+        }
+        (Some(Ok(before)), after) => check(name, &before.saturating_sub(succeeded).to_string(), &unread("", after)),
+        (before, _) => check(name, "a number before and after", &unread("before the updates ", before)),
+    }
+}
+
+/// Least and most updates that a recording of this run can have; no most: `rig-hw` makes them, and judges them itself.
+pub(super) fn possible_updates(scenario: &Scenario, told: &Told) -> (usize, Option<usize>) {
+    let reached = |reached: &dyn Fn(Option<bool>) -> bool| {
+        told.updates.iter().filter(|made| reached(made.reached_section())).count()
+    };
+    let least = reached(&|reached| reached == Some(true));
+    let most = reached(&|reached| reached != Some(false));
+    if scenario.hw.is_empty() && scenario.clients.is_empty() {
+        return (least, Some(most));
+    }
+    let versions = told.hw.iter().map(|ordered| &ordered.ended.version);
+    let versions = versions.chain(told.clients.iter().map(|ended| &ended.version));
+    let changes = versions.scan(&told.before, |before, version| Some(std::mem::replace(before, version) != version));
+    let by_clients = scenario.clients.iter().map(|order| order.updates.unwrap_or(1) as usize).sum::<usize>();
+    let most = scenario.hw.is_empty().then_some(most + by_clients);
+    (least + changes.filter(|changed| *changed).count(), most)
+}
+
+/// The updates that the judge saw against those that were made.
+pub(super) fn recorded(scenario: &Scenario, seen: &Seen<'_>) -> Option<Check> {
+    if seen.blind {
+        return None;
+    }
+    let (least, most) = possible_updates(scenario, seen.told);
+    let judged = seen.findings.updates as usize;
+    let expected = match most {
+        Some(most) if most == least => least.to_string(),
+        Some(most) => format!("{least} to {most}"),
+        None => format!("{least} or more"),
+    };
+    let met = judged >= least && most.is_none_or(|most| judged <= most);
+    let hint = if met || scenario.clients.is_empty() { "" } else { " (`client.updates` says how many a client makes)" };
+    Some(Check { name: "updates in the recording".into(), expected, seen: format!("{judged}{hint}"), met })
+}

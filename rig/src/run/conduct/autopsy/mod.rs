@@ -1,0 +1,4 @@
+//! Where everything stands in a machine that makes no progress.
+
+pub(super) mod diagnose;
+mod stack;

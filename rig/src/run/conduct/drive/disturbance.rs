@@ -1,0 +1,61 @@
+//! What others try while the first update is under way.
+
+use super::context::Drive;
+use super::device::{DEVICE, UPLOADS};
+use crate::guest::GuestError;
+use crate::scenario::Act;
+use rig_wire::agent::Command;
+use std::time::{Duration, Instant};
+
+/// How long an upload may take to begin, where somebody waits to disturb it.
+const BEGINS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Tries what the scenario says while the update is under way; the errno of each attempt that was refused.
+pub(super) async fn disturb(drive: &Drive<'_>) -> Vec<Option<i32>> {
+    let mut errnos = Vec::new();
+    if drive.scenario.during.is_empty() || !begins(drive).await {
+        return errnos;
+    }
+    let module = drive.modules.last().map(|module| module.name.clone()).unwrap_or_default();
+    for during in &drive.scenario.during {
+        errnos.push(match during.act {
+            Act::Upload => upload_beside(drive).await,
+            Act::Unload => refusal(drive, Command::UnloadModule { name: module.clone() }).await,
+        });
+    }
+    errnos
+}
+
+/// An upload write by write: the agent itself makes one after the other. The kernel takes no data while another is under way.
+async fn upload_beside(drive: &Drive<'_>) -> Option<i32> {
+    let writes: [(&str, &[u8]); 3] = [("loading", b"1"), ("data", &[0; 4096]), ("loading", b"0")];
+    for (file, bytes) in writes {
+        let path = format!("/sys/class/firmware/{DEVICE}/{file}");
+        let errno = refusal(drive, Command::Write { path, data: bytes.to_vec() }).await;
+        if errno.is_some() {
+            return errno;
+        }
+    }
+    None
+}
+
+/// The errno with which the guest refuses; none: it does it.
+async fn refusal(drive: &Drive<'_>, command: Command) -> Option<i32> {
+    match drive.guest.request(command).await {
+        Err(GuestError::Failed(failure)) => failure.errno,
+        _ => None,
+    }
+}
+
+/// Waits for the upload to be under way, for some seconds at most.
+async fn begins(drive: &Drive<'_>) -> bool {
+    let until = Instant::now() + BEGINS_WITHIN;
+    while Instant::now() < until {
+        for upload in UPLOADS {
+            if drive.guest.read(upload).await.is_ok_and(|status| status != "idle") {
+                return true;
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,115 @@
+//! From a scenario to a run that is ready to start.
+
+use super::machine::{CONTROL, MachineParts, RING};
+use super::make::{Made, make};
+use super::options::Options;
+use super::plan::{self, PlanFiles};
+use super::prepared::Prepared;
+use super::subject::SubjectParts;
+use super::{client, holds, kernel, manifest};
+use crate::machine::command::{AGENT_SOCKET, GUESSED_HZ, MachineSpec, MachineStart};
+use crate::machine::sockets::RuntimeDir;
+use crate::run::folder::{CONSOLE, PLAN, RunFolder};
+use crate::run::record::description::RunDescription;
+use crate::scenario::{Clock, Scenario};
+use crate::symbols::Observation;
+use crate::trouble::Trouble;
+use rig_images::{Artifact, Images, Progress};
+use rig_judge::verdict::Backend;
+use rig_wire::plan::{Hold, Plan};
+use seam_emu::Config;
+use std::sync::Arc;
+use std::thread;
+
+/// Makes or finds everything. Blocks, for minutes when the cache is empty.
+pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Result<Prepared, Trouble> {
+    let brought = client::artifacts(&scenario)?;
+    let images = Images::open(progress.clone())?;
+    let made = make(&images, &scenario, options)?;
+    let symbols = kernel::symbols(&images, &made.kernel, &made.qemu, progress)?;
+    let (mut observation, placing) = made.observer.observe(&symbols)?;
+    let schedules = holds::schedules(&scenario, &mut observation, &symbols)?;
+    let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
+    let runtime = RuntimeDir::create()?;
+    let told = (made.kernel.release.as_str(), schedules);
+    let mut plan = make_plan(&scenario, (&observation, told), (&folder, &runtime), options.no_events)?;
+    let artifacts = images.manifest();
+    if options.qemu.is_none() && takes_shortcuts(&artifacts) {
+        plan.shortcuts = Some(plan::shortcuts(&symbols, scenario.cpus));
+    }
+    let all = [artifacts.clone(), brought].concat();
+    manifest::write(&folder, &scenario, &made.kernel.release, &all, images.warnings())?;
+    let spec = spec(&scenario, &made, &folder);
+    let description = RunDescription {
+        setup: plan::setup(&scenario, &observation),
+        scenario,
+        folder,
+        kernel_image: kernel::image(&made.kernel),
+        kernel_release: made.kernel.release,
+        backend: Backend { name: made.backing.name().into(), reason: made.backing.reason },
+        artifacts,
+        keep: options.keep,
+    };
+    let machine = MachineParts {
+        qemu: made.qemu,
+        own_qemu: options.qemu.clone(),
+        spec,
+        plan,
+        bridge: made.backing.bridge,
+        runtime,
+        images: Arc::new(images),
+    };
+    let subject = SubjectParts { symbols: Arc::new(symbols), observation, modules: made.modules, placing };
+    Ok(Prepared::new(description, machine, subject, options.cold))
+}
+
+/// The machine, before it is known whether it boots.
+fn spec(scenario: &Scenario, made: &Made, folder: &RunFolder) -> MachineSpec {
+    MachineSpec {
+        processor: made.backing.processor.clone(),
+        mailbox: None,
+        share: None,
+        cpus: scenario.cpus,
+        memory_mib: scenario.memory_mib(),
+        kernel: kernel::boot_file(&made.kernel),
+        initramfs: made.initramfs.clone(),
+        kernel_arguments: scenario.kernel_arguments.clone(),
+        plugin: made.plugin.clone().map(|library| (library, folder.file(PLAN))),
+        console: folder.file(CONSOLE),
+        hz: made.kernel.hz().unwrap_or(GUESSED_HZ),
+        tsc_khz: None,
+        start: MachineStart::Boot,
+        deterministic: scenario.clock == Clock::Deterministic,
+        monitored: scenario.clock == Clock::Parallel,
+    }
+}
+
+/// Whether QEMU is of the version whose inside the plugin's shortcuts know.
+fn takes_shortcuts(artifacts: &[Artifact]) -> bool {
+    let is_qemu = |artifact: &&Artifact| artifact.name == "qemu-system-x86";
+    artifacts.iter().find(is_qemu).is_some_and(|qemu| qemu.version.trim_start_matches("1:").starts_with("11.1."))
+}
+
+fn make_plan(
+    scenario: &Scenario,
+    (seen, told): (&Observation, (&str, Vec<Vec<Hold>>)),
+    (folder, runtime): (&RunFolder, &RuntimeDir),
+    no_events: bool,
+) -> Result<Plan<Config>, Trouble> {
+    let module = folder.file("module.bin");
+    folder.write("module.bin", seam_emu::image::build(&scenario.module))?;
+    let files = PlanFiles {
+        module_image: module,
+        ring: runtime.path(RING),
+        control: runtime.path(CONTROL),
+        agent: runtime.path(AGENT_SOCKET),
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut plan = plan::plan(scenario, seen, told, files, cores)?;
+    if no_events {
+        (plan.ring, plan.watches, plan.functions) = (None, Vec::new(), Vec::new());
+    }
+    let toml = toml::to_string_pretty(scenario).expect("a scenario is plain data");
+    folder.write("scenario.toml", toml)?;
+    Ok(plan)
+}

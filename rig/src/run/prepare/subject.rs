@@ -1,0 +1,183 @@
+//! What the subjects need: modules in the guest, and how each is observed.
+
+use super::backend::Bridge;
+use super::guest_files::{own_modules, stem};
+use super::load_modules;
+use crate::scenario::{Scenario, Subject};
+use crate::symbols::{KmodPlan, ModuleSymbols, Observation, SubjectError, Symbols, observe_update};
+use crate::trouble::Trouble;
+use rig_images::{Images, ImagesError, Kernel};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A module that the agent loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GuestModule {
+    /// File name without `.ko`.
+    pub(crate) name: String,
+    /// Parameters, as for insmod.
+    pub(crate) parameters: String,
+}
+
+impl GuestModule {
+    fn of(file: &Path, parameters: &str) -> Self {
+        Self { name: stem(file), parameters: parameters.into() }
+    }
+}
+
+/// How the subject is observed.
+#[derive(Clone, Debug)]
+pub(crate) enum Observer {
+    /// By the kernel's symbols.
+    InTree,
+    /// By those of this module file, too.
+    Kmod(PathBuf),
+    /// By itself: the module tells the emulator through the shim.
+    Itself,
+}
+
+/// What a subject brings into the guest.
+#[derive(Clone, Debug)]
+pub(crate) struct Provided {
+    /// Module files for the initramfs.
+    pub(crate) files: Vec<PathBuf>,
+    /// What the agent loads, in order.
+    pub(crate) modules: Vec<GuestModule>,
+    /// How it is observed.
+    pub(crate) observer: Observer,
+}
+
+/// What brings the subject into the guest, and shows it there.
+#[derive(Clone, Debug)]
+pub(crate) struct SubjectParts {
+    /// The kernel's symbols.
+    pub(crate) symbols: Arc<Symbols>,
+    /// What is watched.
+    pub(crate) observation: Observation,
+    /// Modules that the agent loads, in order.
+    pub(crate) modules: Vec<GuestModule>,
+    /// How to find what is watched in the subject's module once it is loaded; none: it is all in the kernel.
+    pub(crate) placing: Option<KmodPlan>,
+}
+
+/// Folder of the subject's attributes in the guest.
+pub(crate) fn attributes(subject: Subject) -> &'static str {
+    match subject {
+        Subject::InTree => "/sys/devices/faux/tdx_host",
+        Subject::Kmod => "/sys/devices/tdx_update",
+    }
+}
+
+/// Whether a module, by its file's name, is the code under test, and not one that it or a load needs.
+pub(crate) fn is_subject(module: &str) -> bool {
+    ["tdx-host", "tdx_update", "tdx_update_twins"].contains(&module)
+}
+
+/// Finds or builds the subject's modules, and those that the loads need: the agent loads these when it starts the loads.
+pub(crate) fn provide(
+    images: &Images,
+    scenario: &Scenario,
+    kernel: &Kernel,
+    bridge: Bridge,
+) -> Result<Provided, Trouble> {
+    let mut provided = match (scenario.subject, bridge) {
+        (Subject::InTree, _) => in_tree(kernel)?,
+        (Subject::Kmod, Bridge::Plugin) => kmod(images, scenario, kernel)?,
+        (Subject::Kmod, Bridge::Mailbox) => behind_shim(images, scenario, kernel)?,
+    };
+    if scenario.tds.is_some() {
+        add_kvm(kernel, &mut provided)?;
+    }
+    provided.files.extend(own_modules(images, kernel, &load_modules::modules(&scenario.load))?);
+    Ok(provided)
+}
+
+/// KVM with its support of trust domains, for scenarios that have some.
+fn add_kvm(kernel: &Kernel, provided: &mut Provided) -> Result<(), ImagesError> {
+    for file in kernel.load_order("kvm-intel")? {
+        let parameters = if stem(&file) == "kvm-intel" { "tdx=1" } else { "" };
+        provided.modules.push(GuestModule::of(&file, parameters));
+        provided.files.push(file);
+    }
+    Ok(())
+}
+
+/// A kernel may have the driver built in; then there is nothing to load.
+fn in_tree(kernel: &Kernel) -> Result<Provided, ImagesError> {
+    let files = if kernel.modules.is_empty() { Vec::new() } else { kernel.load_order("tdx-host")? };
+    let modules = files.iter().map(|file| GuestModule::of(file, "")).collect();
+    Ok(Provided { files, modules, observer: Observer::InTree })
+}
+
+fn update_module(scenario: &Scenario) -> &'static str {
+    if scenario.twin.is_some() { "tdx_update_twins" } else { "tdx_update" }
+}
+
+/// The shim, and the update module behind it.
+fn behind_shim(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
+    let files = own_modules(images, kernel, &["seam_shim", update_module(scenario)])?;
+    let modules = vec![GuestModule::of(&files[0], ""), GuestModule::of(&files[1], &parameters(scenario))];
+    Ok(Provided { files, modules, observer: Observer::Itself })
+}
+
+/// The update module, and KVM before it where only that enters VMX operation.
+fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
+    let file = own_modules(images, kernel, &[update_module(scenario)])?.remove(0);
+    let mut files = if needs_kvm(kernel) { kernel.load_order("kvm_intel")? } else { Vec::new() };
+    let mut modules: Vec<_> = files.iter().map(|file| GuestModule::of(file, "")).collect();
+    files.push(file.clone());
+    modules.push(GuestModule::of(&file, &parameters(scenario)));
+    Ok(Provided { files, modules, observer: Observer::Kmod(file) })
+}
+
+/// Since Linux 6.19 only KVM can enter VMX operation, where the kernel has no TDX host support of its own
+/// (`guest-kmod/bringup.h`).
+fn needs_kvm(kernel: &Kernel) -> bool {
+    let mut numbers = kernel.release.split(['.', '-', '+']).map_while(|part| part.parse::<u32>().ok());
+    let release = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    release >= (6, 19) && !kernel.is_configured("CONFIG_INTEL_TDX_HOST=y") && kernel.module("kvm_intel").is_some()
+}
+
+fn parameters(scenario: &Scenario) -> String {
+    let ack = scenario.ack.map(|ack| format!("ack={}", ack.parameter()));
+    let twin = scenario.twin.map(|twin| format!("twin={}", twin.parameter()));
+    let engine = scenario.engine.map(|engine| format!("engine={}", engine.parameter()));
+    let more = Some(&scenario.module_parameters).filter(|more| !more.is_empty()).cloned();
+    [ack, engine, twin, more].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+impl Observer {
+    /// What to watch, and what is known of it only when the module is loaded.
+    pub(crate) fn observe(&self, symbols: &Symbols) -> Result<(Observation, Option<KmodPlan>), Trouble> {
+        let refuse = |help: &'static str| move |e: SubjectError| Trouble::usage(e.to_string(), help);
+        match self {
+            Self::InTree => {
+                let help = "take Linux 7.2 or later, configured with images/kernels/tdx-host.config";
+                Ok((observe_update(symbols).map_err(refuse(help))?, None))
+            }
+            Self::Kmod(file) => {
+                let help = "take a kernel with its complete System.map or vmlinux";
+                let plan = KmodPlan::new(symbols, ModuleSymbols::load(file)?).map_err(refuse(help))?;
+                Ok((plan.observation.clone(), Some(plan)))
+            }
+            Self::Itself => Ok((KmodPlan::told(), None)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Ack, Engine, Twin};
+
+    #[test]
+    fn the_module_is_told_what_the_scenario_says() {
+        let kmod = Scenario { subject: Subject::Kmod, ..Scenario::default() };
+        assert_eq!(parameters(&kmod), "");
+        assert_eq!(parameters(&Scenario { ack: Some(Ack::Atomic), ..kmod.clone() }), "ack=atomic");
+        let engine = Scenario { engine: Some(Engine::StopMachine), ..kmod.clone() };
+        assert_eq!(parameters(&engine), "engine=stop_machine");
+        let twin = Scenario { ack: Some(Ack::Lock), twin: Some(Twin::LateReset), ..kmod };
+        assert_eq!(parameters(&twin), "ack=lock twin=late-reset");
+    }
+}

@@ -1,0 +1,12 @@
+//! How a program ended that the guest ran for a scenario.
+
+use rig_wire::agent::Executed;
+
+/// How one program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code and its words.
+    pub(crate) executed: Executed,
+    /// What `version` reads afterwards; none: the module is lost.
+    pub(crate) version: Option<String>,
+}
