@@ -82,11 +82,21 @@ pub enum ImagesError {
         line: String,
     },
     /// No fragment has this name.
-    #[error("there is no kernel fragment named {0:?}")]
-    NoFragment(String),
+    #[error("there is no kernel fragment named {name:?}")]
+    NoFragment {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: &'static [&'static str],
+    },
     /// No kernel profile has this name.
-    #[error("there is no kernel profile \"{0}\"")]
-    NoProfile(String),
+    #[error("there is no kernel profile {name:?}")]
+    NoProfile {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: &'static [&'static str],
+    },
     /// A source edit cannot be applied.
     #[error("the edit of {file} cannot be applied: {detail}")]
     Edit {
@@ -175,9 +185,8 @@ impl ImagesError {
             Self::Program { log: Some(log), .. } => format!("read {}", log.display()),
             Self::Program { log: None, .. } => "read the line above; nothing half-made was kept, so run it again once mended".into(),
             Self::ConfigLine { .. } => "give the fragment what this option depends on, or drop the line".into(),
-            Self::NoFragment(_) => format!("use one of: {}", crate::kernel::Fragment::NAMES.join(", ")),
+            Self::NoFragment { known, .. } | Self::NoProfile { known, .. } => format!("use one of: {}", known.join(", ")),
             Self::Edit { .. } => "compare the edit with the file of this kernel version".into(),
-            Self::NoProfile(_) => format!("use one of: {}", crate::kernel::KernelRequest::PROFILES.join(", ")),
             Self::NoDebianKernel(_) => "name a series, such as debian:6.12".into(),
             Self::NoKernelImage(_) => "give a kernel build tree after `make bzImage modules`, or a bzImage file".into(),
             Self::NoSymbols(_) => "put System.map (or System.map-RELEASE, or vmlinux) beside the bzImage".into(),

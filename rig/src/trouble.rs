@@ -77,8 +77,8 @@ impl From<ImagesError> for Trouble {
             ImagesError::NoKernelImage(_)
             | ImagesError::NoSymbols(_)
             | ImagesError::NoTdxHost { .. }
-            | ImagesError::NoFragment(_)
-            | ImagesError::NoProfile(_)
+            | ImagesError::NoFragment { .. }
+            | ImagesError::NoProfile { .. }
             | ImagesError::NoDebianSeries { .. }
             | ImagesError::NoModuleTree { .. } => Exit::Usage,
             _ => Exit::Environment,

@@ -25,7 +25,7 @@ impl Fragment {
             "debug" => include_str!("../../kernels/debug.config"),
             "kcsan" => include_str!("../../kernels/kcsan.config"),
             "rt" => include_str!("../../kernels/rt.config"),
-            _ => return Err(ImagesError::NoFragment(name.into())),
+            _ => return Err(ImagesError::NoFragment { name: name.into(), known: Self::NAMES }),
         };
         Ok(Self { name: name.into(), text: text.into() })
     }
@@ -121,6 +121,6 @@ mod tests {
         for name in Fragment::NAMES {
             assert!(Fragment::named(name).unwrap().demands().count() > 0, "{name}");
         }
-        assert!(matches!(Fragment::named("nonsense"), Err(ImagesError::NoFragment(_))));
+        assert!(matches!(Fragment::named("nonsense"), Err(ImagesError::NoFragment { .. })));
     }
 }

@@ -50,7 +50,7 @@ impl KernelRequest {
         match name {
             "usual" => {}
             name if Self::PROFILES.contains(&name) => request.profile.push(Fragment::named(name)?),
-            _ => return Err(ImagesError::NoProfile(name.into())),
+            _ => return Err(ImagesError::NoProfile { name: name.into(), known: Self::PROFILES }),
         }
         Ok(request)
     }

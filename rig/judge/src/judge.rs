@@ -1,61 +1,17 @@
 //! The judge: every event goes in, breaches and findings come out.
 
 use crate::finding::{Breach, Finding};
-use crate::form::Malformed;
+use crate::findings::{Findings, Unmodelled};
 use crate::infrastructure::explains;
 use crate::oracle::{self, Rule};
 use crate::repetition::Livelock;
-use crate::stats::{Statistics, Tally};
+use crate::run_end::RunEnd;
+use crate::stats::Tally;
 use crate::timeline::{Event, Leaf, What, is_guests};
 use crate::tracker::Tracker;
-use crate::verdict::Unmodelled;
 use crate::{Invariant, Setup};
 use rig_wire::event::{Kind, Record, flags};
 use std::collections::BTreeMap;
-
-/// How a run came to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunEnd {
-    /// All that the scenario asked for was done, and its outcome read back.
-    Finished,
-    /// The rig stopped the run at the first breach, or the user did.
-    Stopped,
-    /// The guest made no progress within its budget.
-    Hung {
-        /// What the rig was waiting for, in one line.
-        what: String,
-    },
-    /// The guest's kernel crashed.
-    Crashed {
-        /// What the console says, in one line.
-        what: String,
-    },
-    /// Events were lost or the emulator died, so that nothing can be said of the subject.
-    Lost {
-        /// Why, in one line.
-        cause: String,
-    },
-}
-
-/// What was found at the end of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Findings {
-    /// Each invariant.
-    pub invariants: BTreeMap<Invariant, Finding>,
-    /// Leaves that the emulated firmware does not model but the guest called.
-    pub unmodelled: Vec<Unmodelled>,
-    /// Updates that were seen to begin.
-    pub updates: u32,
-    /// How long things took.
-    pub statistics: Statistics,
-    /// Events of the guest that were judged.
-    pub events: u64,
-    /// What is wrong with the recording itself; then nothing is said of the subject.
-    pub fault: Option<Malformed>,
-    /// The first report of the kernel that says nothing of the kernel, and why: the host took time from the machine, or the
-    /// emulator has a defect that looks so. None: there was none.
-    pub infrastructure: Option<String>,
-}
 
 /// Judges a run while it is under way. The first event that breaks an invariant ends the judging, since what follows may be
 /// a consequence: so a run that is stopped there and its recording, which may be longer, are judged alike. It holds a state per LP and per invariant, never the events themselves.

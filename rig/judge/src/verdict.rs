@@ -4,7 +4,7 @@ use crate::attempt::Attempt;
 use crate::finding::{Breach, Finding, NotObserved, Standing};
 use crate::origin::{KernelImage, RigBuild};
 use crate::stats::Statistics;
-use crate::{Findings, Invariant, RunEnd};
+use crate::{Findings, Invariant, RunEnd, Unmodelled};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -256,17 +256,6 @@ pub struct CpuDiagnosis {
     pub position: String,
     /// Its stack, symbolised, innermost first.
     pub stack: Vec<String>,
-}
-
-/// A leaf that the emulated firmware does not model and answered as firmware without it would.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Unmodelled {
-    /// RAX at entry.
-    pub leaf: u64,
-    /// Its name where known.
-    pub name: String,
-    /// How often it was called.
-    pub calls: u64,
 }
 
 /// `verdict.json`.

@@ -53,14 +53,8 @@ const CROWDED: &[&str] = &[
 ];
 
 /// CPUs that come and go, trust domains that live through updates.
-const ENABLE: &[&str] = &[
-    "entropy-sys-init",
-    "entropy-sys-init-gone",
-    "mutants-lp-init-refused",
-    "cpu-returns",
-    "td-kvm",
-    "cpu-offline",
-];
+const ENABLE: &[&str] =
+    &["entropy-sys-init", "entropy-sys-init-gone", "mutants-lp-init-refused", "cpu-returns", "td-kvm", "cpu-offline"];
 
 /// What SHUTDOWN is told, and what it leaves behind.
 const SHUTDOWN: &[&str] =

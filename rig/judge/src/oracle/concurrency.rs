@@ -3,10 +3,10 @@
 //! A demand on the scenario's load rather than on the kernel alone: it shows that the other invariants were judged under
 //! the traffic that they are about.
 
-use super::Rule;
+use super::rule::Rule;
 use crate::Invariant;
 use crate::finding::Finding;
-use crate::judge::RunEnd;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Leaf, What};
 use crate::tracker::Tracker;
 use rig_wire::event::{Record, flags};

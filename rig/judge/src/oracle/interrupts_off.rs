@@ -1,10 +1,10 @@
 //! Interrupts are disabled at every SEAMCALL inside the lockstep region, and at everything else that is recorded of a CPU
 //! between its entry and its exit; no interrupt or exception is taken with RFLAGS.IF set there.
 
-use super::{Rule, held_in};
+use super::rule::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Place, What};
 use crate::tracker::Tracker;
 use crate::update::Update;

@@ -1,8 +1,8 @@
 //! The steps of one CPU run exactly once: SHUTDOWN and UPDATE on the lead CPU, SYS.INIT on whichever CPU comes first.
 
-use super::{Rule, held_in};
+use super::rule::{Rule, held_in};
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Leaf, Place, What};
 use crate::tracker::Tracker;
 use crate::update::Update;

@@ -11,10 +11,10 @@
 //! missing acknowledgements is the very next thing recorded of its CPU.
 
 use super::ack_trail::AckTrail;
-use super::{Rule, held_in};
+use super::rule::{Rule, held_in};
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
 use crate::lps::LpSet;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Leaf, Place, What, Word};
 use crate::tracker::Tracker;
 use crate::update::Update;

@@ -1,8 +1,8 @@
 //! Each online CPU does each all-CPU step exactly once per update, and one upload makes one update.
 
-use super::{Rule, held_in};
+use super::rule::{Rule, held_in};
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Leaf, Place, What};
 use crate::tracker::Tracker;
 use crate::update::Update;

@@ -1,11 +1,11 @@
 //! Each step ends within its budget of guest time; every CPU leaves the `stop_machine` section.
 
-use super::{Rule, held_in};
+use super::rule::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
 use crate::lps::LpSet;
 use crate::repetition::Livelock;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Place};
 use crate::tracker::Tracker;
 use crate::update::Update;

@@ -1,8 +1,8 @@
 //! No BUG, WARN, lockup, RCU stall, lockdep or KCSAN report on the console.
 
-use super::{Rule, held_if};
+use super::rule::{Rule, held_if};
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
+use crate::run_end::RunEnd;
 use crate::tracker::Tracker;
 use crate::{Invariant, Setup};
 

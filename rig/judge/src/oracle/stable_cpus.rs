@@ -1,9 +1,9 @@
 //! The online set does not change during an update.
 
-use super::{Rule, held_in};
+use super::rule::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Place, What, Word};
 use crate::tracker::Tracker;
 use crate::update::Update;

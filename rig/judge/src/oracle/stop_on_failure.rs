@@ -1,8 +1,8 @@
 //! After a CPU failed, no CPU begins a later step, all leave, and the uploader is told.
 
-use super::{Rule, held_in};
+use super::rule::{Rule, held_in};
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Leaf, What, Word, is_mark};
 use crate::tracker::Tracker;
 use crate::update::{Failure, Update};

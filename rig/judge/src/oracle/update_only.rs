@@ -2,10 +2,10 @@
 //! the update.
 
 use super::lead_only::is_lead_step;
-use super::{Rule, held_in};
+use super::rule::{Rule, held_in};
 use crate::Invariant;
 use crate::finding::{Breach, Finding};
-use crate::judge::RunEnd;
+use crate::run_end::RunEnd;
 use crate::timeline::{Event, Leaf, Place, What};
 use crate::tracker::Tracker;
 use crate::update::Update;

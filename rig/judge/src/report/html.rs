@@ -3,7 +3,7 @@
 //! The page is a fixed document with the run's data in one JSON element; its script draws the lanes on a canvas and builds
 //! the tables. Nothing is loaded from anywhere.
 
-use super::ENDED_AT_BREACH;
+use super::ended_at_breach::ENDED_AT_BREACH;
 use super::rows::rows;
 use crate::scene::Scene;
 use crate::verdict::Verdict;

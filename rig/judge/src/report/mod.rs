@@ -1,5 +1,6 @@
 //! What people and their tools see of a run.
 
+mod ended_at_breach;
 mod headline;
 mod html;
 mod junit;
@@ -21,10 +22,6 @@ use crate::scene::Scene;
 use crate::verdict::Verdict;
 use crate::{Breach, Invariant};
 use rig_wire::event::Record;
-
-/// What a dash means in the report of a run that broke.
-const ENDED_AT_BREACH: &str =
-    "The machine was ended at the breach: what is marked with a dash had not been seen by then.";
 
 /// All files of a finished run's folder that show its verdict, by name: `verdict.json`, `verdict.txt`, `junit.xml`,
 /// `ktap.txt`, `trace.pftrace` and `report.html`.

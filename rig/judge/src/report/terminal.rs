@@ -1,6 +1,6 @@
 //! The verdict as a person at a terminal reads it.
 
-use super::ENDED_AT_BREACH;
+use super::ended_at_breach::ENDED_AT_BREACH;
 use super::rows::rows;
 use crate::finding::Standing;
 use crate::verdict::{Diagnosis, Facts, Outcome, Verdict};

@@ -1,7 +1,8 @@
 //! The imitated kernel's part of one update: the shared words, the locks, and who acts next.
 
+use super::Twist;
 use super::cpu::{Cpu, Lock, Op};
-use super::{Synthetic, Twist, tdr};
+use super::recording::{Synthetic, tdr};
 use crate::Step;
 use crate::timeline::Leaf;
 use rig_wire::event::{Kind, Record, flags};

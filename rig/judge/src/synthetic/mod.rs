@@ -6,44 +6,21 @@
 
 mod cpu;
 mod kernel;
+mod recording;
 mod twist;
 
+pub use recording::Synthetic;
 pub use twist::Twist;
 
 use crate::examination::{Examination, Examined};
-use crate::judge::{Findings, RunEnd};
+use crate::findings::Findings;
+use crate::run_end::RunEnd;
 use crate::timeline::Leaf;
 use crate::{Breach, Setup, SubjectNames};
 use kernel::Kernel;
-use rig_wire::event::{Kind, Mark, NO_LP, Record, UpdateOutcome, flags, update_end};
+use recording::{Fault, tdr};
+use rig_wire::event::{Kind, Mark, UpdateOutcome, flags, update_end};
 use rig_wire::plan::{Function, Watch};
-
-/// A run that never was.
-#[derive(Clone, Debug)]
-pub struct Synthetic {
-    /// What a judge of it is told.
-    pub setup: Setup,
-    /// Its events in their order.
-    pub records: Vec<Record>,
-    /// The guest's console; [`Kind::Console`] records refer to its lines.
-    pub console: Vec<String>,
-    /// How it ended.
-    pub end: RunEnd,
-    twist: Option<Twist>,
-    fault: Option<Fault>,
-    tds: u64,
-    now_ns: u64,
-    uploads: u32,
-    random: u64,
-}
-
-/// A SEAMCALL that fails.
-#[derive(Clone, Copy, Debug)]
-struct Fault {
-    leaf: Leaf,
-    lp: u16,
-    status: u64,
-}
 
 impl Synthetic {
     /// A machine with `lps` LPs before its boot.
@@ -211,56 +188,10 @@ impl Synthetic {
             self.exit(lp, Leaf::VP_ENTER, 0, if is_dead { NON_RECOVERABLE_TD } else { 0 });
         }
     }
-
-    fn line(&mut self, text: &str) {
-        let index = self.console.len() as u64;
-        let (s, us) = (self.now_ns / 1_000_000_000, self.now_ns / 1000 % 1_000_000);
-        self.console.push(format!("[{s:5}.{us:06}] {text}"));
-        self.push(Record { lp: NO_LP, kind: Kind::Console as u16, a: index, ..Record::default() });
-    }
-
-    fn mark(&mut self, mark: Mark, argument: u64) {
-        self.push(Record { lp: NO_LP, kind: Kind::Mark as u16, a: mark as u64, b: argument, ..Record::default() });
-    }
-
-    fn call(&mut self, lp: u16, leaf: Leaf, field: u64, took_ns: u64) {
-        self.enter(lp, leaf, field, flags::IF);
-        self.now_ns += took_ns;
-        self.exit(lp, leaf, field, 0);
-    }
-
-    fn enter(&mut self, lp: u16, leaf: Leaf, field: u64, flags: u32) {
-        self.now_ns += 700;
-        self.push(Record { lp, kind: Kind::SeamcallEnter as u16, flags, a: leaf.0, c: field, ..Record::default() });
-    }
-
-    fn exit(&mut self, lp: u16, leaf: Leaf, _field: u64, status: u64) {
-        self.now_ns += 700;
-        self.push(Record { lp, kind: Kind::SeamcallExit as u16, a: leaf.0, b: status, ..Record::default() });
-    }
-
-    fn push(&mut self, record: Record) {
-        let seq = self.records.len() as u64;
-        // A host that is a little faster than the guest's clock says.
-        self.records.push(Record { seq, guest_ns: self.now_ns, host_ns: self.now_ns / 10 * 9, ..record });
-    }
-
-    /// A number below `bound`, by xorshift64*.
-    fn draw(&mut self, bound: u64) -> u64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound.max(1)
-    }
 }
 
 /// `TDX_NON_RECOVERABLE_TD` (TDX Module ABI specification, "Function Completion Status Codes").
 const NON_RECOVERABLE_TD: u64 = 0x4000_0002_0000_0000;
-
-/// Address of the imitated TD's TDR page.
-fn tdr(td: u64) -> u64 {
-    0x1_0000_0000 + td * 0x10_0000
-}
 
 /// Address of its virtual CPU's TDVPR page.
 fn tdvpr(td: u64) -> u64 {
