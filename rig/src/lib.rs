@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod explore;
 pub mod guest;
 pub mod machine;
+mod milliseconds;
 pub mod mutants;
 pub mod releases;
 pub mod run;

@@ -22,6 +22,7 @@ use super::guests::{Counts, EndCause, Guest, Guests, Judged, Tried};
 use super::prepare::holds;
 use super::prepare::prepared::Prepared;
 use super::record::told::Told;
+use crate::milliseconds::milliseconds;
 use crate::scenario::HoldSpec;
 use crate::trouble::Trouble;
 use rig_images::Progress;
@@ -163,7 +164,7 @@ impl Guest for Session {
         let counts = Counts {
             begun: tally.begun.load(Ordering::Acquire) - before[0],
             satisfied: tally.satisfied.load(Ordering::Acquire) - before[1],
-            update_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            update_ms: milliseconds(started.elapsed()),
         };
         let stop = match (done, live.observer.alarmed()) {
             (Err(stop), _) => stop,

@@ -21,6 +21,8 @@ pub use expect::{Ending, Expect, Leaked, TdRefusal};
 pub use fault::FaultSpec;
 pub use hold::{HoldSpec, Location, Place, Since, UntilSpec};
 pub use hw::HwOrder;
+#[cfg(test)]
+pub(crate) use parse::load;
 pub use parse::{from_file, from_text};
 pub use subject::{Ack, Engine, Subject, Twin};
 pub use tds::Tds;

@@ -54,6 +54,12 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
 }
 
+/// The load that these lines of a `[[load]]` table describe.
+#[cfg(test)]
+pub(crate) fn load(lines: &str) -> rig_wire::agent::Load {
+    from_text(&format!("name = \"x\"\n[[load]]\n{lines}"), "x.toml").unwrap().load.remove(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ pub use pool::{Room, run_all};
 pub use report::{junit, ktap};
 pub use table::{line, summary};
 
+use crate::milliseconds::milliseconds;
 use crate::run::{self, Options};
 use crate::scenario::Scenario;
 use crate::trouble::{Exit, Trouble};
@@ -77,7 +78,7 @@ fn ran(scenario: String, verdict: Result<Verdict, Trouble>, time: Duration, tota
         }
     };
     let (known_defect, run_dir) = (facts.known_defect, facts.run_dir);
-    let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let time_ms = milliseconds(time);
     let budget_ms = total_s.map(|s| u64::from(s) * 1000);
     Ran { scenario, verdict, reason, known_defect, remedy, time_ms, budget_ms, run_dir }
 }

@@ -3,7 +3,7 @@
 //! A demand on the scenario's load rather than on the kernel alone: it shows that the other invariants were judged under
 //! the traffic that they are about.
 
-use super::rule::Rule;
+use super::rule::{Rule, not_applicable};
 use crate::Invariant;
 use crate::finding::Finding;
 use crate::run_end::RunEnd;
@@ -63,7 +63,6 @@ impl Rule for Concurrency {
     }
 
     fn finish(&mut self, past: &Tracker, end: &RunEnd) -> Finding {
-        let not_applicable = |reason: &str| Finding::NotApplicable { reason: reason.into() };
         if !past.setup.load.concurrency {
             return not_applicable("the scenario has no load of SEAMCALLs");
         }

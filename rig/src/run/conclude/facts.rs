@@ -2,13 +2,13 @@
 
 use super::attempts::attempts;
 use super::client_checks;
+use crate::milliseconds::milliseconds;
 use crate::run::record::run_record::RunRecord;
 use crate::run::record::told::Told;
 use crate::version::rig_build;
 use rig_judge::origin::{KernelImage, build_of_log};
 use rig_judge::verdict::{Artifact, LoadReport, Timing};
 use rig_judge::{Facts, RunEnd};
-use std::time::Duration;
 
 /// Artifacts that a verdict names; the manifest has all of them.
 const PRINCIPAL: [&str; 5] = ["qemu-system-x86", "bzImage", "initramfs.cpio", "rig-agent", "libseam_plugin.so"];
@@ -38,10 +38,10 @@ pub(super) fn facts(run: &RunRecord, kernel_log: &str) -> Facts {
         digest: run.digest.clone(),
         start: conditions.start.clone(),
         timing_ms: Timing {
-            boot: ms(told.boot),
-            update: ms(told.update),
-            machine: ms(times.machine),
-            total: ms(times.total),
+            boot: milliseconds(told.boot),
+            update: milliseconds(told.update),
+            machine: milliseconds(times.machine),
+            total: milliseconds(times.total),
         },
         run_dir: Some(description.folder.path().to_owned()),
         load: told.loads.iter().map(load_report).chain(told.tds.loads()).collect(),
@@ -74,10 +74,6 @@ fn not_offered(told: &Told) -> Option<String> {
         (None, true) => Some("the kernel offers no update".into()),
         (None, false) => None,
     }
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn load_report(report: &rig_wire::agent::LoadReport) -> LoadReport {

@@ -87,12 +87,8 @@ fn count(report: &LoadReport, name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::load;
     use rig_wire::agent::Chain;
-
-    fn load(text: &str) -> Load {
-        let scenario = format!("name = \"x\"\n[[load]]\n{text}");
-        crate::scenario::from_text(&scenario, "x.toml").unwrap().load.remove(0)
-    }
 
     fn report(name: &str) -> LoadReport {
         LoadReport {

@@ -3,6 +3,7 @@
 use super::inner;
 use super::outer::{CACHE, CPUS, Outer, TAG, prepare};
 use super::running::Running;
+use crate::milliseconds::milliseconds;
 use crate::run::prepare::options::Options;
 use crate::scenario::{Nested, Scenario};
 use crate::trouble::Trouble;
@@ -43,7 +44,7 @@ pub fn run_nested(
         backend: Backend { name: "kvm".into(), reason: "in a virtual machine whose AMD processor TCG emulates".into() },
         subject: "kmod".into(),
         clock: "parallel".into(),
-        timing_ms: Timing { boot: ms(boot), update: 0, machine: 0, total: ms(total.elapsed()) },
+        timing_ms: Timing { boot: milliseconds(boot), update: 0, machine: 0, total: milliseconds(total.elapsed()) },
         run_dir: Some(outer.folder.path().to_owned()),
         checks,
         ..Facts::default()
@@ -54,10 +55,6 @@ pub fn run_nested(
     let files = report::files(&setup, [], &[], &verdict);
     files.into_iter().try_for_each(|(name, bytes)| outer.folder.write(name, bytes))?;
     Ok(verdict)
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn conduct(outer: &Outer, nested: &Nested, progress: &Progress) -> Result<(Duration, Vec<Check>), Trouble> {

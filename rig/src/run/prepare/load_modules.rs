@@ -18,11 +18,7 @@ pub(crate) fn modules(loads: &[Load]) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn load(text: &str) -> Load {
-        let scenario = format!("name = \"x\"\n[[load]]\n{text}");
-        crate::scenario::from_text(&scenario, "x.toml").unwrap().load.remove(0)
-    }
+    use crate::scenario::load;
 
     #[test]
     fn loads_that_make_seamcalls_need_a_module() {

@@ -37,11 +37,7 @@ fn complete(load: &Load) -> Load {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn load(text: &str) -> Load {
-        let scenario = format!("name = \"x\"\n[[load]]\n{text}");
-        crate::scenario::from_text(&scenario, "x.toml").unwrap().load.remove(0)
-    }
+    use crate::scenario::load;
 
     #[test]
     fn trust_domains_get_a_script_for_each_virtual_cpu() {

@@ -4,6 +4,7 @@ use super::bound::Bound;
 use super::stall::{Sample, Stall, StallBudget, StallWatch};
 use crate::guest::Guest;
 use crate::machine::Machine;
+use crate::milliseconds::milliseconds;
 use crate::run::conduct::observer::{Alarm, Observer};
 use crate::run::conduct::stop::Stop;
 use rig_wire::task::BlockedTask;
@@ -90,7 +91,7 @@ impl Watched<'_> {
             answers,
             cpu_ms: self.machine.process.cpu_ms()?,
             waited_ms,
-            wall_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            wall_ms: milliseconds(self.started.elapsed()),
         })
     }
 
