@@ -1,6 +1,6 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::{Backend, Budget, Clock, Engine, Nested, Scenario, Subject};
+use super::{Backend, Budget, Clock, Engine, Moment, Nested, Scenario, Subject};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
@@ -77,6 +77,11 @@ impl Scenario {
                 self.cpus - 1
             ));
         }
+        if self.updates == 0 && self.switches.iter().any(|switch| switch.when == Moment::During) {
+            return Err(
+                "`switch.when` is \"during\", but `updates` is 0: there is no update during which to switch".into()
+            );
+        }
         super::hw::check(&self.hw, self.updates)?;
         super::client::check(self.userspace.as_ref(), &self.clients, self.updates)?;
         if !self.hw.is_empty() && !self.clients.is_empty() {
@@ -95,7 +100,7 @@ impl Scenario {
             return Ok(());
         }
         let refuse = |why: &str| Err(format!("`clock` is \"deterministic\", but {why}"));
-        if !self.during.is_empty() {
+        if !self.during.is_empty() || self.switches.iter().any(|switch| switch.when == Moment::During) {
             return refuse("`during` acts on the guest from the host while an update runs; leave out one of the two");
         }
         if !matches!(self.backend, Backend::Auto | Backend::Tcg) {
@@ -183,6 +188,10 @@ mod tests {
             (with(|s| s.budget.total_s = Some(0)), "`budget.total_s`"),
             (with(|s| s.switches = vec![switch(0)]), "`switch.cpu`"),
             (with(|s| s.switches = vec![switch(4)]), "`switch.cpu`"),
+            (
+                with(|s| (s.updates, s.switches) = (0, vec![CpuSwitch { when: Moment::During, ..switch(1) }])),
+                "`switch.when`",
+            ),
             (with(|s| s.kernel = Some("debian:6.12".into())), "`subject`"),
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
             (with(|s| s.backend = Backend::Kvm), "in-tree"),
