@@ -2,11 +2,17 @@
 //!
 //! The HTML page in a real browser is a program of its own (`tests/page.rs`).
 
+mod edit;
 mod form;
 mod hangs;
 mod hostile;
+mod imitation;
+mod load;
+mod participants;
 mod real;
 mod recording;
 mod reports;
+mod section;
 mod twins;
 mod whole;
+mod words;
