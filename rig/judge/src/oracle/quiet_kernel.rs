@@ -110,6 +110,16 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_is_expected_is_none_and_its_words_alone_count() {
+        let mut setup = Setup::new(1, crate::SubjectNames::in_tree());
+        let line = "[    3.1] WARNING: CPU: 0 PID: 1 at tdx.c:1323 tdx_module_run_update+0x9/0xb0";
+        assert!(is_unexpected(line, &setup));
+        setup.expected_console = vec!["another".into(), "tdx_module_run_update".into()];
+        assert!(!is_unexpected(line, &setup));
+        assert!(is_unexpected("BUG: something", &setup) && !is_unexpected("virt/tdx: module initialized", &setup));
+    }
+
+    #[test]
     fn ordinary_lines_are_no_reports() {
         let lines = [
             "",

@@ -9,6 +9,8 @@ mod hostile;
 mod imitation;
 mod load;
 mod participants;
+mod preserved;
+mod progress;
 mod real;
 mod recording;
 mod reports;

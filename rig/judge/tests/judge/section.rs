@@ -1,6 +1,6 @@
 //! What may run while an update is under way, and in which order.
 
-use super::edit::{broken, call, insert, is_mark, keep_from, last_call, seen};
+use super::edit::{broken, call, insert, is_mark, keep_from, last_call, seen, why_not};
 use super::twins::recorded_late;
 use rig_judge::synthetic::Synthetic;
 use rig_judge::timeline::Leaf;
@@ -124,31 +124,80 @@ fn calls_of_leaves_that_are_not_modelled_are_counted() {
     assert_eq!(counted, [(37, "SYS.RDALL", 1), (69, "SYS.DISABLE", 2)]);
 }
 
-/// A step may take its budget of guest time, and no more.
-#[rstest]
-#[case::within(1000, false)]
-#[case::beyond(0, true)]
-fn a_step_has_a_budget(#[case] budget_ms: u64, #[case] breaks: bool) {
-    let mut run = Synthetic::plain(16, 1);
-    run.setup.step_budget_ms = Some(budget_ms);
+/// By SEAMCALLs alone: whoever is still inside a call of one step when another CPU begins the next is not through with it.
+#[test]
+fn a_step_does_not_begin_while_a_cpu_is_inside_the_one_before() {
+    let mut run = Synthetic::plain(4, 1).seamcalls_only();
+    let lp = (0..4).max_by_key(|lp| last_call(&run, *lp, Leaf::INSTALL)).unwrap();
+    let (_, exit) = last_call(&run, lp, Leaf::INSTALL);
+    let begins = exit + run.records[exit..].iter().position(|r| Leaf::of(r) == Leaf::SYS_INIT).unwrap();
+    let other = (run.records[begins].lp + 1) % 4;
+    run.records[begins].lp = if run.records[begins].lp == lp { other } else { run.records[begins].lp };
+    run.records[begins + 1].lp = run.records[begins].lp;
+    let exit = run.records.remove(exit);
+    run.records.insert(begins, exit);
+    run.renumber();
+    let breaches = run.judge().0.breaches();
+    assert_eq!(breaches.len(), 1, "{breaches:#?}");
+    let begun_by = run.records[begins - 1].lp;
+    assert_eq!(breaches[0].seen, format!("CPU {begun_by} begins CPU_INIT while CPU {lp} is inside CPU_INSTALL"));
+    assert_eq!((breaches[0].invariant, breaches[0].lps.as_slice()), (Invariant::Lockstep, &[begun_by, lp][..]));
+}
+
+/// Work of a step behind the beginning of a later one is told with the CPU that began the later one first.
+#[test]
+fn work_that_comes_too_late_is_told_with_who_went_on_first() {
+    let mut run = Synthetic::plain(4, 1).seamcalls_only();
+    let (_, last) = (0..4).map(|lp| last_call(&run, lp, Leaf::LP_INIT)).max().unwrap();
+    insert(&mut run, last + 1, call(3, Leaf::INSTALL, 0));
+    let in_update = last_call(&run, 0, Leaf::SHUTDOWN).0;
+    let first = run.records[in_update..].iter().find(|r| Leaf::of(r) == Leaf::SYS_INIT).unwrap().lp;
     let findings = run.judge().0;
-    assert_eq!(broken(&findings).contains(&Invariant::Progress), breaks, "{:#?}", findings.breaches());
+    let words = format!("CPU 3 begins CPU_INSTALL after CPU {first} began a later step");
+    assert_eq!(seen(&findings, Invariant::Lockstep), words);
+}
+
+/// By SEAMCALLs alone, interrupts are judged at those that are an update's own.
+#[rstest]
+#[case::a_steps_call(Leaf::INSTALL, true)]
+#[case::a_foreign_call(Leaf::VP_ENTER, false)]
+fn interrupts_are_judged_at_the_updates_own_calls(#[case] leaf: Leaf, #[case] breaks: bool) {
+    let mut run = Synthetic::plain(4, 1).seamcalls_only();
+    let (_, shut_down) = last_call(&run, 0, Leaf::SHUTDOWN);
+    insert(&mut run, shut_down + 1, call(2, leaf, 0));
+    run.records[shut_down + 1].flags = flags::IF;
+    assert_eq!(broken(&run.judge().0).contains(&Invariant::InterruptsOff), breaks);
+}
+
+/// A record that is none of an interrupt says nothing of interrupts.
+#[test]
+fn a_digest_is_no_interrupt() {
+    let mut run = Synthetic::new(4).boot().tds(1).update();
+    let digest = |r: &&mut Record| r.kind == Kind::TdDigest as u16;
+    run.records.iter_mut().filter(digest).for_each(|r| r.flags |= flags::IF);
+    assert_eq!(broken(&run.judge().0), BTreeSet::new());
+}
+
+/// P-SEAMLDR refuses a CPU because another is inside, or for another reason.
+#[rstest]
+#[case::another_is_inside(flags::VMFAIL_INVALID | flags::CONTENDED, true)]
+#[case::another_reason(flags::VMFAIL_INVALID, false)]
+fn a_refusal_is_told_by_its_reason(#[case] flags: u32, #[case] breaks: bool) {
+    let mut run = Synthetic::new(4).boot().fault(Leaf::INSTALL, 2, EBADHASH).update();
+    let (_, exit) = last_call(&run, 2, Leaf::INSTALL);
+    run.records[exit].flags = flags;
+    let findings = run.judge().0;
+    assert_eq!(broken(&findings), breaks.then_some(Invariant::SerialLoader).into_iter().collect());
     if breaks {
-        let words = seen(&findings, Invariant::Progress);
-        assert_eq!(words, "the step is under way for 1 ms");
+        let words = "P-SEAMLDR refuses CPU 2's INSTALL because another LP is inside";
+        assert_eq!(seen(&findings, Invariant::SerialLoader), words);
+        assert_eq!(findings.breaches()[0].events.len(), 2, "entry and exit");
     }
 }
 
-/// A hang names the CPUs that keep the others waiting.
+/// Calls of P-SEAMLDR outside the section are not the update's.
 #[test]
-fn a_hang_names_whoever_has_yet_to_acknowledge() {
-    let mut run = Synthetic::plain(4, 1);
-    let (_, last) = (0..4).map(|lp| last_call(&run, lp, Leaf::INSTALL)).max().unwrap();
-    let lp = run.records[last].lp;
-    run.records.truncate(last + 1);
-    run.end = RunEnd::Hung { what: "update 1 makes no progress".into() };
-    let breaches = run.judge().0.breaches();
-    assert_eq!(breaches.len(), 1, "{breaches:#?}");
-    assert_eq!((breaches[0].invariant, breaches[0].lps.as_slice()), (Invariant::Progress, &[lp][..]));
-    assert_eq!(breaches[0].seen, "the guest makes no progress; inside the section: CPUs 0-3");
+fn an_update_that_never_called_the_loader_shows_nothing_of_it() {
+    let run = Synthetic::new(4).boot().fault(Leaf::SHUTDOWN, 0, EBADHASH).update();
+    assert_eq!(why_not(&run.judge().0, Invariant::SerialLoader), "no update called P-SEAMLDR");
 }

@@ -1,10 +1,11 @@
 //! Records in words, and where two timelines part.
 
 use rig_judge::synthetic::Synthetic;
-use rig_judge::timeline::{Decoder, EventsReader, EventsWriter, Leaf, Strictness, first_difference};
+use rig_judge::timeline::{Decoder, EventsError, EventsReader, EventsWriter, Leaf, Strictness, first_difference};
 use rig_judge::{RunEnd, Setup, SubjectNames};
 use rig_wire::event::{HostCause, Kind, Mark, NO_LP, Record, flags};
 use rstest::rstest;
+use std::io::{ErrorKind, Read};
 
 const CODE: u64 = 0xffff_ffff_8107_8640;
 
@@ -105,6 +106,44 @@ fn a_difference_says_how_far_two_timelines_agree() {
     let nothing = first_difference((&decoder, [left[0]]), (&decoder, [right[3]]), Strictness::Exact).unwrap();
     assert_eq!((nothing.common, nothing.last_common.clone()), (0, None));
     assert!(!nothing.to_string().contains("both"), "{nothing}");
+}
+
+/// A file that comes in pieces, interrupted in between, or that cannot be read on.
+#[derive(Debug)]
+struct Pieces {
+    bytes: std::io::Cursor<Vec<u8>>,
+    turn: u32,
+    fails: Option<ErrorKind>,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.turn += 1;
+        match self.fails {
+            Some(kind) if self.turn % 3 == 0 => Err(kind.into()),
+            _ => {
+                let some = buffer.len().min(7);
+                self.bytes.read(&mut buffer[..some])
+            }
+        }
+    }
+}
+
+#[test]
+fn a_timeline_may_come_in_pieces() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.bin");
+    let mut writer = EventsWriter::create(&path, &Setup::new(2, SubjectNames::in_tree())).unwrap();
+    writer.append(&Record { a: 5, ..Record::default() }).unwrap();
+    writer.finish(&RunEnd::Finished).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let pieces = |fails| Pieces { bytes: std::io::Cursor::new(whole.clone()), turn: 0, fails };
+    for fails in [None, Some(ErrorKind::Interrupted)] {
+        let read: Vec<Record> = EventsReader::read(&path, pieces(fails)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(read.iter().map(|r| r.a).collect::<Vec<_>>(), [5, Mark::RunEnd as u64]);
+    }
+    let header = EventsReader::read(&path, pieces(Some(ErrorKind::PermissionDenied))).unwrap_err();
+    assert!(matches!(header, EventsError::Io { .. }), "{header}");
 }
 
 /// What was flushed is in the file, while more is yet to come, and the end belongs to no LP.
