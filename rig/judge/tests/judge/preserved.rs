@@ -84,3 +84,12 @@ fn an_update_that_failed_is_no_update_of_tds() {
     assert_eq!(broken(&findings), BTreeSet::new());
     assert_eq!(why_not(&findings, PRESERVATION), "no TD lived through an update");
 }
+
+/// The operand of TDH.VP.ENTER has flags beside the page, and they may differ from entry to entry.
+#[test]
+fn a_virtual_cpu_is_known_by_its_page() {
+    let mut run = Synthetic::new(4).boot().tds(1).update();
+    let enter = run.records.iter().rposition(|r| Leaf::of(r) == Leaf::VP_ENTER && r.kind == 1).unwrap();
+    run.records[enter].b |= 0xc000_0000_0000_0001;
+    assert_eq!(run.judge().0.invariants[&PRESERVATION].standing(), Standing::Held);
+}

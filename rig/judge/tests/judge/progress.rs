@@ -63,11 +63,13 @@ fn a_hang_names_who_keeps_the_others_waiting() {
     assert_eq!(breach.seen, "the guest makes no progress; inside the section: CPUs 0-3");
 
     let acks = acknowledgements(&run, Step::Done);
-    let mut acknowledging = run.clone();
-    acknowledging.records.truncate(acks[1] + 1);
-    let acked = [run.records[acks[0]].lp, run.records[acks[1]].lp];
-    let breach = hung(acknowledging);
-    assert_eq!((breach.lps, breach.step), ((0..4).filter(|lp| !acked.contains(lp)).collect(), Some(Step::Done)));
+    for n in 0..3 {
+        let mut acknowledging = run.clone();
+        acknowledging.records.truncate(acks[n] + 1);
+        let acked: Vec<u16> = acks[..=n].iter().map(|at| run.records[*at].lp).collect();
+        let breach = hung(acknowledging);
+        assert_eq!((breach.lps, breach.step), ((0..4).filter(|lp| !acked.contains(lp)).collect(), Some(Step::Done)));
+    }
 
     let mut leaving = run.clone();
     leaving.records.truncate(acks[3] + 1);
@@ -126,4 +128,15 @@ fn an_update_ends_when_every_cpu_has_left() {
     assert_eq!(broken(&findings), [Invariant::Progress].into());
     let words = format!("the update is said to have ended, but they are inside; inside the section: CPU {lp}");
     assert_eq!((seen(&findings, Invariant::Progress), findings.breaches()[0].update), (words, Some(1)));
+}
+
+/// By SEAMCALLs alone, a step begins with the first call of it, and its budget with that.
+#[test]
+fn a_budget_begins_with_a_steps_first_call() {
+    let mut run = Synthetic::plain(16, 1).seamcalls_only();
+    run.setup.step_budget_ms = Some(1);
+    let breaches = run.judge().0.breaches();
+    assert_eq!((breaches[0].invariant, breaches[0].step), (Invariant::Progress, Some(Step::CpuInstall)));
+    let begins = run.records.iter().position(|r| Leaf::of(r) == Leaf::INSTALL).unwrap();
+    assert_eq!(breaches[0].events[0].seq, begins as u64);
 }
