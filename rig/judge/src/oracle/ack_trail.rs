@@ -215,8 +215,8 @@ mod tests {
     fn a_wrong_count_is_told_by_what_was_read() {
         let acked = [(0, 1, true, 1), (1, 1, true, 2), (2, 1, true, 3), (3, 1, true, 4)];
         let begun = [&[BEGUN], all_read(1).as_slice()].concat();
-        let installing = [begun.as_slice(), &acked, &[(3, 0, true, 2), (3, 1, true, 0)], &all_read(2)[..3]].concat();
-        let initialising = [installing.as_slice(), &acked, &[(3, 0, true, 3)], &all_read(3)[..3]].concat();
+        let installing = [begun.as_slice(), &acked, &[(3, 0, true, 2), (3, 1, true, 0)], &all_read(2)].concat();
+        let initialising = [installing.as_slice(), &acked, &[(3, 0, true, 3)], &all_read(3)].concat();
         type Accesses<'a> = &'a [(u16, u64, bool, u64)];
         let table: [(Accesses<'_>, Accesses<'_>, &str); 7] = [
             (

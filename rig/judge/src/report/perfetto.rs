@@ -317,6 +317,19 @@ mod tests {
         }
     }
 
+    /// Who acknowledges as the step ends waits for nobody.
+    #[test]
+    fn waiting_is_drawn_where_there_was_some() {
+        for (acked_ns, waits) in [(Some(60), true), (Some(100), false), (None, false)] {
+            let step = StepSlice { update: 1, step: Step::Done, begin_ns: 0, acked_ns, end_ns: 100 };
+            let lane = Lane { lp: 0, steps: vec![step], calls: Vec::new() };
+            let mut events = Vec::new();
+            draw_lane(&mut events, &lane, &Scene::default());
+            let names: Vec<&str> = events.iter().filter_map(|(_, event)| event.name.as_deref()).collect();
+            assert_eq!(names, if waits { vec!["DONE", "waits for the others"] } else { vec!["DONE"] });
+        }
+    }
+
     /// Each LP's track, its place below the run's own tracks, and one number for each arrow.
     #[test]
     fn tracks_and_arrows_have_numbers_of_their_own() {

@@ -3,7 +3,7 @@
 use super::edit::{is_mark, last_call};
 use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
-use rig_wire::event::{Kind, Mark, Record};
+use rig_wire::event::{Kind, Mark, NO_LP, Record};
 use rstest::rstest;
 
 const EBADHASH: u64 = 0x8000_0000_0002_0001;
@@ -70,11 +70,26 @@ fn console_lines_are_stamped() {
     let lines: Vec<&Record> = run.records.iter().filter(|r| r.kind == Kind::Console as u16).collect();
     assert_eq!(lines.len(), run.console.len());
     for (n, record) in lines.into_iter().enumerate() {
+        assert_eq!(record.lp, NO_LP);
         assert_eq!(record.a, n as u64);
         let (s, us) = (record.guest_ns / 1_000_000_000, record.guest_ns / 1000 % 1_000_000);
         assert!(run.console[n].starts_with(&format!("[{s:5}.{us:06}] ")), "{}", run.console[n]);
     }
     assert!(run.records.iter().all(|r| r.host_ns < r.guest_ns && r.host_ns >= r.guest_ns / 10 * 9));
+    assert!(run.records.iter().all(|r| r.kind != Kind::Mark as u16 || r.lp == NO_LP));
     let marks: Vec<u64> = run.records.iter().filter(|r| is_mark(r, Mark::UpdateBegin)).map(|r| r.b).collect();
     assert_eq!(marks, [1]);
+}
+
+/// The CPU that comes online does so while the lead is inside INSTALL.
+#[test]
+fn a_cpu_comes_online_while_the_lead_installs() {
+    let run = Synthetic::new(4).boot().twist(Twist::Hotplug).update();
+    let (enter, exit) = last_call(&run, 0, Leaf::INSTALL);
+    let comes = |r: &Record| r.kind == Kind::FunctionEnter as u16 && r.a == 2;
+    let places: Vec<usize> = (0..run.records.len()).filter(|at| comes(&run.records[*at])).collect();
+    assert_eq!(places.len(), 1);
+    assert!((enter..exit).contains(&places[0]));
+    let record = run.records[places[0]];
+    assert_eq!((record.lp, record.c, record.d), (3, 4, 1));
 }

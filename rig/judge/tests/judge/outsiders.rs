@@ -91,3 +91,12 @@ fn the_module_and_the_loader_may_overlap() {
     run.renumber();
     assert_eq!(broken(&run.judge().0), BTreeSet::new());
 }
+
+/// SEAMCALLs beside an update are foreign from SHUTDOWN's start to UPDATE's end, and lawful behind it.
+#[test]
+fn a_call_behind_updates_end_is_not_foreign() {
+    let mut run = five();
+    let (_, updated) = last_call(&run, 0, Leaf::UPDATE);
+    insert(&mut run, updated + 1, call(4, Leaf::VP_ENTER, 0));
+    assert_eq!(broken(&run.judge().0), BTreeSet::new());
+}

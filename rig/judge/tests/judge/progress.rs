@@ -108,7 +108,8 @@ fn a_hang_outside_the_section_is_told_from_one_inside() {
     uploading.records.truncate(begin + 1);
     let stop = uploading.setup.functions.iter().position(|f| f.name == uploading.setup.subject.stop_function).unwrap();
     let enters = Record { lp: 2, kind: Kind::FunctionEnter as u16, a: stop as u64, ..Record::default() };
-    insert(&mut uploading, begin + 1, [enters]);
+    let leaves = Record { lp: 3, kind: Kind::FunctionExit as u16, ..enters };
+    insert(&mut uploading, begin + 1, [Record { lp: 3, ..enters }, leaves, enters]);
     let breach = hung(uploading);
     assert_eq!((breach.update, breach.lps.as_slice()), (Some(1), &[2][..]));
     assert!(breach.seen.starts_with("an upload began, and the guest makes no progress outside"), "{}", breach.seen);

@@ -98,3 +98,23 @@ fn a_read_in_a_step_of_all_cpus_is_foreign() {
     insert(&mut run, at, super::edit::call(2, Leaf::SYS_RD, 0x8900_0001_0000_0000));
     assert_eq!(broken(&run.judge().0), [Invariant::UpdateOnly].into());
 }
+
+/// A CPU that counts itself as failed has failed, whatever its SEAMCALLs returned; a count of none says nothing.
+#[rstest]
+#[case::counted(1, &[Invariant::StopOnFailure])]
+#[case::none(0, &[])]
+fn a_cpu_may_fail_without_a_seamcall(#[case] count: u64, #[case] breaks: &[Invariant]) {
+    let mut run = Synthetic::plain(4, 1);
+    let at = initialising(&run, 2);
+    insert(&mut run, at, [Record { a: 2, ..state(2, count, flags::STORE) }]);
+    assert_eq!(broken(&run.judge().0), breaks.iter().copied().collect());
+}
+
+/// What the lead reads behind UPDATE is for people: if it cannot be read, no update failed.
+#[test]
+fn a_failed_read_behind_update_is_no_failure() {
+    let mut run = Synthetic::plain(4, 1);
+    let (_, read) = last_call(&run, 0, Leaf::SYS_RD);
+    run.records[read].b = 0xc000_0c00_0000_0000;
+    assert_eq!(broken(&run.judge().0), BTreeSet::new());
+}
