@@ -1,9 +1,10 @@
 //! The imitated kernel does what its faults say, and nothing else.
 
 use super::edit::{is_mark, last_call};
+use rig_judge::SubjectNames;
 use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
-use rig_wire::event::{Kind, Mark, NO_LP, Record};
+use rig_wire::event::{Kind, Mark, NO_LP, Record, flags};
 use rstest::rstest;
 
 const EBADHASH: u64 = 0x8000_0000_0002_0001;
@@ -92,4 +93,33 @@ fn a_cpu_comes_online_while_the_lead_installs() {
     assert!((enter..exit).contains(&places[0]));
     let record = run.records[places[0]];
     assert_eq!((record.lp, record.c, record.d), (3, 4, 1));
+}
+
+/// Without the kernel's lock some CPU meets another inside P-SEAMLDR, and is refused; with it none is.
+#[test]
+fn the_loader_refuses_whoever_comes_second() {
+    let refused = |run: &Synthetic| {
+        let both = flags::VMFAIL_INVALID | flags::CONTENDED;
+        run.records.iter().filter(|r| Leaf::of(r) == Leaf::INSTALL && r.flags & both == both).count()
+    };
+    assert!(refused(&Synthetic::new(4).boot().twist(Twist::UnlockedLoader).update()) > 0);
+    assert_eq!(refused(&Synthetic::plain(4, 1)), 0);
+}
+
+/// Reads name their fields: those of the boot are twelve that follow each other.
+#[test]
+fn reads_name_their_fields() {
+    let run = Synthetic::new(2).boot();
+    let reads = run.records.iter().filter(|r| Leaf::of(r) == Leaf::SYS_RD && r.kind == Kind::SeamcallEnter as u16);
+    assert_eq!(reads.map(|r| r.c - 0x9100_0001_0000_0008).collect::<Vec<_>>(), (0..12).collect::<Vec<u64>>());
+}
+
+/// The same words in the same order have names of the module's own.
+#[test]
+fn the_modules_words_have_its_names() {
+    let names = SubjectNames::kmod(false);
+    assert_eq!((names.subject.as_str(), names.install_function.as_str()), ("kmod", "lockstep_run"));
+    let words = [names.state, names.num_ack, names.num_failed];
+    assert_eq!(words, ["lockstep.step", "lockstep.num_ack", "lockstep.num_failed"]);
+    assert!(!names.counts_acks_under_lock && SubjectNames::kmod(true).counts_acks_under_lock);
 }

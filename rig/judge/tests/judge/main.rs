@@ -11,6 +11,7 @@ mod load;
 mod messages;
 mod outsiders;
 mod participants;
+mod picture;
 mod preserved;
 mod progress;
 mod real;
