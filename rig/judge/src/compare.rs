@@ -119,8 +119,8 @@ mod tests {
         StepTiming { update, step, began_ns: 7, took_ns, slowest_lp: 0, waited_ns }
     }
 
-    fn difference(common: u64) -> Option<Difference> {
-        Some(Difference { common, last_common: None, left: None, right: None })
+    fn difference(common: u64) -> Difference {
+        Difference { common, last_common: None, left: None, right: None }
     }
 
     fn comparison() -> Comparison {
@@ -176,8 +176,8 @@ mod tests {
             let text = Comparison { first, first_in_order, ..comparison() }.to_string();
             text.lines().next().unwrap().to_owned()
         };
-        assert_eq!(first_line(difference(3), None), "the same events in the same order, at other guest times");
-        assert_eq!(first_line(difference(3), difference(5)), "the timelines have 5 events in common");
+        assert_eq!(first_line(Some(difference(3)), None), "the same events in the same order, at other guest times");
+        assert_eq!(first_line(Some(difference(3)), Some(difference(5))), "the timelines have 5 events in common");
     }
 
     #[test]

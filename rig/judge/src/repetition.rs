@@ -162,7 +162,8 @@ mod tests {
         ];
         for (kind, ends) in table {
             let mut repetitions = calling(130_000, 40, BUSY);
-            repetitions.observe(&Record { lp: 1, kind: kind as u16, ..Record::default() }, None);
+            let guest_ns = 6_000_000_000;
+            repetitions.observe(&Record { lp: 1, kind: kind as u16, guest_ns, ..Record::default() }, None);
             assert_eq!(repetitions.livelock().is_none(), ends, "{kind:?}");
         }
         let mut repetitions = calling(130_000, 40, BUSY);

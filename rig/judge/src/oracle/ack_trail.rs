@@ -160,6 +160,8 @@ mod tests {
         breaches.next().expect("it breaks lockstep")
     }
 
+    type Accesses<'a> = &'a [(u16, u64, bool, u64)];
+
     const BEGUN: (u16, u64, bool, u64) = (3, 0, true, 1);
 
     /// Every CPU reads the state that it will acknowledge.
@@ -217,7 +219,6 @@ mod tests {
         let begun = [&[BEGUN], all_read(1).as_slice()].concat();
         let installing = [begun.as_slice(), &acked, &[(3, 0, true, 2), (3, 1, true, 0)], &all_read(2)].concat();
         let initialising = [installing.as_slice(), &acked, &[(3, 0, true, 3)], &all_read(3)].concat();
-        type Accesses<'a> = &'a [(u16, u64, bool, u64)];
         let table: [(Accesses<'_>, Accesses<'_>, &str); 7] = [
             (
                 &begun,

@@ -177,8 +177,8 @@ mod tests {
         let lanes = vec![Lane { lp: 0, steps, calls: Vec::new() }, Lane { lp: 1, steps: Vec::new(), calls }];
         let all = histograms(&Scene { lanes, ..Scene::default() });
         let all: Vec<_> = all.iter().map(|h| (h.kind, h.name.as_str(), h.buckets.as_slice())).collect();
-        let expected: [(&str, &str, &[(u64, u64)]); 4] = [
-            ("step", "SHUTDOWN", &[(0, 1)]),
+        let expected = [
+            ("step", "SHUTDOWN", [(0, 1)].as_slice()),
             ("step", "CPU_INSTALL", &[(192, 2)]),
             ("leaf", "INSTALL", &[(32, 1), (96, 2)]),
             ("leaf", "SYS.UPDATE", &[(0, 1)]),

@@ -330,6 +330,18 @@ mod tests {
         }
     }
 
+    /// A call that begins with its step is drawn in it, and not before it.
+    #[test]
+    fn a_call_that_begins_with_its_step_is_in_it() {
+        let step = StepSlice { update: 1, step: Step::Shutdown, begin_ns: 10, acked_ns: None, end_ns: 100 };
+        let leaf = "SYS.SHUTDOWN".into();
+        let call = CallSlice { leaf, begin_ns: 10, end_ns: Some(90), status: None, interrupts: false };
+        let mut events = Vec::new();
+        draw_lane(&mut events, &Lane { lp: 0, steps: vec![step], calls: vec![call] }, &Scene::default());
+        let drawn: Vec<(u64, Option<&str>)> = events.iter().map(|(at, event)| (*at, event.name.as_deref())).collect();
+        assert_eq!(drawn, [(10, Some("SHUTDOWN")), (10, Some("SYS.SHUTDOWN")), (90, None), (100, None)]);
+    }
+
     /// Each LP's track, its place below the run's own tracks, and one number for each arrow.
     #[test]
     fn tracks_and_arrows_have_numbers_of_their_own() {

@@ -1,6 +1,6 @@
 //! What a breach says was expected and seen, and what it cites.
 
-use super::edit::{insert, last_call, stores, why_not};
+use super::edit::{call, insert, last_call, stores, why_not};
 use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
 use rig_judge::{Breach, Invariant, Step};
@@ -131,6 +131,17 @@ fn a_second_section_is_cited_by_its_first_event() {
         .filter(|at| stores(&run, &run.records[*at], &state) && run.records[*at].b == 1)
         .collect();
     assert_eq!(breach.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [begins[1] as u64]);
+}
+
+/// The lead's calls belong to an update, and to the section.
+#[test]
+fn a_shutdown_outside_the_section_is_caught() {
+    let mut run = Synthetic::plain(4, 1);
+    run.records.extend(call(0, Leaf::SHUTDOWN, 0));
+    run.renumber();
+    let breach = breach(&run, Invariant::LeadOnly);
+    assert_eq!(breach.expected, "SYS.SHUTDOWN runs inside the lockstep section of an update");
+    assert_eq!(breach.seen, "CPU 0 runs SYS.SHUTDOWN outside");
 }
 
 /// Why something was not judged is told by what was missing of it.

@@ -37,12 +37,11 @@ fn a_step_has_a_budget(#[case] took_ns: Option<u64>, #[case] breaks: bool) {
     run.setup.step_budget_ms = Some(7);
     let begins = begins(&run, Step::Done);
     let install = run.records.iter().rposition(|r| r.kind == Kind::FunctionExit as u16 && r.a == 0).unwrap();
-    match took_ns {
-        Some(took_ns) => run.records[install].guest_ns = run.records[begins].guest_ns + took_ns,
-        None => {
-            run.records[begins].guest_ns = 0;
-            run.records[install].guest_ns += 8_000_000;
-        }
+    if let Some(took_ns) = took_ns {
+        run.records[install].guest_ns = run.records[begins].guest_ns + took_ns;
+    } else {
+        run.records[begins].guest_ns = 0;
+        run.records[install].guest_ns += 8_000_000;
     }
     let findings = run.judge().0;
     assert_eq!(broken(&findings), breaks.then_some(Invariant::Progress).into_iter().collect());

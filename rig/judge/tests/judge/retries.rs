@@ -41,15 +41,13 @@ fn a_call_may_be_retried(
 #[test]
 fn retries_are_counted_by_update() {
     let mut run = Synthetic::plain(4, 1);
-    let lp = sys_init_of(&run);
-    retry(&mut run, lp, Leaf::SYS_INIT, 6);
+    retry(&mut run, 0, Leaf::LP_INIT, 6);
     let mut twice = Synthetic::plain(4, 2);
     let second = twice.records.split_off(Synthetic::plain(4, 1).records.len());
     twice.records = run.records;
     twice.records.extend(second);
     twice.renumber();
-    let lp = sys_init_of(&twice);
-    retry(&mut twice, lp, Leaf::SYS_INIT, 6);
+    retry(&mut twice, 0, Leaf::LP_INIT, 6);
     let findings = twice.judge().0;
     assert_eq!((broken(&findings), findings.updates), (BTreeSet::new(), 2));
 }

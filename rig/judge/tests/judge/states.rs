@@ -14,7 +14,7 @@ fn state(lp: u16, value: u64, flags: u32) -> Record {
     Record { lp, kind: Kind::Watch as u16, flags, b: value, ..Record::default() }
 }
 
-/// Where a CPU begins its work in CPU_INIT.
+/// Where a CPU begins its work in `CPU_INIT`.
 fn initialising(run: &Synthetic, lp: u16) -> usize {
     last_call(run, lp, Leaf::LP_INIT).0
 }
@@ -117,4 +117,52 @@ fn a_failed_read_behind_update_is_no_failure() {
     let (_, read) = last_call(&run, 0, Leaf::SYS_RD);
     run.records[read].b = 0xc000_0c00_0000_0000;
     assert_eq!(broken(&run.judge().0), BTreeSet::new());
+}
+
+/// After a CPU failed the state itself must not go on, though no SEAMCALL follows.
+#[test]
+fn a_state_that_goes_on_after_a_failure_is_caught() {
+    let mut run = Synthetic::plain(4, 1);
+    let (_, updated) = last_call(&run, 0, Leaf::UPDATE);
+    insert(&mut run, updated + 1, [Record { a: 2, ..state(2, 1, flags::STORE) }]);
+    let findings = run.judge().0;
+    assert_eq!(broken(&findings), [Invariant::StopOnFailure].into());
+    assert!(seen(&findings, Invariant::StopOnFailure).ends_with(" goes on to DONE"));
+}
+
+/// All CPUs leave in a state that nobody acknowledged: all of them are named.
+#[test]
+fn whoever_left_early_is_named() {
+    let breaches = Synthetic::new(4).boot().twist(Twist::LeaveAfter(Step::Shutdown)).update().judge().0.breaches();
+    let breach = breaches.iter().find(|breach| breach.invariant == LOCKSTEP).unwrap();
+    assert_eq!((breach.lps.as_slice(), breach.step), (&[0, 1, 2, 3][..], Some(Step::CpuInstall)));
+}
+
+/// A state that was seen before the record of its store is stored once all the same.
+#[test]
+fn a_state_that_was_seen_first_is_stored_once() {
+    let mut run = Synthetic::plain(4, 1);
+    let name = run.setup.subject.state.clone();
+    let store = run.records.iter().position(|r| stores(&run, r, &name) && r.b == 2).unwrap();
+    let is_enter = |r: &Record| r.kind == Kind::SeamcallEnter as u16 && Leaf::of(r) == Leaf::INSTALL;
+    let enter = run.records.iter().position(is_enter).unwrap();
+    let moved = run.records.remove(store);
+    insert(&mut run, enter, [moved, moved]);
+    let words = format!("CPU {} stores CPU_INSTALL while the state is CPU_INSTALL", moved.lp);
+    assert_eq!(seen(&run.judge().0, LOCKSTEP), words);
+}
+
+/// Probes see what a CPU reads at some places only, and a call of the lead's thread may lie inside another.
+#[test]
+fn what_probes_do_not_see_is_no_breach() {
+    let mut unread = Synthetic::new(4).boot().twist(Twist::AckUnread(Step::CpuInit)).update();
+    unread.setup.is_probed = true;
+    assert_eq!(broken(&unread.judge().0), BTreeSet::new());
+
+    let mut nested = Synthetic::plain(4, 1);
+    nested.setup.is_probed = true;
+    let (begins, _) = last_call(&nested, 0, Leaf::SHUTDOWN);
+    let [enter, _] = super::edit::call(0, Leaf::SYS_RD, 0x8900_0001_0000_0000);
+    insert(&mut nested, begins, [enter]);
+    assert_eq!(broken(&nested.judge().0), BTreeSet::new());
 }

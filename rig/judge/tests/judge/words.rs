@@ -120,7 +120,7 @@ impl Read for Pieces {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.turn += 1;
         match self.fails {
-            Some(kind) if self.turn % 3 == 0 => Err(kind.into()),
+            Some(kind) if self.turn.is_multiple_of(3) => Err(kind.into()),
             _ => {
                 let some = buffer.len().min(7);
                 self.bytes.read(&mut buffer[..some])
