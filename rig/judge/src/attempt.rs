@@ -132,9 +132,12 @@ mod tests {
                 "update 2 was reported as failed (firmware-invalid), but 1.5.08 runs",
             ),
             (attempt(AttemptOutcome::NotEnded, None), "update 2 did not end"),
+            (Attempt { tds_lost: 1, ..attempt(AttemptOutcome::Lost, None) }, "update 2 LOST the module and 1 TD"),
+            (attempt(AttemptOutcome::Lost, None), "update 2 LOST the module"),
         ];
         for (attempt, expected) in table {
             assert_eq!(attempt.summary(), expected);
+            assert_eq!(attempt.is_done(), attempt.outcome == AttemptOutcome::Done);
         }
     }
 }

@@ -89,3 +89,24 @@ impl RunEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runs_end_is_told_by_its_number() {
+        let (what, cause) = (String::new(), String::new());
+        let ends = [
+            RunEnd::Finished,
+            RunEnd::Stopped,
+            RunEnd::Hung { what: what.clone() },
+            RunEnd::Crashed { what },
+            RunEnd::Lost { cause: cause.clone() },
+        ];
+        for (number, end) in (1..).zip(ends) {
+            assert_eq!((end.number(), RunEnd::from_number(number)), (number, end));
+        }
+        assert_eq!(RunEnd::from_number(6), RunEnd::Lost { cause });
+    }
+}

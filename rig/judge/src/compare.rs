@@ -106,3 +106,88 @@ fn steps(f: &mut fmt::Formatter<'_>, [left, right]: &[Statistics; 2]) -> fmt::Re
 fn micros(ns: u64) -> String {
     format!("{}.{} us", ns / 1000, ns % 1000 / 100)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(leaf: &str, calls: u64, p50_ns: u64) -> LeafTiming {
+        LeafTiming { leaf: leaf.into(), calls, min_ns: 1, p50_ns, p99_ns: 2, max_ns: 3 }
+    }
+
+    fn step(update: u32, step: Step, took_ns: u64, waited_ns: u64) -> StepTiming {
+        StepTiming { update, step, began_ns: 7, took_ns, slowest_lp: 0, waited_ns }
+    }
+
+    fn difference(common: u64) -> Difference {
+        Difference { common, last_common: None, left: None, right: None }
+    }
+
+    fn comparison() -> Comparison {
+        let left = Statistics {
+            leaves: vec![leaf("INSTALL", 4, 120_349), leaf("SYS.UPDATE", 1, 900_000)],
+            steps: vec![
+                step(1, Step::CpuInstall, 400_000, 9_000),
+                step(2, Step::CpuInstall, 500_300, 8_050),
+                step(2, Step::Done, 999, 0),
+            ],
+            updates: Vec::new(),
+        };
+        let right = Statistics {
+            leaves: vec![leaf("INSTALL", 8, 60)],
+            steps: vec![step(1, Step::CpuInstall, 1_000, 2_000)],
+            updates: Vec::new(),
+        };
+        Comparison {
+            digests: ["ab".into(), "cd".into()],
+            first: None,
+            first_in_order: None,
+            invariants: Vec::new(),
+            statistics: [left, right],
+        }
+    }
+
+    #[test]
+    fn figures_stand_side_by_side_and_steps_are_averages() {
+        let text = comparison().to_string();
+        let lines: Vec<String> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "the timelines are the same: digest ab",
+                "",
+                "leaf calls median",
+                "INSTALL 4 8 120.3 us 0.0 us",
+                "SYS.UPDATE 1 0 900.0 us -",
+                "",
+                "step took waited",
+                "SHUTDOWN - - - -",
+                "CPU_INSTALL 450.1 us 1.0 us 8.5 us 2.0 us",
+                "CPU_INIT - - - -",
+                "RUN_UPDATE - - - -",
+                "DONE 0.9 us - 0.0 us -",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_first_line_says_in_what_two_runs_differ() {
+        let first_line = |first, first_in_order| {
+            let text = Comparison { first, first_in_order, ..comparison() }.to_string();
+            text.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(first_line(Some(difference(3)), None), "the same events in the same order, at other guest times");
+        assert_eq!(first_line(Some(difference(3)), Some(difference(5))), "the timelines have 5 events in common");
+    }
+
+    #[test]
+    fn invariants_that_stand_differently_are_named() {
+        let invariants = vec![
+            (Invariant::Lockstep, [Standing::Held, Standing::Broken]),
+            (Invariant::Progress, [Standing::NotApplicable, Standing::Held]),
+        ];
+        let text = Comparison { invariants, ..comparison() }.to_string();
+        assert!(text.contains("\n  lockstep         left held, right broken\n"), "{text}");
+        assert!(text.contains("\n  progress         left not applicable, right held\n"), "{text}");
+    }
+}

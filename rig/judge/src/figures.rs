@@ -146,7 +146,7 @@ mod tests {
         let mut run = Synthetic::new(2).boot().tds(1).update();
         let shutdown = |r: &rig_wire::event::Record| Leaf::of(r) == Leaf::SHUTDOWN;
         let at = run.records.iter().position(shutdown).unwrap();
-        let kind = rig_wire::event::Kind::ModuleState as u16;
+        let kind = rig_wire::event::Kind::Interrupt as u16;
         let (lp, a, c) = (0, 7, super::AT_SHUTDOWN);
         run.records.insert(at + 1, rig_wire::event::Record { lp, kind, a, c, ..Default::default() });
         run.renumber();

@@ -293,7 +293,10 @@ mod tests {
     #[test]
     fn a_foreign_lp_is_passed_on() {
         let mut run = Run::new();
-        run.push(enter(9, 69));
-        assert_eq!(run.end().len(), 1);
+        for lp in [4, 9] {
+            run.push(enter(lp, 69));
+            run.push(exit(lp, 69, BUSY));
+        }
+        assert_eq!(run.end().len(), 4);
     }
 }

@@ -87,6 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_older_than_any_watchdog_is_forgotten() {
+        for (age_ms, remembered_ms) in [(REMEMBERED_MS, 500), (REMEMBERED_MS + 1, 0)] {
+            let mut host_time = HostTime::default();
+            took(&mut host_time, (500, 1000), 10_000, HostCause::Starved);
+            took(&mut host_time, (0, 1000), 10_000 + age_ms, HostCause::Starved);
+            assert_eq!(host_time.taken_within(u64::MAX).ms, remembered_ms, "{age_ms}");
+        }
+    }
+
+    #[test]
     fn only_marks_of_the_host_count() {
         let mut host_time = HostTime::default();
         let (kind, mark) = (Kind::Mark as u16, Mark::HostTook as u64);

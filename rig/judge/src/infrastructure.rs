@@ -139,6 +139,13 @@ mod tests {
     }
 
     #[test]
+    fn half_of_the_time_must_be_the_hosts_and_what_is_left_below_what_is_tolerated() {
+        let explained = |lasted_ms, taken_ms| Lockup { lasted_ms, tolerated_ms: 20_000 }.is_explained_by(taken_ms);
+        assert_eq!((explained(26_000, 12_999), explained(26_000, 13_000)), (false, true));
+        assert_eq!((explained(48_000, 28_000), explained(48_000, 28_001)), (false, true));
+    }
+
+    #[test]
     fn other_reports_are_never_explained_by_the_host() {
         for line in ["WARNING: CPU: 0 PID: 1 at x", "BUG: KASAN: use-after-free", "Kernel panic - not syncing: x"] {
             assert_eq!(explains(line, &busy_host(10)), None, "{line}");

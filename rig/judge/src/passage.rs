@@ -128,6 +128,24 @@ mod tests {
         assert!(passages.done.is_empty());
     }
 
+    /// Who acknowledged first and last, and who saw the next step last, at other times than the beginning of time.
+    #[test]
+    fn a_passage_is_timed_from_its_acknowledgements() {
+        let mut passages = Passages::new(2);
+        let mut at = |guest_ns, lp, what| {
+            passages.observe(&Event { record: &Record { lp, guest_ns, ..Record::default() }, what });
+        };
+        at(90, 0, What::Mark(Mark::UpdateBegin as u64));
+        at(100, 0, What::Store(Word::State, 1));
+        at(110, 1, What::Load(Word::State, 1));
+        at(120, 0, What::Store(Word::NumAck, 1));
+        at(150, 1, What::Store(Word::NumAck, 2));
+        at(151, 1, What::Store(Word::State, 2));
+        at(152, 1, What::Store(Word::NumAck, 0));
+        at(180, 0, What::Load(Word::State, 2));
+        assert_eq!(passages.done, [Passage { update: 1, step: Step::Shutdown, acks_ns: 30, leave_ns: 30 }]);
+    }
+
     #[test]
     fn a_step_that_failed_has_none() {
         let steps: Vec<Step> = of("install-fails-4.events.bin").iter().map(|p| p.step).collect();

@@ -153,9 +153,17 @@ mod tests {
 
     #[test]
     fn anything_else_on_the_lp_ends_it_and_what_comes_by_itself_does_not() {
-        for (kind, ends) in [(Kind::FunctionEnter, true), (Kind::Watch, true), (Kind::Interrupt, false)] {
+        let table = [
+            (Kind::FunctionEnter, true),
+            (Kind::Watch, true),
+            (Kind::Mark, true),
+            (Kind::Interrupt, false),
+            (Kind::Idle, false),
+        ];
+        for (kind, ends) in table {
             let mut repetitions = calling(130_000, 40, BUSY);
-            repetitions.observe(&Record { lp: 1, kind: kind as u16, ..Record::default() }, None);
+            let guest_ns = 6_000_000_000;
+            repetitions.observe(&Record { lp: 1, kind: kind as u16, guest_ns, ..Record::default() }, None);
             assert_eq!(repetitions.livelock().is_none(), ends, "{kind:?}");
         }
         let mut repetitions = calling(130_000, 40, BUSY);

@@ -160,6 +160,8 @@ mod tests {
         breaches.next().expect("it breaks lockstep")
     }
 
+    type Accesses<'a> = &'a [(u16, u64, bool, u64)];
+
     const BEGUN: (u16, u64, bool, u64) = (3, 0, true, 1);
 
     /// Every CPU reads the state that it will acknowledge.
@@ -208,6 +210,58 @@ mod tests {
              counter: CPU 2 read 4 and wrote 5 (ack_state+0x14)"
         );
         assert!(breach.events.iter().any(|event| event.what.starts_with("stores update_ctrl.state = 2")), "{breach}");
+    }
+
+    /// What an LP read is told with what it wrote, and taken for old only if nothing else explains it.
+    #[test]
+    fn a_wrong_count_is_told_by_what_was_read() {
+        let acked = [(0, 1, true, 1), (1, 1, true, 2), (2, 1, true, 3), (3, 1, true, 4)];
+        let begun = [&[BEGUN], all_read(1).as_slice()].concat();
+        let installing = [begun.as_slice(), &acked, &[(3, 0, true, 2), (3, 1, true, 0)], &all_read(2)].concat();
+        let initialising = [installing.as_slice(), &acked, &[(3, 0, true, 3)], &all_read(3)].concat();
+        let table: [(Accesses<'_>, Accesses<'_>, &str); 7] = [
+            (
+                &begun,
+                &[(1, 1, false, 0), (1, 1, true, 1), (3, 1, false, 1), (3, 1, true, 1)],
+                "CPU 1 and CPU 3 both wrote 1",
+            ),
+            (&begun, &[(1, 1, true, 3)], "CPU 1 wrote 3"),
+            (
+                &begun,
+                &[(1, 1, false, 2), (1, 1, true, 3)],
+                "CPU 3 had advanced the state and not yet reset the counter: CPU 1 read 2 and wrote 3",
+            ),
+            (&installing, &[(2, 1, false, 0), (2, 1, true, 5)], "CPU 2 read 0 and wrote 5"),
+            (&installing, &[(2, 1, false, 3), (2, 1, true, 5)], "CPU 2 read 3 and wrote 5"),
+            (
+                &installing,
+                &[(0, 1, false, 0), (0, 1, true, 1), (2, 1, false, 1), (2, 1, true, 3)],
+                "CPU 2 read 1 and wrote 3",
+            ),
+            (
+                &initialising,
+                &[(2, 1, false, 4), (2, 1, true, 5)],
+                "CPU 3 had advanced the state and not yet reset the counter: CPU 2 read 4 and wrote 5",
+            ),
+        ];
+        for (before, accesses, words) in table {
+            let seen = judged(&[before, accesses].concat()).seen;
+            assert_eq!(seen.split_once(": ").unwrap().1.trim_end_matches(" (ack_state+0x14)"), words);
+        }
+    }
+
+    /// A load that is not recorded again reads the value that its LP read last, which another LP may have stored anew.
+    #[test]
+    fn an_old_load_may_stand_for_a_new_one() {
+        let acked = [(0, 1, true, 1), (2, 1, false, 1), (1, 1, true, 2), (2, 1, true, 3), (3, 1, true, 4)];
+        let next =
+            [(3, 0, true, 2), (3, 1, true, 0), (0, 0, false, 2), (2, 0, false, 2), (0, 1, true, 1), (2, 1, true, 3)];
+        let seen = judged(&[&[BEGUN], all_read(1).as_slice(), &acked, &next].concat()).seen;
+        assert!(seen.ends_with(": CPU 2 read 1 and wrote 3 (ack_state+0x14)"), "{seen}");
+        let begun = [(2, 1, false, 0), (0, 1, true, 1), (1, 1, true, 2), (2, 1, true, 3), (3, 1, true, 4)];
+        let next = [(3, 0, true, 2), (3, 1, true, 0), (2, 0, false, 2), (2, 1, true, 5)];
+        let seen = judged(&[&[BEGUN], all_read(1).as_slice(), &begun, &next].concat()).seen;
+        assert!(seen.ends_with(": CPU 2 read 0 and wrote 5 (ack_state+0x14)"), "{seen}");
     }
 
     #[test]

@@ -30,11 +30,8 @@ enum Context {
 }
 
 fn context(call: &Record) -> Option<Context> {
-    match call.flags & (flags::CONTEXT_KNOWN | flags::HARDIRQ) {
-        f if f & flags::CONTEXT_KNOWN == 0 => None,
-        flags::CONTEXT_KNOWN => Some(Context::Process),
-        _ => Some(Context::Interrupt),
-    }
+    let context = if call.flags & flags::HARDIRQ == 0 { Context::Process } else { Context::Interrupt };
+    (call.flags & flags::CONTEXT_KNOWN != 0).then_some(context)
 }
 
 impl Rule for Concurrency {

@@ -151,11 +151,7 @@ fn absentees(past: &Tracker, update: &Update, step: Step) -> Option<Breach> {
     let leaf = if step == Step::CpuInstall { Leaf::INSTALL } else { Leaf::LP_INIT };
     let called = |lp: &u16| {
         let did = update.part(*lp);
-        if step == Step::CpuInstall {
-            did.install.is_some() && did.installed
-        } else {
-            did.init.is_some() && did.initialised
-        }
+        if step == Step::CpuInstall { did.installed } else { did.initialised }
     };
     let expected = update.expected();
     let missing: Vec<u16> = expected.iter().filter(|lp| !called(lp)).collect();

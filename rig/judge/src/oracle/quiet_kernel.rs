@@ -94,6 +94,7 @@ mod tests {
         let reports = [
             "[    3.1] WARNING: CPU: 0 PID: 1 at arch/x86/virt/vmx/tdx/tdx.c:1323 tdx_module_run_update+0x9/0xb0",
             "[    3.1][    T1] WARNING: possible circular locking dependency detected",
+            "<4>WARNING: CPU: 0 PID: 1 at kernel/smp.c:1 smp_call+0x1/0x2",
             "<4>[   28.0] watchdog: BUG: soft lockup - CPU#2 stuck for 26s! [migration/2:24]",
             "[   21.1] rcu: INFO: rcu_preempt self-detected stall on CPU",
             "[    1.0] kernel BUG at kernel/cpu.c:100!",
@@ -107,6 +108,16 @@ mod tests {
         for line in reports {
             assert!(is_report(line), "{line}");
         }
+    }
+
+    #[test]
+    fn a_report_that_is_expected_is_none_and_its_words_alone_count() {
+        let mut setup = Setup::new(1, crate::SubjectNames::in_tree());
+        let line = "[    3.1] WARNING: CPU: 0 PID: 1 at tdx.c:1323 tdx_module_run_update+0x9/0xb0";
+        assert!(is_unexpected(line, &setup));
+        setup.expected_console = vec!["another".into(), "tdx_module_run_update".into()];
+        assert!(!is_unexpected(line, &setup));
+        assert!(is_unexpected("BUG: something", &setup) && !is_unexpected("virt/tdx: module initialized", &setup));
     }
 
     #[test]

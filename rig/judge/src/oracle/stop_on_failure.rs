@@ -17,8 +17,6 @@ pub(crate) struct StopOnFailure {
     held: Vec<u32>,
     /// The failure of the last update, until the uploader's outcome comes.
     untold: Option<(u32, Failure)>,
-    /// The update, by its serial, whose outcome the uploader was told while a CPU was still inside the section.
-    told_early: u32,
     /// Where the last upload began, by its record's place.
     upload_begun: u64,
 }
@@ -58,7 +56,7 @@ impl Rule for StopOnFailure {
     fn update_ended(&mut self, past: &Tracker, update: &Update) -> Option<Breach> {
         let failure = update.failure.as_ref()?;
         self.failures += 1;
-        if self.told_early != update.serial && update.begun.seq >= self.upload_begun {
+        if update.begun.seq >= self.upload_begun {
             self.untold = Some((update.number, failure.clone()));
         }
         stayed(past, update, failure)
@@ -82,9 +80,6 @@ impl StopOnFailure {
     fn told(&mut self, past: &Tracker, record: &Record) -> Option<Breach> {
         // The mark may come while the update still counts as under way, because a CPU never left.
         let open = past.under_way().and_then(|u| Some((u.number, u.failure.clone()?)));
-        if open.is_some() && self.untold.is_none() {
-            self.told_early = past.under_way().map_or(0, |update| update.serial);
-        }
         let (number, failure) = self.untold.take().or(open)?;
         let (_, outcome) = update_ended(record.b);
         if outcome == UpdateOutcome::Failed {

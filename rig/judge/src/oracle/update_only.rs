@@ -70,11 +70,10 @@ fn belongs(past: &Tracker, update: &Update, record: &Record, lp: u16, leaf: Leaf
     inside && (leaf.step().is_some() || read_by_lead || is_leads_work(past, lp, leaf))
 }
 
-/// The lead's work on another LP breaks `lead-only`, not this invariant.
+/// The lead's reads on another LP break `lead-only`, not this invariant.
 fn is_leads_work(past: &Tracker, lp: u16, leaf: Leaf) -> bool {
-    let lead_leaf = matches!(leaf, Leaf::SHUTDOWN | Leaf::UPDATE) || leaf == Leaf::SYS_RD && is_lead_step(past, lp);
-    let followed = past.decoder.follows(Place::Install);
-    lead_leaf && lp != past.setup.lead && followed && past.update_of(lp).is_some()
+    let is_leads_read = leaf == Leaf::SYS_RD && is_lead_step(past, lp);
+    is_leads_read && lp != past.setup.lead && past.decoder.follows(Place::Install) && past.update_of(lp).is_some()
 }
 
 /// Class codes (bits 61:56 of a field's identifier) of the module's version and handoff fields.

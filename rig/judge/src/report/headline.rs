@@ -176,6 +176,8 @@ mod tests {
         assert_eq!(told(&attempts), "8 of 9 updates done; update 7 did not end");
         attempts[..5].iter_mut().for_each(|one| *one = attempt(one.number, AttemptOutcome::Unchanged));
         assert!(told(&attempts).ends_with("; 3 more failed"), "{}", told(&attempts));
+        attempts.iter_mut().skip(3).for_each(|one| *one = attempt(one.number, AttemptOutcome::Done));
+        assert!(told(&attempts).ends_with("update 3 failed, no module still runs"), "{}", told(&attempts));
     }
 
     #[test]

@@ -129,10 +129,8 @@ fn histograms(scene: &Scene) -> Vec<HistogramData> {
 
 /// The lower bound of a duration's bucket: two buckets to the octave.
 fn bucket(ns: u64) -> u64 {
-    if ns < 2 {
-        return ns;
-    }
-    let octave = 1 << ns.ilog2();
+    let Some(log) = ns.checked_ilog2() else { return 0 };
+    let octave = 1 << log;
     if ns >= octave + octave / 2 { octave + octave / 2 } else { octave }
 }
 
@@ -140,6 +138,7 @@ fn bucket(ns: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::Facts;
+    use crate::scene::{CallSlice, Lane, StepSlice};
     use crate::synthetic::Synthetic;
 
     #[test]
@@ -149,6 +148,42 @@ mod tests {
         for (ns, expected) in table {
             assert_eq!(bucket(ns), expected, "{ns}");
         }
+    }
+
+    /// Calls that returned and steps that were acknowledged are counted, each in the bucket of its duration.
+    #[test]
+    fn durations_are_counted_by_leaf_and_step() {
+        let call = |leaf: &str, begin_ns, end_ns| CallSlice {
+            leaf: leaf.into(),
+            begin_ns,
+            end_ns,
+            status: None,
+            interrupts: false,
+        };
+        let step = |step, begin_ns, acked_ns| StepSlice { update: 1, step, begin_ns, acked_ns, end_ns: 9000 };
+        let calls = vec![
+            call("INSTALL", 1000, Some(1100)),
+            call("INSTALL", 2000, Some(2120)),
+            call("INSTALL", 3000, Some(3040)),
+            call("SYS.UPDATE", 1000, Some(1000)),
+            call("SYS.UPDATE", 5000, None),
+        ];
+        let steps = vec![
+            step(Step::CpuInstall, 1000, Some(1200)),
+            step(Step::CpuInstall, 1000, Some(1220)),
+            step(Step::Shutdown, 1000, Some(900)),
+            step(Step::Done, 1000, None),
+        ];
+        let lanes = vec![Lane { lp: 0, steps, calls: Vec::new() }, Lane { lp: 1, steps: Vec::new(), calls }];
+        let all = histograms(&Scene { lanes, ..Scene::default() });
+        let all: Vec<_> = all.iter().map(|h| (h.kind, h.name.as_str(), h.buckets.as_slice())).collect();
+        let expected = [
+            ("step", "SHUTDOWN", [(0, 1)].as_slice()),
+            ("step", "CPU_INSTALL", &[(192, 2)]),
+            ("leaf", "INSTALL", &[(32, 1), (96, 2)]),
+            ("leaf", "SYS.UPDATE", &[(0, 1)]),
+        ];
+        assert_eq!(all, expected);
     }
 
     #[test]

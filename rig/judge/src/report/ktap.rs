@@ -54,3 +54,38 @@ fn defect(verdict: &Verdict) -> String {
 fn one_line(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Facts;
+
+    /// The last line is one line whatever is said in it, and says how the run ended.
+    #[test]
+    fn the_last_line_says_how_the_run_ended() {
+        let defect = "finding 2:\nno CPU waits";
+        let table = [
+            (Outcome::Passed, "ok 1 plain"),
+            (Outcome::Skipped, "ok 1 plain # SKIP no KVM and no QEMU"),
+            (Outcome::Unjudged, "ok 1 plain # SKIP no KVM and no QEMU"),
+            (Outcome::Xfail, "ok 1 plain # XFAIL finding 2: no CPU waits"),
+            (Outcome::Xpass, "not ok 1 plain # XPASS finding 2: no CPU waits"),
+            (Outcome::Hung, "not ok 1 plain # TIMEOUT"),
+            (Outcome::GuestCrashed, "not ok 1 plain # ERROR"),
+            (Outcome::RigError, "not ok 1 plain # ERROR"),
+            (Outcome::Failed, "not ok 1 plain"),
+        ];
+        for (outcome, expected) in table {
+            let facts = Facts { scenario: "plain".into(), known_defect: Some(defect.into()), ..Facts::default() };
+            let text = ktap(&Verdict::unjudged(facts, outcome, "no KVM\nand no QEMU", None));
+            assert_eq!(text.lines().last(), Some(expected));
+            assert!(text.contains("\n# no KVM\n# and no QEMU\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_a_name_is_called_run() {
+        let text = ktap(&Verdict::unjudged(Facts::default(), Outcome::Failed, "x", None));
+        assert_eq!(text.lines().last(), Some("not ok 1 run"));
+    }
+}

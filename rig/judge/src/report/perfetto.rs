@@ -297,6 +297,83 @@ mod tests {
         assert_eq!(begun.len(), 2 * 4 * 3);
     }
 
+    /// A call that lasts beyond its step is cut there and its note tells its true end; one that ends with it is whole.
+    #[test]
+    fn a_call_that_outlasts_its_step_is_cut() {
+        for (end_ns, notes) in [(Some(150), Some("150 ns")), (Some(100), None), (None, Some("never returned"))] {
+            let mut events = Vec::new();
+            let leaf = "INSTALL".into();
+            draw_call(&mut events, 16, &CallSlice { leaf, begin_ns: 50, end_ns, status: None, interrupts: true }, 100);
+            assert_eq!(events.iter().map(|(at_ns, _)| *at_ns).collect::<Vec<_>>(), [50, 100]);
+            let notes_of = |name: &str| {
+                let all = events[0].1.debug_annotations.iter();
+                all.filter(|note| note.name.as_deref() == Some(name)).find_map(|note| note.string_value.clone())
+            };
+            assert_eq!(notes_of("end").as_deref(), notes);
+            assert_eq!(
+                (notes_of("status").unwrap(), notes_of("interrupts").unwrap()),
+                ("SUCCESS".into(), "enabled".into())
+            );
+        }
+    }
+
+    /// Who acknowledges as the step ends waits for nobody.
+    #[test]
+    fn waiting_is_drawn_where_there_was_some() {
+        for (acked_ns, waits) in [(Some(60), true), (Some(100), false), (None, false)] {
+            let step = StepSlice { update: 1, step: Step::Done, begin_ns: 0, acked_ns, end_ns: 100 };
+            let lane = Lane { lp: 0, steps: vec![step], calls: Vec::new() };
+            let mut events = Vec::new();
+            draw_lane(&mut events, &lane, &Scene::default());
+            let names: Vec<&str> = events.iter().filter_map(|(_, event)| event.name.as_deref()).collect();
+            assert_eq!(names, if waits { vec!["DONE", "waits for the others"] } else { vec!["DONE"] });
+        }
+    }
+
+    /// A call that begins with its step is drawn in it, and not before it.
+    #[test]
+    fn a_call_that_begins_with_its_step_is_in_it() {
+        let step = StepSlice { update: 1, step: Step::Shutdown, begin_ns: 10, acked_ns: None, end_ns: 100 };
+        let leaf = "SYS.SHUTDOWN".into();
+        let call = CallSlice { leaf, begin_ns: 10, end_ns: Some(90), status: None, interrupts: false };
+        let mut events = Vec::new();
+        draw_lane(&mut events, &Lane { lp: 0, steps: vec![step], calls: vec![call] }, &Scene::default());
+        let drawn: Vec<(u64, Option<&str>)> = events.iter().map(|(at, event)| (*at, event.name.as_deref())).collect();
+        assert_eq!(drawn, [(10, Some("SHUTDOWN")), (10, Some("SYS.SHUTDOWN")), (90, None), (100, None)]);
+    }
+
+    /// Each LP's track, its place below the run's own tracks, and one number for each arrow.
+    #[test]
+    fn tracks_and_arrows_have_numbers_of_their_own() {
+        assert_eq!((track(0), track(5)), (16, 21));
+        assert_eq!((arrow(0, 0), arrow(0, 3), arrow(2, 3)), (0x1_0000, 0x1_0003, 0x3_0003));
+        let trace = trace(&Synthetic::plain(2, 1));
+        let tracks = trace.packet.iter().filter_map(|p| p.track_descriptor.as_ref());
+        let ranks: Vec<_> = tracks.map(|t| (t.name.as_deref().unwrap(), t.parent_uuid, t.sibling_order_rank)).collect();
+        assert_eq!(
+            ranks[1..],
+            [
+                ("broken invariants", Some(RUN), Some(0)),
+                ("console", Some(RUN), Some(i32::MAX)),
+                ("CPU 0", Some(RUN), Some(2)),
+                ("CPU 1", Some(RUN), Some(3)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_passes_before_the_update_is_gathering() {
+        let run = Synthetic::plain(4, 1);
+        let gathering = run.judge().0.statistics.updates[0].gathering.unwrap();
+        let trace = trace(&run);
+        let on_run = |packet: &&Packet| packet.track_event.as_ref().is_some_and(|event| event.track_uuid == Some(RUN));
+        let drawn: Vec<_> = trace.packet.iter().filter(on_run).collect();
+        let begins = drawn.iter().position(|packet| packet.track_event.as_ref().unwrap().kind == Some(BEGIN)).unwrap();
+        let ends = drawn.iter().find(|packet| packet.track_event.as_ref().unwrap().kind == Some(END)).unwrap();
+        assert_eq!(drawn[begins].timestamp, Some(gathering.began_ns));
+        assert_eq!(ends.timestamp, Some(gathering.began_ns + gathering.took_ns));
+    }
+
     #[test]
     fn breaches_are_marked() {
         let trace = trace(&Synthetic::new(4).boot().twist(Twist::InitTwice).update());

@@ -6,6 +6,7 @@ use crate::finding::Standing;
 use crate::verdict::{Diagnosis, Facts, Outcome, Verdict};
 use crate::{Breach, Invariant};
 use anstyle::{AnsiColor, Style};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
@@ -26,9 +27,14 @@ impl Look {
 
     /// Rich on a terminal, unless `NO_COLOR` is set (to anything but nothing) or the terminal is dumb.
     pub fn of(stream: &impl IsTerminal) -> Self {
-        let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
-        Self { rich: stream.is_terminal() && !set("NO_COLOR") && !dumb, verbose: false }
+        Self::on(stream.is_terminal(), |name| std::env::var_os(name))
+    }
+
+    /// The same, from what `variable` says of the environment.
+    fn on(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let forbids = variable("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let dumb = variable("TERM").is_some_and(|t| t == "dumb");
+        Self { rich: is_terminal && !forbids && !dumb, verbose: false }
     }
 
     fn paint(self, style: Style, text: &str) -> String {
@@ -170,4 +176,39 @@ fn footer(verdict: &Verdict) -> String {
 
 fn seconds(ms: u64) -> String {
     format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_show_them_and_people_who_want_them() {
+        let table = [
+            (true, None, Some("xterm"), true),
+            (true, Some(""), None, true),
+            (true, Some("1"), Some("xterm"), false),
+            (true, None, Some("dumb"), false),
+            (false, None, Some("xterm"), false),
+        ];
+        for (is_terminal, no_color, term, rich) in table {
+            let value = |name: &str| if name == "TERM" { term } else { no_color };
+            let look = Look::on(is_terminal, |name| value(name).map(OsString::from));
+            assert_eq!(look, Look { rich, verbose: false }, "{is_terminal} {no_color:?} {term:?}");
+        }
+    }
+
+    #[test]
+    fn signs_and_colours_tell_how_an_invariant_stands() {
+        let table = [
+            (Standing::Held, false, "ok  ", "\u{1b}[32m✓\u{1b}[0m"),
+            (Standing::Broken, true, "x   ", "\u{1b}[33m✗\u{1b}[0m"),
+            (Standing::Broken, false, "FAIL", "\u{1b}[31m✗\u{1b}[0m"),
+            (Standing::NotApplicable, false, "-   ", "\u{1b}[90m–\u{1b}[0m"),
+        ];
+        for (standing, is_expected, plain, rich) in table {
+            assert_eq!(Look::PLAIN.sign(standing, is_expected), plain);
+            assert_eq!(Look::RICH.sign(standing, is_expected), rich);
+        }
+    }
 }

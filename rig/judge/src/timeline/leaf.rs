@@ -18,7 +18,7 @@ impl Leaf {
     /// P-SEAMLDR INFO.
     pub const SEAMLDR_INFO: Self = Self(SEAMLDR);
     /// P-SEAMLDR INSTALL.
-    pub const INSTALL: Self = Self(SEAMLDR | 1);
+    pub const INSTALL: Self = Self(0x8000_0000_0000_0001);
     /// TDH.VP.ENTER.
     pub const VP_ENTER: Self = Self(0);
     /// TDH.PHYMEM.PAGE.RECLAIM.

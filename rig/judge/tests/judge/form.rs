@@ -108,6 +108,10 @@ fn mark_of_no_meaning(run: &mut Synthetic) {
     insert(run, Record { lp: NO_LP, kind: Kind::Mark as u16, a: 99, ..Record::default() });
 }
 
+fn repeated_by_no_cpu<const LP: u16>(run: &mut Synthetic) {
+    insert(run, Record { lp: LP, kind: Kind::Mark as u16, a: Mark::Repeated as u64, b: 2, ..Record::default() });
+}
+
 fn record_behind_the_end(run: &mut Synthetic) {
     insert(run, Record { lp: NO_LP, kind: Kind::Mark as u16, a: Mark::RunEnd as u64, b: 1, ..Record::default() });
 }
@@ -136,6 +140,8 @@ fn console_line_left_out(run: &mut Synthetic) {
 #[case(upload_ended_by_another_number, "upload 2 ends while upload 1 is under way")]
 #[case(upload_begun_twice, "upload 2 begins before upload 1 ended")]
 #[case(mark_of_no_meaning, "mark 99")]
+#[case(repeated_by_no_cpu::<4>, "names no CPU of the machine")]
+#[case(repeated_by_no_cpu::<NO_LP>, "names no CPU of the machine")]
 #[case(record_behind_the_end, "behind the run's end")]
 #[case(console_line_left_out, "of the console")]
 fn damage_ends_the_run_as_a_fault_of_the_rig(#[case] damage: fn(&mut Synthetic), #[case] words: &str) {

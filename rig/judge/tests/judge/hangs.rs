@@ -129,6 +129,7 @@ fn a_lockup_that_the_host_explains_is_the_rigs_trouble() {
     run.line(LOCKUP);
     let (findings, _) = run.end(&RunEnd::Finished);
     assert_eq!(findings.invariants[&Invariant::QuietKernel].standing(), Standing::NotApplicable);
+    assert_eq!(findings.invariants[&Invariant::Lockstep].standing(), Standing::Held);
     let verdict = verdict(&findings, &RunEnd::Finished);
     assert_eq!((verdict.verdict, verdict.exit_code), (Outcome::RigError, 5));
     let reason = verdict.reason.unwrap();

@@ -110,6 +110,24 @@ fn a_truncated_timeline_is_judged_as_far_as_it_goes() {
     assert!(checked.findings.invariants.values().all(|f| f.standing() == Standing::NotApplicable));
 }
 
+/// What was flushed survives the death of the rig: records and lines.
+#[test]
+fn what_was_flushed_is_in_both_files() {
+    let recording = Recording { dir: tempfile::tempdir().unwrap() };
+    let setup = Setup::new(2, SubjectNames::in_tree());
+    let mut recorder = Recorder::create(&recording.events(), &recording.console(), setup).unwrap();
+    recorder.console_line("a line\r\nof two", Some(5)).unwrap();
+    recorder.record(&Record { kind: Kind::Idle as u16, ..Record::default() }).unwrap();
+    assert_eq!(std::fs::metadata(recording.console()).unwrap().len(), 0);
+    recorder.flush().unwrap();
+    assert_eq!(std::fs::read_to_string(recording.console()).unwrap(), "a line  of two\n");
+    let records: Vec<Record> = EventsReader::open(&recording.events()).unwrap().map(Result::unwrap).collect();
+    assert_eq!(
+        records.iter().map(|r| (r.kind, r.guest_ns)).collect::<Vec<_>>(),
+        [(Kind::Console as u16, 5000), (Kind::Idle as u16, 0)]
+    );
+}
+
 #[test]
 fn records_survive_the_file() {
     let dir = tempfile::tempdir().unwrap();

@@ -154,6 +154,15 @@ fn a_run_that_was_ended_at_a_breach_says_what_a_dash_means() {
     assert!(!terminal(&failed(), Look::PLAIN).contains("was ended at the breach"));
 }
 
+/// Of a run that was not judged no invariant is listed.
+#[test]
+fn a_run_that_was_not_judged_has_no_table() {
+    let unjudged = Verdict::unjudged(facts(), Outcome::Skipped, "no usable KVM", Some("load kvm".into()));
+    let text = terminal(&unjudged, Look::PLAIN);
+    assert!(text.starts_with("SKIPPED  plain: no usable KVM\n  remedy: load kvm\n\n"), "{text}");
+    assert!(!text.contains("participation"), "{text}");
+}
+
 #[test]
 fn a_failed_run_shows_its_evidence() {
     let text = terminal(&failed(), Look::PLAIN);

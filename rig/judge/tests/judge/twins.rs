@@ -1,19 +1,16 @@
 //! Every invariant has a busted twin: a timeline in which exactly this invariant breaks.
 
+use super::edit::{broken, insert, stores};
 use rig_judge::finding::Standing;
 use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
-use rig_judge::{Breach, Finding, Findings, Invariant, Step};
+use rig_judge::{Breach, Finding, Invariant, Step};
 use rig_wire::event::{Kind, Mark, Record, flags};
 use rstest::rstest;
 use std::collections::BTreeSet;
 
 const EBADHASH: u64 = 0x8000_0000_0002_0001;
 const RND_NO_ENTROPY: u64 = 0x8000_0203_0000_0000;
-
-fn broken(findings: &Findings) -> BTreeSet<Invariant> {
-    findings.breaches().iter().map(|b| b.invariant).collect()
-}
 
 fn twisted(twist: Twist) -> Synthetic {
     Synthetic::new(4).boot().tds(2).twist(twist).load().update()
@@ -222,11 +219,6 @@ fn seamcalls_alone_suffice_for_most(#[values(1, 4, 16)] lps: u16) {
     assert_eq!(findings.invariants[&Invariant::StableCpus].standing(), Standing::NotApplicable);
 }
 
-fn insert(run: &mut Synthetic, at: usize, records: impl IntoIterator<Item = Record>) {
-    run.records.splice(at..at, records);
-    run.renumber();
-}
-
 /// Interrupts are enabled between two SEAMCALLs only: the records of words and functions show it, and so does an interrupt.
 #[rstest]
 #[case::at_a_word(Kind::Watch, true)]
@@ -426,15 +418,9 @@ fn nothing_is_held_in_an_empty_run() {
     }
 }
 
-/// Whether a record stores to the subject's word of this name.
-fn stores(run: &Synthetic, record: &Record, name: &str) -> bool {
-    let word = run.setup.watches.iter().position(|w| w.name == name).unwrap() as u64;
-    record.kind == Kind::Watch as u16 && record.a == word && record.flags & flags::STORE != 0
-}
-
 /// Atomic counters on four CPUs: the third acknowledgement of `step`, a load and a store, is recorded only after the state
 /// advanced. Also the store's place.
-fn recorded_late(step: Step) -> (Synthetic, usize) {
+pub(crate) fn recorded_late(step: Step) -> (Synthetic, usize) {
     let mut run = Synthetic::new(4).boot().update();
     run.setup.subject.counts_acks_under_lock = false;
     let (state, acks) = (run.setup.subject.state.clone(), run.setup.subject.num_ack.clone());

@@ -1,0 +1,125 @@
+//! The imitated kernel does what its faults say, and nothing else.
+
+use super::edit::{is_mark, last_call};
+use rig_judge::SubjectNames;
+use rig_judge::synthetic::{Synthetic, Twist};
+use rig_judge::timeline::Leaf;
+use rig_wire::event::{Kind, Mark, NO_LP, Record, flags};
+use rstest::rstest;
+
+const EBADHASH: u64 = 0x8000_0000_0002_0001;
+const DEAD: u64 = 0x4000_0002_0000_0000;
+
+/// Each TD's digests: which TD, at SHUTDOWN (1) or UPDATE (2), and the digest.
+fn digests(twist: Option<Twist>) -> Vec<(u64, u64, u64)> {
+    let run = twist.into_iter().fold(Synthetic::new(4).boot().tds(2), Synthetic::twist).update();
+    let all = run.records.iter().filter(|r| r.kind == Kind::TdDigest as u16);
+    all.map(|r| ((r.a - 0x1_0000_0000) / 0x10_0000, r.c, r.b)).collect()
+}
+
+#[rstest]
+#[case::sound(None, &[(0, 1, 0), (1, 1, 1), (0, 2, 0), (1, 2, 1)])]
+#[case::altered(Some(Twist::AlteredTd), &[(0, 1, 0), (1, 1, 1), (0, 2, 1), (1, 2, 1)])]
+#[case::lost(Some(Twist::LostTd), &[(0, 1, 0), (1, 1, 1), (1, 2, 1)])]
+fn tds_have_digests_at_shutdown_and_update(#[case] twist: Option<Twist>, #[case] expected: &[(u64, u64, u64)]) {
+    let expected: Vec<_> = expected.iter().map(|(td, when, more)| (*td, *when, 0xd19e_5700 + more)).collect();
+    assert_eq!(digests(twist), expected);
+}
+
+/// The CPU that failed, and no other, returns an error from the section; entries carry no value.
+#[test]
+fn a_cpu_that_failed_returns_an_error() {
+    let run = Synthetic::new(4).boot().fault(Leaf::INSTALL, 2, EBADHASH).update();
+    let values = |kind: Kind| {
+        let all = run.records.iter().filter(move |r| r.kind == kind as u16);
+        all.filter(|r| r.b != 0).map(|r| (r.lp, r.a, (r.b as u32).cast_signed())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(Kind::FunctionExit), [(2, 0, -5), (2, 1, -5)]);
+    assert_eq!(values(Kind::FunctionEnter), []);
+}
+
+/// TDs that die do so in the update.
+#[test]
+fn tds_live_until_the_update() {
+    let run = Synthetic::new(4).boot().tds(2).twist(Twist::DeadTd);
+    let run = run.tds(2).update();
+    let exits = run.records.iter().filter(|r| Leaf::of(r) == Leaf::VP_ENTER && r.kind == Kind::SeamcallExit as u16);
+    assert_eq!(exits.map(|r| r.b).collect::<Vec<_>>(), [0, 0, 0, 0, DEAD, DEAD]);
+}
+
+/// Durations lie within what each kind of call is given, and no two runs of one seed differ.
+#[test]
+fn calls_take_their_time() {
+    let run = Synthetic::plain(4, 1);
+    for (leaf, lp, base_ns) in [
+        (Leaf::SHUTDOWN, 0, 400_000),
+        (Leaf::INSTALL, 3, 120_000),
+        (Leaf::LP_INIT, 2, 40_000),
+        (Leaf::UPDATE, 0, 900_000),
+    ] {
+        let (enter, exit) = last_call(&run, lp, leaf);
+        let took_ns = run.records[exit].guest_ns - run.records[enter].guest_ns;
+        assert!((base_ns..base_ns * 3 / 2).contains(&took_ns), "{}: {took_ns}", leaf.name());
+    }
+    assert_eq!(run.records, Synthetic::plain(4, 1).records);
+}
+
+/// The console's lines have the guest's time, as the kernel prints it.
+#[test]
+fn console_lines_are_stamped() {
+    let run = Synthetic::plain(1, 1);
+    let lines: Vec<&Record> = run.records.iter().filter(|r| r.kind == Kind::Console as u16).collect();
+    assert_eq!(lines.len(), run.console.len());
+    for (n, record) in lines.into_iter().enumerate() {
+        assert_eq!(record.lp, NO_LP);
+        assert_eq!(record.a, n as u64);
+        let (s, us) = (record.guest_ns / 1_000_000_000, record.guest_ns / 1000 % 1_000_000);
+        assert!(run.console[n].starts_with(&format!("[{s:5}.{us:06}] ")), "{}", run.console[n]);
+    }
+    assert!(run.records.iter().all(|r| r.host_ns < r.guest_ns && r.host_ns >= r.guest_ns / 10 * 9));
+    assert!(run.records.iter().all(|r| r.kind != Kind::Mark as u16 || r.lp == NO_LP));
+    let marks: Vec<u64> = run.records.iter().filter(|r| is_mark(r, Mark::UpdateBegin)).map(|r| r.b).collect();
+    assert_eq!(marks, [1]);
+}
+
+/// The CPU that comes online does so while the lead is inside INSTALL.
+#[test]
+fn a_cpu_comes_online_while_the_lead_installs() {
+    let run = Synthetic::new(4).boot().twist(Twist::Hotplug).update();
+    let (enter, exit) = last_call(&run, 0, Leaf::INSTALL);
+    let comes = |r: &Record| r.kind == Kind::FunctionEnter as u16 && r.a == 2;
+    let places: Vec<usize> = (0..run.records.len()).filter(|at| comes(&run.records[*at])).collect();
+    assert_eq!(places.len(), 1);
+    assert!((enter..exit).contains(&places[0]));
+    let record = run.records[places[0]];
+    assert_eq!((record.lp, record.c, record.d), (3, 4, 1));
+}
+
+/// Without the kernel's lock some CPU meets another inside P-SEAMLDR, and is refused; with it none is.
+#[test]
+fn the_loader_refuses_whoever_comes_second() {
+    let refused = |run: &Synthetic| {
+        let both = flags::VMFAIL_INVALID | flags::CONTENDED;
+        run.records.iter().filter(|r| Leaf::of(r) == Leaf::INSTALL && r.flags & both == both).count()
+    };
+    assert!(refused(&Synthetic::new(4).boot().twist(Twist::UnlockedLoader).update()) > 0);
+    assert_eq!(refused(&Synthetic::plain(4, 1)), 0);
+}
+
+/// Reads name their fields: those of the boot are twelve that follow each other.
+#[test]
+fn reads_name_their_fields() {
+    let run = Synthetic::new(2).boot();
+    let reads = run.records.iter().filter(|r| Leaf::of(r) == Leaf::SYS_RD && r.kind == Kind::SeamcallEnter as u16);
+    assert_eq!(reads.map(|r| r.c - 0x9100_0001_0000_0008).collect::<Vec<_>>(), (0..12).collect::<Vec<u64>>());
+}
+
+/// The same words in the same order have names of the module's own.
+#[test]
+fn the_modules_words_have_its_names() {
+    let names = SubjectNames::kmod(false);
+    assert_eq!((names.subject.as_str(), names.install_function.as_str()), ("kmod", "lockstep_run"));
+    let words = [names.state, names.num_ack, names.num_failed];
+    assert_eq!(words, ["lockstep.step", "lockstep.num_ack", "lockstep.num_failed"]);
+    assert!(!names.counts_acks_under_lock && SubjectNames::kmod(true).counts_acks_under_lock);
+}
