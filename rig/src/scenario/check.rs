@@ -62,13 +62,7 @@ impl Scenario {
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
         }
-        let Budget { stall_cpu_s, stall_guest_us, evidence_mb, total_s } = self.budget;
-        let budgets = [("stall_guest_us", stall_guest_us), ("evidence_mb", evidence_mb), ("total_s", total_s)];
-        for (key, amount) in budgets.into_iter().chain([("stall_cpu_s", stall_cpu_s)]) {
-            if amount == Some(0) {
-                return Err(format!("`budget.{key}` is 0; it must be at least 1"));
-            }
-        }
+        self.budget.check()?;
         if let Some(switch) = self.switches.iter().find(|switch| !(1..self.cpus).contains(&switch.cpu)) {
             return Err(format!(
                 "`switch.cpu` is {}; with {} CPUs it must be 1 to {}",
@@ -77,6 +71,7 @@ impl Scenario {
                 self.cpus - 1
             ));
         }
+        self.faults.iter().try_for_each(|fault| fault.check(self.cpus))?;
         super::hw::check(&self.hw, self.updates)?;
         super::client::check(self.userspace.as_ref(), &self.clients, self.updates)?;
         if !self.hw.is_empty() && !self.clients.is_empty() {
@@ -100,6 +95,19 @@ impl Scenario {
         }
         if !matches!(self.backend, Backend::Auto | Backend::Tcg) {
             return refuse("only QEMU's TCG counts instructions; set `backend` to \"tcg\"");
+        }
+        Ok(())
+    }
+}
+
+impl Budget {
+    fn check(self) -> Result<(), String> {
+        let Self { stall_cpu_s, stall_guest_us, evidence_mb, total_s } = self;
+        let budgets = [("stall_guest_us", stall_guest_us), ("evidence_mb", evidence_mb), ("total_s", total_s)];
+        for (key, amount) in budgets.into_iter().chain([("stall_cpu_s", stall_cpu_s)]) {
+            if amount == Some(0) {
+                return Err(format!("`budget.{key}` is 0; it must be at least 1"));
+            }
         }
         Ok(())
     }

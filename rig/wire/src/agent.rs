@@ -132,6 +132,7 @@ pub enum Command {
 
 /// A load that the agent itself can make. In text (a scenario) its `profile` names it, beside its other keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "profile", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Load {
     /// `threads` threads that compute and never sleep.
@@ -227,6 +228,7 @@ pub enum Load {
 
 /// How far a load's trust domains have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TdStage {
     /// They run.

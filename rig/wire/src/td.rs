@@ -44,6 +44,7 @@ pub struct VcpuPlan {
 
 /// Where a TD's vCPU threads run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
     /// Each on one CPU.
