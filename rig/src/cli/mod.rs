@@ -59,9 +59,9 @@ enum Command {
     List(list::Arguments),
     /// Print scenario files, check them, or print the schema of their format.
     #[command(after_help = scenario::EXAMPLES)]
-    Scenario(scenario::Arguments),
+    Scenario(scenario::ScenarioArguments),
     /// Write a commented scenario file to start from.
-    NewScenario(new_scenario::Arguments),
+    NewScenario(new_scenario::NewScenarioArguments),
     /// Run the scenarios of a suite, the cheapest first.
     Suite(suite::Arguments),
     /// Try many schedules of a scenario: which CPU waits where, and for whom.

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct NewScenarioArguments {
     /// Its name, of a-z, 0-9 and '-'; the file is called NAME.toml
     name: String,
     /// Folder for the file
@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     folder: PathBuf,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
+pub(super) fn run(arguments: &NewScenarioArguments) -> Result<u8, Trouble> {
     let path = write(&arguments.name, &arguments.folder)?;
     output::text_line(&format!("{0} is written; `cargo rig run {0}` runs it", path.display()));
     Ok(0)

@@ -14,7 +14,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
+pub(super) struct ScenarioArguments {
     /// Write the JSON Schema of scenario files to stdout
     #[arg(long)]
     schema: bool,
@@ -46,7 +46,7 @@ struct Check {
     files: Vec<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
+pub(super) fn run(arguments: &ScenarioArguments) -> Result<u8, Trouble> {
     if arguments.schema {
         output::text_line(scenario::schema().trim_end());
     }
