@@ -77,9 +77,6 @@ pub enum FaultAction {
 
 /// Reads a status: in text by its value or by its name, with or without Linux's `TDX_` before it.
 fn value_or_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    if !deserializer.is_human_readable() {
-        return u64::deserialize(deserializer);
-    }
     struct ValueOrName;
     impl Visitor<'_> for ValueOrName {
         type Value = u64;
@@ -102,7 +99,11 @@ fn value_or_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::E
             status.ok_or_else(|| E::custom(format!("no status is called `{name}`; seam-emu/FIDELITY.md lists them")))
         }
     }
-    deserializer.deserialize_any(ValueOrName)
+    if deserializer.is_human_readable() {
+        deserializer.deserialize_any(ValueOrName)
+    } else {
+        u64::deserialize(deserializer)
+    }
 }
 
 #[cfg(feature = "schema")]
