@@ -12,7 +12,7 @@
 //! *Blind* holds nothing: repetition alone, to compare with.
 
 use super::random::Stream;
-use crate::scenario::{HoldSpec, Place, Since, UntilSpec};
+use crate::scenario::{HoldSpec, HoldStart, Place, Since, UntilSpec};
 use clap::ValueEnum;
 use seam_emu::abi::Leaf;
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,7 @@ fn delays(stream: &mut Stream, space: &Space) -> Vec<HoldSpec> {
             cpu,
             at,
             nth,
+            from: HoldStart::Section,
             until: UntilSpec::Time { time_us },
             limit_ms: ORDER_LIMIT_MS,
             required: false,
@@ -116,7 +117,16 @@ fn priorities(stream: &mut Stream, space: &Space) -> Vec<HoldSpec> {
         let (cpu, partner) = (order[rank], order[rank + 1]);
         let (at, nth) = space.place(stream);
         let until = UntilSpec::Passed { cpu: partner, passes: at.clone(), nth, since: Since::Update };
-        HoldSpec { cpu, at, nth, until, limit_ms: ORDER_LIMIT_MS, required: false, update: None }
+        HoldSpec {
+            cpu,
+            at,
+            nth,
+            until,
+            from: HoldStart::Section,
+            limit_ms: ORDER_LIMIT_MS,
+            required: false,
+            update: None,
+        }
     });
     holds.collect()
 }

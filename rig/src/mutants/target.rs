@@ -85,6 +85,7 @@ pub const TARGETS: &[Target] = &[
             "bad-image-truncated",
             "bad-image-bare-header",
             "mutants-refused-hotplug",
+            "mutants-late-arrival",
             "cpu-arrival",
             "hotplug-storm",
         ],

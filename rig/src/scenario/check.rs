@@ -1,6 +1,6 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::{Backend, Budget, Clock, Engine, Nested, Scenario, Subject};
+use super::{Backend, Budget, Clock, Engine, Moment, Nested, Scenario, Subject};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
@@ -63,14 +63,7 @@ impl Scenario {
             return Err("`kernel_arguments` must be one line".into());
         }
         self.budget.check()?;
-        if let Some(switch) = self.switches.iter().find(|switch| !(1..self.cpus).contains(&switch.cpu)) {
-            return Err(format!(
-                "`switch.cpu` is {}; with {} CPUs it must be 1 to {}",
-                switch.cpu,
-                self.cpus,
-                self.cpus - 1
-            ));
-        }
+        self.check_switches()?;
         self.faults.iter().try_for_each(|fault| fault.check(self.cpus))?;
         super::hw::check(&self.hw, self.updates)?;
         super::client::check(self.userspace.as_ref(), &self.clients, self.updates)?;
@@ -84,13 +77,30 @@ impl Scenario {
 }
 
 impl Scenario {
+    fn check_switches(&self) -> Result<(), String> {
+        if let Some(switch) = self.switches.iter().find(|switch| !(1..self.cpus).contains(&switch.cpu)) {
+            return Err(format!(
+                "`switch.cpu` is {}; with {} CPUs it must be 1 to {}",
+                switch.cpu,
+                self.cpus,
+                self.cpus - 1
+            ));
+        }
+        if self.updates == 0 && self.switches.iter().any(|switch| switch.when == Moment::During) {
+            return Err(
+                "`switch.when` is \"during\", but `updates` is 0: there is no update during which to switch".into()
+            );
+        }
+        Ok(())
+    }
+
     /// What cannot be repeated bit for bit.
     fn check_clock(&self) -> Result<(), String> {
         if self.clock == Clock::Parallel {
             return Ok(());
         }
         let refuse = |why: &str| Err(format!("`clock` is \"deterministic\", but {why}"));
-        if !self.during.is_empty() {
+        if !self.during.is_empty() || self.switches.iter().any(|switch| switch.when == Moment::During) {
             return refuse("`during` acts on the guest from the host while an update runs; leave out one of the two");
         }
         if !matches!(self.backend, Backend::Auto | Backend::Tcg) {
@@ -191,6 +201,10 @@ mod tests {
             (with(|s| s.budget.total_s = Some(0)), "`budget.total_s`"),
             (with(|s| s.switches = vec![switch(0)]), "`switch.cpu`"),
             (with(|s| s.switches = vec![switch(4)]), "`switch.cpu`"),
+            (
+                with(|s| (s.updates, s.switches) = (0, vec![CpuSwitch { when: Moment::During, ..switch(1) }])),
+                "`switch.when`",
+            ),
             (with(|s| s.kernel = Some("debian:6.12".into())), "`subject`"),
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
             (with(|s| s.backend = Backend::Kvm), "in-tree"),

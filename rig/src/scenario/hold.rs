@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-pub use rig_wire::plan::Since;
+pub use rig_wire::plan::{HoldStart, Since};
 
 /// A vCPU that is kept from going on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,9 @@ pub struct HoldSpec {
     /// On which of its passes in the update, from 1.
     #[serde(default = "one")]
     pub nth: u32,
+    /// From when it is in force, and passes are counted for it.
+    #[serde(default, skip_serializing_if = "HoldStart::is_section")]
+    pub from: HoldStart,
     /// Until when.
     pub until: UntilSpec,
     /// A hold that is not satisfied within this time of the machine ends as expired, milliseconds.
@@ -313,7 +316,16 @@ mod tests {
     }
 
     fn hold(until: UntilSpec) -> HoldSpec {
-        HoldSpec { cpu: 1, at: Place::State(1), nth: 1, until, limit_ms: 1, required: true, update: None }
+        HoldSpec {
+            cpu: 1,
+            at: Place::State(1),
+            nth: 1,
+            until,
+            from: HoldStart::Section,
+            limit_ms: 1,
+            required: true,
+            update: None,
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use demands::Demands;
 pub use ending::{Endings, UpdateEnding, UploadError};
 pub use expect::{Ending, Expect, Leaked, TdRefusal};
 pub use fault::FaultSpec;
-pub use hold::{HoldSpec, Location, Place, Since, UntilSpec};
+pub use hold::{HoldSpec, HoldStart, Location, Place, Since, UntilSpec};
 pub use hw::HwOrder;
 #[cfg(test)]
 pub(crate) use parse::load;
@@ -222,6 +222,8 @@ pub enum CpuState {
 pub enum Moment {
     /// Before the first update and before the loads start.
     Before,
+    /// While the first update is under way. The kernel may let the switch wait until the update is over.
+    During,
     /// After the last update and after the loads stopped.
     After,
 }

@@ -133,10 +133,33 @@ pub struct Hold {
     pub at: Point,
     /// On which of its passes in this update, from 1.
     pub nth: u32,
+    /// From when the hold is in force, and passes are counted for it.
+    #[serde(default, skip_serializing_if = "HoldStart::is_section")]
+    pub from: HoldStart,
     /// Until when.
     pub until: Until,
     /// A hold that is not satisfied within this time ends as expired, and is reported, nanoseconds.
     pub limit_ns: u64,
+}
+
+/// From when a hold is in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldStart {
+    /// A CPU has entered the function that every CPU enters once in an update.
+    #[default]
+    Section,
+    /// The upload begins: what the kernel does before it gathers the CPUs is in it.
+    Upload,
+}
+
+impl HoldStart {
+    /// It is the default, which is not written.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    pub fn is_section(&self) -> bool {
+        *self == Self::Section
+    }
 }
 
 /// A point in an LP's execution. The LP is held before the instruction in question takes effect.

@@ -1,7 +1,7 @@
 //! The engine of holds: which LP must stay where it is, and until when. Pure; time and places are handed in.
 
 use rig_wire::event::HoldEnd;
-use rig_wire::plan::{Hold, Point, Since, Until};
+use rig_wire::plan::{Hold, HoldStart, Point, Since, Until};
 use std::collections::{HashMap, HashSet};
 
 /// What came of an LP standing at a place.
@@ -35,9 +35,11 @@ pub struct Now<'a> {
 pub struct Holds {
     schedules: Vec<Vec<Hold>>,
     current: Option<usize>,
+    /// The upload of the present update has begun, and no LP has entered its section yet.
+    is_before_section: bool,
     /// LPs that have entered the present update.
     entered: HashSet<u16>,
-    passes: HashMap<(u16, Point), u32>,
+    passes: HashMap<(HoldStart, u16, Point), u32>,
     began: HashMap<usize, Began>,
     ended: Vec<bool>,
     /// Points that somebody waits at or waits for: only these are counted.
@@ -67,11 +69,23 @@ impl Holds {
         self.schedules.iter().all(Vec::is_empty)
     }
 
+    /// The upload of the next update begins. That matters only to an update with a hold that is in force from then on.
+    pub fn upload_begins(&mut self) {
+        // An upload that the kernel refused never came to its section: this one takes its place.
+        let next = if self.is_before_section { self.current } else { None };
+        let next = next.unwrap_or_else(|| self.current.map_or(0, |i| i + 1));
+        if self.schedules.get(next).is_some_and(|holds| holds.iter().any(|hold| hold.from == HoldStart::Upload)) {
+            self.enter(next);
+            self.is_before_section = true;
+        }
+    }
+
     /// An LP enters the function that every LP enters once in an update: the next update begins when it has been there.
     pub fn enters_update(&mut self, lp: u16) {
-        if self.current.is_none() || self.entered.contains(&lp) {
+        if !self.is_before_section && (self.current.is_none() || self.entered.contains(&lp)) {
             self.enter(self.current.map_or(0, |i| i + 1));
         }
+        self.is_before_section = false;
         self.entered.insert(lp);
     }
 
@@ -93,8 +107,10 @@ impl Holds {
     pub fn at(&mut self, lp: u16, points: &[Point], now: &Now<'_>) -> Decision {
         let mut decision = Decision::default();
         for point in points.iter().filter(|p| self.interesting.contains(p)).cloned().collect::<Vec<_>>() {
-            let pass = self.passes(lp, &point) + 1;
-            let is_here = |h: &Hold| h.lp == lp && h.nth == pass && h.at == point;
+            let is_here = |h: &Hold| {
+                let is_in_force = !self.is_before_section || h.from == HoldStart::Upload;
+                is_in_force && h.lp == lp && h.at == point && h.nth == self.passes(h.from, lp, &point) + 1
+            };
             for hold in (0..self.holds().len()).filter(|i| is_here(&self.holds()[*i])).collect::<Vec<_>>() {
                 if !self.ended[hold] && self.stays(hold, now, &mut decision) {
                     decision.stay = true;
@@ -111,12 +127,16 @@ impl Holds {
     /// The LP has passed the point.
     pub fn passed(&mut self, lp: u16, point: &Point) {
         if self.interesting.contains(point) {
-            *self.passes.entry((lp, point.clone())).or_insert(0) += 1;
+            let counted: &[HoldStart] =
+                if self.is_before_section { &[HoldStart::Upload] } else { &[HoldStart::Upload, HoldStart::Section] };
+            for from in counted {
+                *self.passes.entry((*from, lp, point.clone())).or_insert(0) += 1;
+            }
         }
     }
 
-    fn passes(&self, lp: u16, point: &Point) -> u32 {
-        self.passes.get(&(lp, point.clone())).copied().unwrap_or(0)
+    fn passes(&self, from: HoldStart, lp: u16, point: &Point) -> u32 {
+        self.passes.get(&(from, lp, point.clone())).copied().unwrap_or(0)
     }
 
     /// Must the LP of this hold stay?
@@ -131,7 +151,7 @@ impl Holds {
         };
         let h = &self.holds()[hold];
         let elapsed_ns = now.ns.saturating_sub(began.ns);
-        let end = if self.satisfied(&h.until, began, elapsed_ns, now) {
+        let end = if self.satisfied(h, began, elapsed_ns, now) {
             HoldEnd::Satisfied
         } else if elapsed_ns >= h.limit_ns {
             HoldEnd::Expired
@@ -144,19 +164,20 @@ impl Holds {
     }
 
     fn begin(&self, hold: usize, now: &Now<'_>) -> Began {
-        let (passes, instructions) = match &self.holds()[hold].until {
-            Until::Passed { lp, at, .. } => (self.passes(*lp, at), 0),
+        let hold = &self.holds()[hold];
+        let (passes, instructions) = match &hold.until {
+            Until::Passed { lp, at, .. } => (self.passes(hold.from, *lp, at), 0),
             Until::Instructions { lp, .. } => (0, (now.instructions)(*lp)),
             Until::ElapsedNs(_) => (0, 0),
         };
         Began { ns: now.ns, passes, instructions }
     }
 
-    fn satisfied(&self, until: &Until, began: Began, elapsed_ns: u64, now: &Now<'_>) -> bool {
-        match until {
+    fn satisfied(&self, hold: &Hold, began: Began, elapsed_ns: u64, now: &Now<'_>) -> bool {
+        match &hold.until {
             Until::Passed { lp, at, nth, since } => {
                 let before = if *since == Since::Hold { began.passes } else { 0 };
-                self.passes(*lp, at).saturating_sub(before) >= *nth
+                self.passes(hold.from, *lp, at).saturating_sub(before) >= *nth
             }
             Until::Instructions { lp, count } => (now.instructions)(*lp).saturating_sub(began.instructions) >= *count,
             Until::ElapsedNs(ns) => elapsed_ns >= *ns,
@@ -180,7 +201,7 @@ mod tests {
     const STORE: Point = Point::Store { watch: 1 };
 
     fn hold(lp: u16, nth: u32, until: Until) -> Hold {
-        Hold { lp, at: INSTALL, nth, until, limit_ns: 1000 }
+        Hold { lp, at: INSTALL, nth, from: HoldStart::Section, until, limit_ns: 1000 }
     }
 
     fn passed(lp: u16, at: Point, since: Since) -> Until {
@@ -293,6 +314,33 @@ mod tests {
         assert_eq!(holds.at(2, &[INIT], &now(0)), Decision::default());
         assert_eq!(holds.at(2, &[INSTALL], &now(0)), began(0));
         assert_eq!(holds.at(2, &[INSTALL], &now(5)), ended(0, HoldEnd::Satisfied));
+    }
+
+    #[test]
+    fn a_hold_can_be_in_force_from_the_upload_on() {
+        let early = |nth| Hold { from: HoldStart::Upload, ..hold(0, nth, Until::ElapsedNs(5)) };
+        let mut holds = Holds::new(vec![vec![early(1), early(3), hold(0, 1, Until::ElapsedNs(5))]], true);
+        assert_eq!(holds.at(0, &[INSTALL], &now(0)), Decision::default(), "no upload has begun");
+        holds.upload_begins();
+        assert_eq!(holds.at(0, &[INSTALL], &now(0)), began(0));
+        assert_eq!(holds.at(0, &[INSTALL], &now(5)), ended(0, HoldEnd::Satisfied));
+        holds.enters_update(0);
+        assert_eq!(holds.at(0, &[INSTALL], &now(6)), began(2), "its passes count from the section on");
+        assert_eq!(holds.at(0, &[INSTALL], &now(11)), ended(2, HoldEnd::Satisfied));
+        assert_eq!(holds.at(0, &[INSTALL], &now(12)), began(1), "the third pass since the upload");
+    }
+
+    #[test]
+    fn an_upload_without_a_section_leaves_its_holds_to_the_next() {
+        let early = Hold { from: HoldStart::Upload, ..hold(0, 1, Until::ElapsedNs(5)) };
+        let mut holds = Holds::new(vec![vec![early.clone()], vec![], vec![early]], true);
+        holds.upload_begins();
+        for held in [true, false, true] {
+            holds.upload_begins();
+            assert_eq!(holds.at(0, &[INSTALL], &now(0)).stay, held);
+            assert!(!holds.at(0, &[INSTALL], &now(5)).stay);
+            holds.enters_update(0);
+        }
     }
 
     #[test]

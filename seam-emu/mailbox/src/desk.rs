@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::guest_memory::GuestRam;
 use crate::slots::{Answer, Kind as Asked, Request, Slots, to_words};
-use rig_wire::event::{Kind, NO_LP, Record, flags};
+use rig_wire::event::{Kind, Mark, NO_LP, Record, flags};
 use rig_wire::plan::{Control, ControlReply, Hold, PLAN_VERSION, Plan, Point};
 use rig_wire::ring::Ring;
 use rig_wire::td::Usage;
@@ -307,6 +307,9 @@ impl Desk {
                 Err(e) => ControlReply::Failed { cause: format!("cannot write {}: {e}", path.display()) },
             },
             Control::Mark { mark, argument } => {
+                if *mark == Mark::UpdateBegin as u64 {
+                    self.holds.upload_begins();
+                }
                 let fields = Record { a: *mark, b: *argument, ..Record::default() };
                 self.push(&Record { lp: NO_LP, kind: Kind::Mark as u16, ..fields });
                 ok(String::new())

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Bench, LP_INIT, Quiet, SEAMLDR_INFO, SYS_INIT, SYS_RD, leaf, seamcall};
 use rig_wire::event::{Kind as Recorded, flags};
-use rig_wire::plan::{Control, ControlReply, Hold, Point, Since, Until};
+use rig_wire::plan::{Control, ControlReply, Hold, HoldStart, Point, Since, Until};
 use seam_emu::{Durations, Regs};
 use seam_mailbox::slots::{Kind, Request, from_words};
 use std::thread::sleep;
@@ -58,7 +58,7 @@ fn a_call_lasts_as_long_as_the_platform_says() {
 fn a_hold_keeps_a_cpu_until_another_has_passed() {
     let passed = Until::Passed { lp: 1, at: Point::SeamcallExit { leaf: SYS_RD }, nth: 1, since: Since::Update };
     let at = Point::SeamcallEnter { leaf: SYS_RD };
-    let hold = Hold { lp: 0, at, nth: 1, until: passed, limit_ns: 1 << 40 };
+    let hold = Hold { lp: 0, at, nth: 1, from: HoldStart::Section, until: passed, limit_ns: 1 << 40 };
     let mut quiet = Quiet::new(2, |plan| (plan.schedules, plan.update_function) = (vec![vec![hold]], None));
     quiet.call(0, leaf(SYS_INIT));
     quiet.call(0, leaf(LP_INIT));

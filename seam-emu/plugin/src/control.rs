@@ -3,6 +3,7 @@
 use crate::emulator::Emulator;
 use crate::exchange::Exchange;
 use crate::rewind;
+use rig_wire::event::Mark;
 use rig_wire::plan::{Control, ControlReply};
 use rig_wire::td::Usage;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -57,6 +58,9 @@ fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
             None => ControlReply::Failed { cause: "the agent has a port and never waits".into() },
         },
         Control::Mark { mark, argument } => {
+            if *mark == Mark::UpdateBegin as u64 {
+                emulator.holds().upload_begins();
+            }
             emulator.record_mark(*mark, *argument);
             ControlReply::Ok { text: String::new() }
         }

@@ -66,13 +66,14 @@ fn places(hold: &Hold) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rig_wire::plan::Since;
+    use rig_wire::plan::{HoldStart, Since};
 
     fn watchlist() -> Watchlist {
         let watch = Watch { name: "state".into(), address: 0x100, size: 4, within: vec![(0x1000, 0x1100)] };
         let function = Function { name: "f".into(), range: (0x1000, 0x1100) };
         let until = Until::Passed { lp: 1, at: Point::Pc { address: 0x3000 }, nth: 1, since: Since::Update };
-        let hold = Hold { lp: 0, at: Point::Pc { address: 0x2000 }, nth: 1, until, limit_ns: 1 };
+        let hold =
+            Hold { lp: 0, at: Point::Pc { address: 0x2000 }, nth: 1, from: HoldStart::Section, until, limit_ns: 1 };
         Watchlist::new(&[watch], &[function], &[vec![hold]])
     }
 

@@ -53,7 +53,7 @@ fn during(scenario: &Scenario, told: &Told) -> Vec<Check> {
 /// CPUs that were switched. They are told in the order in which they are made.
 fn switches(scenario: &Scenario, told: &Told) -> Vec<Check> {
     let of = |when: Moment| scenario.switches.iter().filter(move |switch| switch.when == when);
-    let asked = of(Moment::Before).chain(of(Moment::After)).enumerate();
+    let asked = of(Moment::Before).chain(of(Moment::During)).chain(of(Moment::After)).enumerate();
     asked
         .map(|(at, switch)| {
             let to = if switch.to == CpuState::Online { "online" } else { "offline" };

@@ -56,7 +56,7 @@ fn hold(spec: &HoldSpec, seen: &mut Observation, symbols: &Symbols) -> Result<Ho
     // A hold for a time ends by that time, so its bound must lie beyond.
     let least_ns = if let Until::ElapsedNs(ns) = until { ns.saturating_mul(2) } else { 0 };
     let limit_ns = (u64::from(spec.limit_ms) * 1_000_000).max(least_ns);
-    Ok(Hold { lp: lp(spec.cpu), at, nth, until, limit_ns })
+    Ok(Hold { lp: lp(spec.cpu), at, nth, from: spec.from, until, limit_ns })
 }
 
 fn lp(cpu: u32) -> u16 {
@@ -103,6 +103,7 @@ fn watch(word: &Location, seen: &mut Observation, symbols: &Symbols) -> Result<u
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::scenario::HoldStart;
     use crate::symbols::observe_update;
     use crate::symbols::tests::MAP;
 
@@ -124,7 +125,10 @@ pub(crate) mod tests {
         assert_eq!(lists.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
         let store = Point::Store { watch: 1 };
         let until = Until::Passed { lp: 1, at: store.clone(), nth: 3, since: crate::scenario::Since::Update };
-        assert_eq!(lists[0][0], Hold { lp: 2, at: store, nth: 3, until, limit_ns: 500_000_000 });
+        assert_eq!(
+            lists[0][0],
+            Hold { lp: 2, at: store, nth: 3, from: HoldStart::Section, until, limit_ns: 500_000_000 }
+        );
         assert_eq!(lists[1][1].at, Point::Pc { address: 0xffff_ffff_8107_8640 });
     }
 

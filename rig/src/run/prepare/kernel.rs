@@ -32,9 +32,10 @@ pub(super) fn of_scenario(images: &Images, scenario: &Scenario) -> Result<Kernel
     }
 }
 
-/// Path and hash of the kernel's image as it is now.
+/// Path and hash of the file that QEMU starts, as it is now. In a build tree that is not always the compressed image, which may
+/// be older than the `vmlinux` beside it.
 pub(super) fn image(kernel: &Kernel) -> KernelImage {
-    let path = kernel.bzimage.clone();
+    let path = boot_file(kernel);
     let sha256 = std::fs::read(&path).ok().map(|bytes| hex::encode(Sha256::digest(bytes)));
     KernelImage { path, build: None, sha256 }
 }

@@ -1,29 +1,44 @@
 //! What others try while the first update is under way.
 
 use super::context::Drive;
+use super::cpus;
 use super::device::{DEVICE, UPLOADS};
 use crate::guest::GuestError;
-use crate::scenario::Act;
+use crate::scenario::{Act, CpuSwitch, Moment};
 use rig_wire::agent::Command;
 use std::time::{Duration, Instant};
 
 /// How long an upload may take to begin, where somebody waits to disturb it.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Tries what the scenario says while the update is under way; the errno of each attempt that was refused.
-pub(super) async fn disturb(drive: &Drive<'_>) -> Vec<Option<i32>> {
-    let mut errnos = Vec::new();
-    if drive.scenario.during.is_empty() || !begins(drive).await {
-        return errnos;
+/// What came of what others tried. An attempt that the scenario asks for and that is missing here came too late.
+#[derive(Debug, Default)]
+pub(super) struct Disturbance {
+    /// CPUs that were switched, in the scenario's order, each with the errno if the kernel refused.
+    pub(super) switches: Vec<(CpuSwitch, Option<i32>)>,
+    /// The errno of each other act that was refused, in the scenario's order.
+    pub(super) refusals: Vec<Option<i32>>,
+}
+
+/// Tries what the scenario says while the update is under way: CPUs are switched first, as the kernel may let that wait until the
+/// update is over.
+pub(super) async fn disturb(drive: &Drive<'_>) -> Result<Disturbance, GuestError> {
+    let mut done = Disturbance::default();
+    let is_asked = cpus::at(drive, Moment::During).next().is_some() || !drive.scenario.during.is_empty();
+    if !is_asked || !begins(drive).await {
+        return Ok(done);
+    }
+    for switch in cpus::at(drive, Moment::During) {
+        done.switches.push((switch.clone(), cpus::switch_cpu(drive, switch).await?));
     }
     let module = drive.modules.last().map(|module| module.name.clone()).unwrap_or_default();
     for during in &drive.scenario.during {
-        errnos.push(match during.act {
+        done.refusals.push(match during.act {
             Act::Upload => upload_beside(drive).await,
             Act::Unload => refusal(drive, Command::UnloadModule { name: module.clone() }).await,
         });
     }
-    errnos
+    Ok(done)
 }
 
 /// An upload write by write: the agent itself makes one after the other. The kernel takes no data while another is under way.

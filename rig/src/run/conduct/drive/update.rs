@@ -2,7 +2,7 @@
 
 use super::context::Drive;
 use super::device::DEVICE;
-use super::disturbance::disturb;
+use super::disturbance::{Disturbance, disturb};
 use super::error::{DriveError, failed};
 use super::readings::version;
 use crate::guest::GuestError;
@@ -21,11 +21,13 @@ pub(crate) async fn update(drive: &Drive<'_>, told: &mut Told, number: u32) -> R
     drive.mark(Mark::UpdateBegin, u64::from(number)).await?;
     drive.doing(told, &doing);
     let upload = drive.guest.request(Command::Update { device: DEVICE.into(), image });
-    let (answer, during) = match number {
+    let (answer, disturbance) = match number {
         1 => tokio::join!(upload, disturb(drive)),
-        _ => (upload.await, Vec::new()),
+        _ => (upload.await, Ok(Disturbance::default())),
     };
-    told.during.extend(during);
+    let disturbance = disturbance.map_err(|error| failed(told, error))?;
+    told.switches.extend(disturbance.switches);
+    told.during.extend(disturbance.refusals);
     let outcome = match answer.map_err(|error| failed(told, error))? {
         Answer::Update(outcome) => outcome,
         other => return Err(failed(told, GuestError::Unexpected(Box::new(other)))),
