@@ -276,8 +276,8 @@ impl Cache {
     }
 
     fn check_space(&self, needed_bytes: u64) -> Result<(), ImagesError> {
-        let data = rustix::fs::statvfs(&self.root).map_err(|error| ImagesError::io(&self.root)(error.into()))?;
-        let free_bytes = data.f_bavail.saturating_mul(data.f_frsize);
+        let data = nix::sys::statvfs::statvfs(&self.root).map_err(|error| ImagesError::io(&self.root)(error.into()))?;
+        let free_bytes = data.blocks_available().saturating_mul(data.fragment_size());
         if free_bytes < needed_bytes { Err(ImagesError::DiskFull(self.root.clone())) } else { Ok(()) }
     }
 

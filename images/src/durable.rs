@@ -26,7 +26,7 @@ pub(crate) fn one(path: &Path) -> Result<(), ImagesError> {
 
 fn file_system(path: &Path) -> Result<(), ImagesError> {
     let file = File::open(path).map_err(ImagesError::io(path))?;
-    rustix::fs::syncfs(&file).map_err(|error| ImagesError::io(path)(error.into()))
+    nix::unistd::syncfs(&file).map_err(|error| ImagesError::io(path)(error.into()))
 }
 
 #[cfg(test)]

@@ -188,7 +188,9 @@ impl ImagesError {
             Self::NoFragment { known, .. } | Self::NoProfile { known, .. } => format!("use one of: {}", known.join(", ")),
             Self::Edit { .. } => "compare the edit with the file of this kernel version".into(),
             Self::NoDebianKernel(_) => "name a series, such as debian:6.12".into(),
-            Self::NoKernelImage(_) => "give a kernel build tree after `make bzImage modules`, or a bzImage file".into(),
+            Self::NoKernelImage(_) => {
+                "give a kernel build tree after `make bzImage modules` (built with O=? give that folder), or a bzImage file".into()
+            },
             Self::NoSymbols(_) => "put System.map (or System.map-RELEASE, or vmlinux) beside the bzImage".into(),
             Self::NoTdxHost { .. } => "take Linux 7.2 or later, configured with images/kernels/tdx-host.config".into(),
             Self::NoModuleTree { .. } => "use a kernel that this program built, or a complete build tree".into(),

@@ -1,8 +1,8 @@
 //! SHA-256 as lower-case hex, the address of everything here.
 
 use crate::ImagesError;
-use rustix::fs::SeekFrom;
-use rustix::io::Errno;
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// Of bytes in memory.
 pub(crate) fn of(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// Of a file's content.
@@ -19,7 +19,7 @@ pub(crate) fn of_file(path: &Path) -> Result<String, ImagesError> {
     let mut digest = Sha256::new();
     let mut file = File::open(path).map_err(ImagesError::io(path))?;
     std::io::copy(&mut file, &mut digest).map_err(ImagesError::io(path))?;
-    Ok(hex(&digest.finalize()))
+    Ok(hex::encode(digest.finalize()))
 }
 
 /// Bytes of a block of [`of_blocks`].
@@ -38,9 +38,9 @@ fn sparse(path: &Path) -> io::Result<String> {
     digest.update(length.to_le_bytes());
     let (mut at, mut block) = (0, vec![0; BLOCK]);
     while at < length {
-        let data = match rustix::fs::seek(&file, SeekFrom::Data(at)) {
-            Ok(data) => data,
-            Err(Errno::NXIO) => break, // No data up to the end.
+        let data = match lseek(&file, at.cast_signed(), Whence::SeekData) {
+            Ok(data) => data.cast_unsigned(),
+            Err(Errno::ENXIO) => break, // No data up to the end.
             Err(error) => return Err(error.into()),
         };
         at = data - data % BLOCK as u64;
@@ -52,15 +52,7 @@ fn sparse(path: &Path) -> io::Result<String> {
         }
         at += BLOCK as u64;
     }
-    Ok(hex(&digest.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string succeeds");
-        text
-    })
+    Ok(hex::encode(digest.finalize()))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(crate) fn by_environment(variable: impl Fn(&str) -> Option<PathBuf>) -> Resu
 
 /// Refuses a cache folder into which another user could put programs that the rig would run. `root` exists and is canonical.
 pub(crate) fn check_private(root: &Path) -> Result<(), ImagesError> {
-    let us = rustix::process::geteuid().as_raw();
+    let us = nix::unistd::geteuid().as_raw();
     let mut child = None;
     for path in root.ancestors() {
         let data = path.symlink_metadata().map_err(ImagesError::io(path))?;

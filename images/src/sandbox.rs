@@ -33,7 +33,7 @@ impl Sandbox {
     /// Finds out which kind of namespace this host allows.
     pub(crate) fn new(root: &Path) -> Result<Self, ImagesError> {
         host::require(&["unshare", "mount", "chroot"])?;
-        let root_user = rustix::process::geteuid().is_root();
+        let root_user = nix::unistd::geteuid().is_root();
         // Root needs no user namespace, but in a container it may be refused the mount namespace without one.
         let candidates: &[&'static str] = if root_user { &["-m", "-Urm"] } else { &["-Urm"] };
         let mut refusal = String::new();

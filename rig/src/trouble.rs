@@ -80,6 +80,7 @@ impl From<ImagesError> for Trouble {
             | ImagesError::NoFragment { .. }
             | ImagesError::NoProfile { .. }
             | ImagesError::NoDebianSeries { .. }
+            | ImagesError::NoDebianKernel(_)
             | ImagesError::NoModuleTree { .. } => Exit::Usage,
             _ => Exit::Environment,
         };

@@ -242,6 +242,6 @@ pub enum ConfigError {
     NoSteps,
     #[error("durations name the leaf `{0}`, which does not exist; leaves are named like TDH.SYS.SHUTDOWN")]
     UnknownLeaf(String),
-    #[error("fault {index}: {cause}")]
+    #[error("fault number {}: {cause}", index + 1)]
     Fault { index: usize, cause: crate::faults::FaultError },
 }

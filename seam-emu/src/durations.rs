@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 /// Duration model: while a call lasts, its locks are held and its LP counts as busy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Durations {
     /// Nanoseconds for leaves that `leaf_ns` does not name; also for those that end with an error.

@@ -1,7 +1,9 @@
 //! What can be made to go wrong, and where.
 
 use crate::abi::Leaf;
-use serde::{Deserialize, Serialize};
+use crate::abi::status::NAMES;
+use serde::de::{Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 /// One thing that goes wrong.
@@ -37,6 +39,7 @@ fn once() -> Option<u32> {
 
 /// When a fault strikes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultPoint {
     /// Instead of the leaf's work.
@@ -48,25 +51,70 @@ pub enum FaultPoint {
 
 /// What a fault does to the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FaultAction {
     /// RAX gets this value.
-    Status(u64),
+    Status(
+        #[serde(deserialize_with = "value_or_name")]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "schema_of_status"))]
+        u64,
+    ),
     /// The instruction fails with CF set.
     VmFailInvalid,
     /// The call lasts this many nanoseconds longer, its locks held.
+    #[serde(alias = "delay_ns")]
     DelayNs(u64),
     /// The LP never leaves SEAM; its locks stay held.
     NeverReturns,
     /// For this many nanoseconds other LPs see `SYS_SHUTDOWN`; then the call ends with `SYS_BUSY` and all is as before.
     /// Only for TDH.SYS.SHUTDOWN.
+    #[serde(alias = "transient_shutdown_ns")]
     TransientShutdownNs(u64),
     /// The new module spoils the first TD while it takes over. Only for TDH.SYS.UPDATE.
     CorruptTd(Corruption),
 }
 
+/// Reads a status: in text by its value or by its name, with or without Linux's `TDX_` before it.
+fn value_or_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct ValueOrName;
+    impl Visitor<'_> for ValueOrName {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the value or the name of a status, such as SYS_BUSY")
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<u64, E> {
+            Ok(value)
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<u64, E> {
+            u64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+        }
+
+        fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<u64, E> {
+            let plain = name.strip_prefix("TDX_").unwrap_or(name);
+            let status = NAMES.iter().find(|(known, _)| *known == plain).map(|(_, status)| status.0);
+            status.ok_or_else(|| E::custom(format!("no status is called `{name}`; seam-emu/FIDELITY.md lists them")))
+        }
+    }
+    if deserializer.is_human_readable() {
+        deserializer.deserialize_any(ValueOrName)
+    } else {
+        u64::deserialize(deserializer)
+    }
+}
+
+#[cfg(feature = "schema")]
+fn schema_of_status(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+    schemars::json_schema!({ "type": ["integer", "string"], "minimum": 0, "examples": names })
+}
+
 /// How an update spoils a TD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Corruption {
     /// One bit of its first private page is flipped.

@@ -17,4 +17,5 @@ mod kvm_backend;
 mod kvm_td;
 mod races;
 mod trust_domains;
+mod tutorial;
 mod update;

@@ -120,7 +120,8 @@ fn missing(names: &[String], (major, minor): (u32, u32)) -> ImagesError {
     ImagesError::NoDebianSeries { wanted: format!("{major}.{minor}"), known: known.join(", ") }
 }
 
-/// All numbers in a release, for comparing.
+/// All numbers in a release, for comparing. A kernel's release is numbers and a suffix; versions of packages, whose order
+/// is Debian's own (`~`, epochs), are compared by apt alone.
 fn numbers(release: &str) -> Vec<u32> {
     release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
 }

@@ -7,13 +7,16 @@ use rig_images::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// Try KVM again, in place of what was found earlier since this machine was booted
+    #[arg(long)]
+    try_kvm: bool,
     /// Write one JSON object to stdout, and nothing else
     #[arg(long)]
     pub(super) json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
-    let report = doctor::examine(&Progress::stderr())?;
+    let report = doctor::examine(&Progress::stderr(), arguments.try_kvm)?;
     if arguments.json {
         output::json(&report);
     } else {

@@ -5,15 +5,19 @@ mod compare_acks;
 mod diff;
 mod dist;
 mod doctor;
+#[cfg(test)]
+mod documents;
 mod engines;
 mod explore;
 mod images;
 mod list;
 mod merge;
 mod mutants;
+mod new_scenario;
 mod output;
 mod replay;
 mod run;
+mod scenario;
 mod show;
 mod shrink;
 mod suite;
@@ -53,6 +57,11 @@ enum Command {
     Run(run::Arguments),
     /// Name the scenarios that come with the rig.
     List(list::Arguments),
+    /// Print scenario files, check them, or print the schema of their format.
+    #[command(after_help = scenario::EXAMPLES)]
+    Scenario(scenario::ScenarioArguments),
+    /// Write a commented scenario file to start from.
+    NewScenario(new_scenario::NewScenarioArguments),
     /// Run the scenarios of a suite, the cheapest first.
     Suite(suite::Arguments),
     /// Try many schedules of a scenario: which CPU waits where, and for whom.
@@ -107,6 +116,8 @@ pub fn main() -> std::process::ExitCode {
     let (json, result) = match arguments.command {
         Command::Run(arguments) => (arguments.json, run::run(arguments)),
         Command::List(arguments) => (arguments.json, Ok(list::run(&arguments))),
+        Command::Scenario(arguments) => (false, scenario::run(&arguments)),
+        Command::NewScenario(arguments) => (false, new_scenario::run(&arguments)),
         Command::Suite(arguments) => (arguments.json, suite::run(&arguments)),
         Command::Explore(arguments) => (arguments.json(), explore::run(&arguments)),
         Command::Soak(arguments) => (arguments.json(), explore::soak(&arguments)),
@@ -171,6 +182,7 @@ mod tests {
             replay::REPLAY_EXAMPLES,
             shrink::EXAMPLES,
             merge::EXAMPLES,
+            scenario::EXAMPLES,
             mutants::EXAMPLES,
         ];
         for line in commands.iter().flat_map(|text| text.lines()).filter_map(|l| l.trim().strip_prefix("cargo ")) {

@@ -104,7 +104,10 @@ fn enough(base: Tally, folder: &Path) -> Result<u32, Trouble> {
         }
         Tally { failed: 0, passed, .. } => {
             let cause = format!("the schedule failed in none of {passed} repetitions");
-            Err(Trouble::usage(cause, "raise --repeat; the failure may not depend on the holds"))
+            Err(Trouble::usage(
+                cause,
+                "that run passed, so there is nothing to shrink; where it fails only now and then, raise --repeat",
+            ))
         }
         Tally { failed, .. } => Ok(failed),
     }

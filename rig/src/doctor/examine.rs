@@ -2,7 +2,7 @@
 
 use super::host;
 use super::item::{Item, State};
-use crate::machine::kvm::{Kvm, kvm_anew, try_kvm};
+use crate::machine::kvm::{Kvm, kvm_anew, kvm_kept, try_kvm};
 use crate::trouble::{Exit, Trouble};
 use rig_images::{Images, KernelRequest, Progress, missing_host_tools};
 use serde::Serialize;
@@ -26,8 +26,9 @@ impl Report {
     }
 }
 
-/// Looks at everything. Gets QEMU when it is not there yet, but builds nothing.
-pub fn examine(progress: &Progress) -> Result<Report, Trouble> {
+/// Looks at everything. Gets QEMU when it is not there yet, but builds nothing. What a probe of KVM found since this machine
+/// was booted is taken for an answer, unless it is to be tried again.
+pub fn examine(progress: &Progress, try_again: bool) -> Result<Report, Trouble> {
     let mut items = vec![host::cores(), host::memory(), tools()];
     let images = match Images::open(progress.clone()) {
         Ok(images) => images,
@@ -49,12 +50,17 @@ pub fn examine(progress: &Progress) -> Result<Report, Trouble> {
         }
     };
     let kernel = built_kernel(&images, &mut items);
-    progress.say("trying KVM, which takes half a minute where it boots nothing");
-    let kvm = match &kernel {
-        Some(kernel) => kvm_anew(&images.cache_folder(), &root.qemu_command(), kernel),
-        None => try_kvm(|| root.qemu_command(), None),
-    };
-    items.push(kvm_item(&kvm));
+    let (cache, qemu) = (images.cache_folder(), root.qemu_command());
+    let kept = kernel.as_deref().filter(|_| !try_again).and_then(|kernel| kvm_kept(&cache, &qemu, kernel));
+    let is_kept = kept.is_some();
+    let kvm = kept.unwrap_or_else(|| {
+        progress.say("trying KVM, which takes half a minute where it boots nothing");
+        match &kernel {
+            Some(kernel) => kvm_anew(&cache, &qemu, kernel),
+            None => try_kvm(|| root.qemu_command(), None),
+        }
+    });
+    items.push(kvm_item(&kvm, is_kept));
     Ok(report(items, &kvm))
 }
 
@@ -72,11 +78,13 @@ fn built_kernel(images: &Images, items: &mut Vec<Item>) -> Option<std::path::Pat
 }
 
 /// What the probe of KVM found.
-fn kvm_item(kvm: &Kvm) -> Item {
+fn kvm_item(kvm: &Kvm, is_kept: bool) -> Item {
+    let when = if is_kept { " (found earlier since this machine was booted; --try-kvm tries again)" } else { "" };
     match kvm {
-        Kvm::Works { how, .. } => Item::good("KVM", how.clone()),
+        Kvm::Works { how, .. } => Item::good("KVM", format!("{how}{when}")),
         Kvm::No(why) => {
-            Item::note("KVM", format!("does not work here: {why}"), "nothing: runs use TCG, which needs no KVM")
+            let found = format!("does not work here: {why}{when}");
+            Item::note("KVM", found, "nothing: runs use TCG, which needs no KVM")
         }
     }
 }
@@ -105,6 +113,17 @@ fn report(items: Vec<Item>, kvm: &Kvm) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_was_kept_is_called_so() {
+        let kvm = Kvm::No("no device".into());
+        assert!(
+            kvm_item(&kvm, true)
+                .found
+                .ends_with("no device (found earlier since this machine was booted; --try-kvm tries again)")
+        );
+        assert!(kvm_item(&kvm, false).found.ends_with("no device"));
+    }
 
     #[test]
     fn only_what_is_missing_fails() {

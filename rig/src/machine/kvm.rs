@@ -77,12 +77,14 @@ const KEPT: &str = "kvm.json";
 
 /// The probe with this kernel, made once for each boot of this machine: where KVM hangs it takes a while.
 pub fn kvm_once(cache: &Path, qemu: &Command, kernel: &Path) -> Kvm {
+    kvm_kept(cache, qemu, kernel).unwrap_or_else(|| kvm_anew(cache, qemu, kernel))
+}
+
+/// What an earlier probe with this kernel found, since this machine was booted; none: there was none.
+pub fn kvm_kept(cache: &Path, qemu: &Command, kernel: &Path) -> Option<Kvm> {
     let of = what_it_holds_for(qemu, kernel);
     let kept = std::fs::read(cache.join(KEPT)).ok().and_then(|text| serde_json::from_slice::<Found>(&text).ok());
-    match kept.filter(|found| found.of == of) {
-        Some(found) => found.kvm,
-        None => kvm_anew(cache, qemu, kernel),
-    }
+    kept.filter(|found| found.of == of).map(|found| found.kvm)
 }
 
 /// The probe, made again; its answer is kept for those to come.

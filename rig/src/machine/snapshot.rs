@@ -116,17 +116,8 @@ impl SavedMachine {
         for path in [&self.qemu, &self.firmware] {
             add_file(&mut hash, path)?;
         }
-        Ok(hex(&hash.finalize()))
+        Ok(hex::encode(hash.finalize()))
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string succeeds");
-        text
-    })
 }
 
 fn failed(doing: &'static str, why: Option<&str>) -> SnapshotError {

@@ -39,6 +39,13 @@ pub fn named(name: &str) -> Result<Scenario, Trouble> {
     Err(Trouble::usage(format!("there is no scenario and no file called {name}"), help))
 }
 
+/// The file of the one of this name, as it was written.
+pub fn text(name: &str) -> Result<&'static str, Trouble> {
+    let name = named(name)?.name;
+    let file = FILES.get_file(format!("{name}.toml")).expect("a scenario has the name of its file");
+    Ok(file.contents_utf8().expect("scenarios are text"))
+}
+
 /// What orders a suite: the budget, else a guess from the machine's size.
 fn cost(scenario: &Scenario) -> u32 {
     scenario.budget.total_s.unwrap_or(5 + scenario.cpus)

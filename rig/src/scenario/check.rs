@@ -62,13 +62,22 @@ impl Scenario {
         if self.kernel_arguments.contains(['\n', '\0']) {
             return Err("`kernel_arguments` must be one line".into());
         }
-        let Budget { stall_cpu_s, stall_guest_us, evidence_mb, total_s } = self.budget;
-        let budgets = [("stall_guest_us", stall_guest_us), ("evidence_mb", evidence_mb), ("total_s", total_s)];
-        for (key, amount) in budgets.into_iter().chain([("stall_cpu_s", stall_cpu_s)]) {
-            if amount == Some(0) {
-                return Err(format!("`budget.{key}` is 0; it must be at least 1"));
-            }
+        self.budget.check()?;
+        self.check_switches()?;
+        self.faults.iter().try_for_each(|fault| fault.check(self.cpus))?;
+        super::hw::check(&self.hw, self.updates)?;
+        super::client::check(self.userspace.as_ref(), &self.clients, self.updates)?;
+        if !self.hw.is_empty() && !self.clients.is_empty() {
+            return Err("`hw` and `client` both make the updates: leave out one of the two".into());
         }
+        self.check_clock()?;
+        self.holds.iter().try_for_each(|hold| hold.check(self.cpus, self.updates))?;
+        self.expect.check(self.updates, self.keep_going)
+    }
+}
+
+impl Scenario {
+    fn check_switches(&self) -> Result<(), String> {
         if let Some(switch) = self.switches.iter().find(|switch| !(1..self.cpus).contains(&switch.cpu)) {
             return Err(format!(
                 "`switch.cpu` is {}; with {} CPUs it must be 1 to {}",
@@ -82,18 +91,9 @@ impl Scenario {
                 "`switch.when` is \"during\", but `updates` is 0: there is no update during which to switch".into()
             );
         }
-        super::hw::check(&self.hw, self.updates)?;
-        super::client::check(self.userspace.as_ref(), &self.clients, self.updates)?;
-        if !self.hw.is_empty() && !self.clients.is_empty() {
-            return Err("`hw` and `client` both make the updates: leave out one of the two".into());
-        }
-        self.check_clock()?;
-        self.holds.iter().try_for_each(|hold| hold.check(self.cpus, self.updates))?;
-        self.expect.check(self.updates, self.keep_going)
+        Ok(())
     }
-}
 
-impl Scenario {
     /// What cannot be repeated bit for bit.
     fn check_clock(&self) -> Result<(), String> {
         if self.clock == Clock::Parallel {
@@ -105,6 +105,19 @@ impl Scenario {
         }
         if !matches!(self.backend, Backend::Auto | Backend::Tcg) {
             return refuse("only QEMU's TCG counts instructions; set `backend` to \"tcg\"");
+        }
+        Ok(())
+    }
+}
+
+impl Budget {
+    fn check(self) -> Result<(), String> {
+        let Self { stall_cpu_s, stall_guest_us, evidence_mb, total_s } = self;
+        let budgets = [("stall_guest_us", stall_guest_us), ("evidence_mb", evidence_mb), ("total_s", total_s)];
+        for (key, amount) in budgets.into_iter().chain([("stall_cpu_s", stall_cpu_s)]) {
+            if amount == Some(0) {
+                return Err(format!("`budget.{key}` is 0; it must be at least 1"));
+            }
         }
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! What a scenario has programs do that are not the rig's: the userspace that they run in, and what must come of them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
 
 /// A part of Debian in the guest. Images and `mapping_file.json` of the first module and of updates 1 to 3 lie in `/client`, as
 /// the release repository has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Userspace {
     /// Names of Debian's packages; what they depend on comes with them.
@@ -19,7 +20,7 @@ pub struct Userspace {
 }
 
 /// A file that whoever runs the scenario brings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Brought {
     /// Its name.
@@ -29,7 +30,7 @@ pub struct Brought {
 }
 
 /// One run of a program in the guest, and what must come of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientOrder {
     /// Absolute path in the guest.

@@ -1,13 +1,15 @@
 //! What updates come to, and what the firmware upload says of them.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::StrDeserializer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 /// What an update comes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UpdateEnding {
     /// It succeeded, and the new module runs.
@@ -37,7 +39,8 @@ impl UpdateEnding {
 }
 
 /// What the updates of a run come to. In a scenario a word for the last one, or a list with a word for each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum Endings {
     /// The last one that is made comes to this.
     Last(UpdateEnding),
@@ -143,6 +146,20 @@ impl UploadError {
     pub fn is_said_by(&self, text: &str) -> bool {
         let said = text.split_once(':');
         said.is_some_and(|(stage, error)| error == self.error && self.stage.as_ref().is_none_or(|own| own == stage))
+    }
+}
+
+impl JsonSchema for UploadError {
+    fn schema_name() -> Cow<'static, str> {
+        "UploadError".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "`error` of the firmware upload class, with or without the stage before it.",
+            "type": "string",
+            "pattern": format!("^(({}):)?({})$", STAGES.join("|"), ERRORS.join("|")),
+        })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::{Endings, UpdateEnding, UploadError};
 use rig_judge::Invariant;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What must come of a run. Everything that is said here is checked, and a check whose input could not be read fails.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// How the run itself must end.
@@ -52,7 +53,7 @@ pub struct Expect {
 }
 
 /// How a run ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// All that is demanded held to the end.
@@ -67,7 +68,7 @@ pub enum Ending {
 }
 
 /// How KVM refuses to make a TD.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TdRefusal {
     /// The errno, such as 5 (`EIO`).
@@ -78,7 +79,7 @@ pub struct TdRefusal {
 }
 
 /// What trust domains leave in the firmware.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Leaked {
     /// TDs; absent: none.

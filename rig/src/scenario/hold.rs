@@ -1,14 +1,16 @@
 //! Holds as a scenario writes them: a vCPU, a place, and until when.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use seam_emu::abi::Leaf;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 pub use rig_wire::plan::{HoldStart, Since};
 
 /// A vCPU that is kept from going on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HoldSpec {
     /// Which CPU.
@@ -36,7 +38,7 @@ pub struct HoldSpec {
 }
 
 /// What ends a hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum UntilSpec {
     /// Another CPU has passed a place.
@@ -120,6 +122,23 @@ pub struct Location {
 
 const FORMS: &str = "seamcall:LEAF:enter|exit, sym:NAME[+offset], mem:SYMBOL[+offset]:load|store, state:N or pause:N";
 
+/// What [`Place`] can be read from, as a regular expression; whether a leaf or a symbol exists it does not say.
+const PATTERN: &str = r"^(seamcall:[A-Z.]+:(enter|exit)|sym:\S+|mem:\S+:(load|store)|state:\d+|pause:[1-9]\d*)$";
+
+impl JsonSchema for Place {
+    fn schema_name() -> Cow<'static, str> {
+        "Place".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": format!("A place in a CPU's execution: {FORMS}."),
+            "type": "string",
+            "pattern": PATTERN,
+        })
+    }
+}
+
 impl FromStr for Place {
     type Err = String;
 
@@ -130,8 +149,7 @@ impl FromStr for Place {
         match kind {
             "seamcall" => {
                 let (name, side) = rest.rsplit_once(':').ok_or_else(|| bad("it ends with :enter or :exit".into()))?;
-                let leaf = Leaf::ALL.iter().find(|leaf| leaf.name() == name);
-                let leaf = *leaf.ok_or_else(|| bad(format!("no leaf is called `{name}`; {}", like_leaf(name))))?;
+                let leaf = super::leaf::named(name).map_err(bad)?;
                 Ok(Self::Seamcall { leaf, exit: one_of(side, ["enter", "exit"]).map_err(bad)? })
             }
             "mem" => {
@@ -156,12 +174,6 @@ fn one_of(text: &str, words: [&str; 2]) -> Result<bool, String> {
         Some(index) => Ok(index == 1),
         None => Err(format!("`{text}` is neither `{}` nor `{}`", words[0], words[1])),
     }
-}
-
-fn like_leaf(name: &str) -> String {
-    let likeness = |leaf: &&Leaf| strsim::jaro_winkler(name, leaf.name());
-    let best = Leaf::ALL.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    best.map_or_else(String::new, |leaf| format!("did you mean `{}`?", leaf.name()))
 }
 
 impl FromStr for Location {

@@ -1,9 +1,10 @@
 //! What a scenario has the rig's program for real TDX hosts do in the emulated machine.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One call of `rig-hw` in the guest, and what must come of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HwOrder {
     /// Its arguments. Images and `mapping_file.json` of updates 1 to 3 lie in `/hw`; evidence of what changes the machine is

@@ -9,9 +9,13 @@ mod expect;
 mod fault;
 mod hold;
 mod hw;
+mod leaf;
 mod parse;
+mod schema;
 mod subject;
 mod tds;
+mod template;
+mod wording;
 
 pub use check::MAX_CPUS;
 pub use client::{Brought, ClientOrder, Userspace};
@@ -24,18 +28,21 @@ pub use hw::HwOrder;
 #[cfg(test)]
 pub(crate) use parse::load;
 pub use parse::{from_file, from_text};
+pub use schema::schema;
 pub use subject::{Ack, Engine, Subject, Twin};
 pub use tds::Tds;
+pub use template::commented;
 
 use rig_judge::Invariant;
 use rig_wire::agent::Load;
+use schemars::JsonSchema;
 use seam_emu::image::{ImageSpec, Mutation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One test as data; the form of a scenario file (TOML).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Short name in kebab-case; names the run folder.
@@ -134,7 +141,7 @@ pub struct Scenario {
 }
 
 /// Scenarios that the rig runs inside a virtual machine in which KVM works.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nested {
     /// The outer machine's kernel, one of Debian's, as `debian:7.3`.
@@ -153,7 +160,7 @@ pub struct Nested {
 }
 
 /// A suite of scenarios.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tag {
     /// Seconds each: what a developer runs.
@@ -165,7 +172,7 @@ pub enum Tag {
 }
 
 /// A CPU that is switched off or on through its `online` file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CpuSwitch {
     /// Its number; 0 stays online always.
@@ -180,7 +187,7 @@ pub struct CpuSwitch {
 }
 
 /// What somebody tries while an update is under way, and which must be refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct During {
     /// What is tried.
@@ -190,7 +197,7 @@ pub struct During {
 }
 
 /// What somebody tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
     /// Another upload to the same device.
@@ -200,7 +207,7 @@ pub enum Act {
 }
 
 /// What a CPU is switched to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CpuState {
     /// The kernel uses it.
@@ -210,7 +217,7 @@ pub enum CpuState {
 }
 
 /// When a CPU is switched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Moment {
     /// Before the first update and before the loads start.
@@ -222,7 +229,7 @@ pub enum Moment {
 }
 
 /// How SEAMCALLs reach the emulated firmware.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// The best that works here for the subject.
@@ -237,7 +244,7 @@ pub enum Backend {
 }
 
 /// What time is for a machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Clock {
     /// The host's clock, and a host thread for each vCPU: real concurrency.
@@ -258,7 +265,7 @@ impl Clock {
 }
 
 /// What the updates upload. By default update number n brings the first module with its update version raised by n.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpdateImage {
     /// This file as it is, good or bad, instead of an image of the rig's making.
@@ -270,7 +277,7 @@ pub struct UpdateImage {
 }
 
 /// The emulated platform, where it differs from the default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Platform {
     /// Updates that the SEAM database has room for; absent: the firmware's default.
@@ -284,7 +291,7 @@ pub struct Platform {
 }
 
 /// How long a run may make no progress.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
     /// CPU time that QEMU may use without any progress of the guest, seconds; absent: by the number of vCPUs.

@@ -21,6 +21,9 @@ pub fn from_text(text: &str, origin: &str) -> Result<Scenario, Trouble> {
     Ok(scenario)
 }
 
+/// Where the format is described.
+const SEE: &str = "docs/reference/scenario.md has every key, its type and its default; `rig scenario --schema`, too";
+
 fn explain(text: &str, origin: &str, error: &toml::de::Error) -> Trouble {
     let place = match error.span() {
         Some(span) => format!("{origin}:{}", line_of(text, span.start)),
@@ -29,7 +32,7 @@ fn explain(text: &str, origin: &str, error: &toml::de::Error) -> Trouble {
     let message = error.message();
     let unknown = ["unknown field ", "unknown variant "].into_iter().find(|p| message.starts_with(p));
     let Some(prefix) = unknown else {
-        return Trouble::usage(format!("{place}: {}", message.replace('\n', " ")), "correct that line");
+        return Trouble::usage(format!("{place}: {}", super::wording::plain(message)), SEE);
     };
     let mut quoted = message.split('`').skip(1).step_by(2);
     let given = quoted.next().unwrap_or_default();

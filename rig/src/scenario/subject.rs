@@ -1,10 +1,11 @@
 //! The code under test and its variants.
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The code under test.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
     /// `arch/x86/virt/vmx/tdx/seamldr.c` of Linux 7.2 and later, through `tdx-host.ko`
@@ -15,7 +16,7 @@ pub enum Subject {
 }
 
 /// How CPUs acknowledge a step of the update kernel module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ack {
     /// Counters under a raw spinlock, as in the in-tree code
@@ -25,7 +26,7 @@ pub enum Ack {
 }
 
 /// How the update kernel module keeps others out and brings all CPUs in (`guest-kmod/engine.c`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
     /// `stop_machine()`, as in the in-tree code
@@ -48,7 +49,7 @@ impl Engine {
 }
 
 /// A deliberate error of the update kernel module (`guest-kmod/twins.c`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Twin {
     /// The step advances when one CPU has yet to acknowledge it

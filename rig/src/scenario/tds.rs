@@ -1,10 +1,11 @@
 //! Trust domains in a scenario: what Linux's KVM builds and runs while the updates are made.
 
 use rig_wire::td::Placement;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Trust domains that KVM builds and runs in the guest, through its published interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tds {
     /// TDs that are built before the first update and run until after the last.

@@ -7,6 +7,8 @@
 //! that were under way; a stream that broke within a frame is lost, and the machine with it. The rig checks [`Ready::protocol`] before it sends anything. A request that the agent does not
 //! understand is answered with EPROTO and its id, or `u64::MAX` when not even that is readable.
 
+pub use crate::td::TdStage;
+
 use crate::task::BlockedTask;
 use crate::td::{Churn, ChurnReport, TdPlan, TdReport};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -132,6 +134,7 @@ pub enum Command {
 
 /// A load that the agent itself can make. In text (a scenario) its `profile` names it, beside its other keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "profile", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Load {
     /// `threads` threads that compute and never sleep.
@@ -223,17 +226,6 @@ pub enum Load {
         #[serde(skip)]
         scripts: Vec<Vec<u8>>,
     },
-}
-
-/// How far a load's trust domains have come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TdStage {
-    /// They run.
-    #[default]
-    Running,
-    /// Between TDH.MNG.INIT and TDH.MR.FINALIZE: pages are added and measured. They are finished and run at the end.
-    Building,
 }
 
 const fn often() -> u32 {

@@ -144,6 +144,7 @@ pub struct Hold {
 
 /// From when a hold is in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HoldStart {
     /// A CPU has entered the function that every CPU enters once in an update.
@@ -230,6 +231,7 @@ pub enum Until {
 
 /// From when on passes count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Since {
     /// Since the update began.

@@ -44,6 +44,7 @@ pub struct VcpuPlan {
 
 /// Where a TD's vCPU threads run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
     /// Each on one CPU.
@@ -53,6 +54,18 @@ pub enum Placement {
     Migrating,
     /// Where the scheduler puts them.
     Free,
+}
+
+/// How far a load's trust domains have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum TdStage {
+    /// They run.
+    #[default]
+    Running,
+    /// Between TDH.MNG.INIT and TDH.MR.FINALIZE: pages are added and measured. They are finished and run at the end.
+    Building,
 }
 
 /// TDs that are built, run to their end and destroyed, one after another in each thread.

@@ -55,6 +55,7 @@ pub struct Descriptor {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[repr(C)]
 #[expect(missing_docs, reason = "named after the registers")]

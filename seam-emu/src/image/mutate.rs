@@ -15,6 +15,7 @@ const WRAP: u32 = 1 << 20;
 /// One thing wrong with an image. Counts of pages are those of the header; where it says "sizes fit" the file's size is what
 /// the header tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Mutation {
     /// The header's magic.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a test image is to contain. The default is a module 1.5.06 much like the released one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ImageSpec {
     /// Major version.

@@ -68,6 +68,7 @@ fn read_all(log: &mut impl Read) -> LogLines {
     }
 }
 
+/// The texts alone; the time of a record, which `rig/src/guest/kmsg.rs` reads as well, is of no use here.
 /// `6,339,5140900,-;text`, and lines of `KEY=VALUE` behind it, which begin with a space.
 fn texts(record: &str) -> Vec<String> {
     let heads = record.lines().filter(|line| !line.starts_with(' '));

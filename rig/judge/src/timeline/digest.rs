@@ -2,7 +2,6 @@
 
 use rig_wire::event::{Kind, Record};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// Digests a timeline, record by record.
 ///
@@ -23,10 +22,7 @@ impl TimelineDigest {
 
     /// The digest in hexadecimal.
     pub fn finish(self) -> String {
-        self.hash.finalize().iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string succeeds");
-            text
-        })
+        hex::encode(self.hash.finalize())
     }
 }
 

@@ -292,6 +292,11 @@ fn an_interface_and_a_refusal_are_looked_for() {
     assert_eq!(absent.outcome(expect), Outcome::Passed);
     assert_eq!(Run::updated().unmet(expect), ["update interface"]);
     assert_eq!(absent.unmet("expect.held = []"), ["update interface"]);
+    let absent = absent.with(|run| run.log = "[    0.5] virt/tdx: initialization failed (-5)\na line\n".into());
+    let reason = absent.verdict("expect.held = []").reason.unwrap();
+    let words = "seen absent; the kernel's log has \"virt/tdx: initialization failed (-5)\"";
+    assert!(reason.ends_with(words), "{reason}");
+    assert_eq!(absent.outcome(expect), Outcome::Passed);
     let refused = absent.with(|run| run.told.refused = Some(19));
     assert_eq!(refused.outcome("expect = { refused = 19, held = [] }"), Outcome::Passed);
     assert_eq!(refused.unmet("expect = { refused = 5, held = [] }"), ["loading the subject"]);

@@ -14,8 +14,7 @@ pub(super) fn checks(scenario: &Scenario, seen: &Seen<'_>) -> Vec<Check> {
         return vec![check("loading the subject", &words_of(Some(errno)), &words_of(told.refused))];
     }
     if told.absent || expect.update.is_absent() {
-        let offered = |absent| if absent { "absent" } else { "offered" };
-        return vec![check("update interface", offered(expect.update.is_absent()), offered(told.absent))];
+        return vec![interface(expect.update.is_absent(), told.absent, seen.log)];
     }
     if scenario.updates == 0 {
         return Vec::new();
@@ -37,6 +36,17 @@ pub(super) fn checks(scenario: &Scenario, seen: &Seen<'_>) -> Vec<Check> {
         checks.push(check("upload error", &expected, seen));
     }
     checks
+}
+
+/// Whether the kernel offers updates; where it unexpectedly does not, with its last words about TDX.
+fn interface(is_absent_expected: bool, is_absent: bool, log: &str) -> Check {
+    let offered = |absent| if absent { "absent" } else { "offered" };
+    let mut check = check("update interface", offered(is_absent_expected), offered(is_absent));
+    let last_words = log.lines().rev().find_map(|line| line.find("virt/tdx: ").map(|at| &line[at..]));
+    if let Some(words) = last_words.filter(|_| !check.met && is_absent) {
+        check.seen = format!("absent; the kernel's log has \"{words}\"");
+    }
+    check
 }
 
 /// What each update came to, or the last; of those before it a success must have brought the version that it was to bring.

@@ -1,4 +1,4 @@
-//! Ctrl-C: once is a wish, twice is an order.
+//! Ctrl-C: the first one asks for an orderly end of the run, the second one ends the process.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 /// Time for the last evidence after the second Ctrl-C.
 const LAST_BREATH: Duration = Duration::from_secs(2);
 
-/// Counts the wishes to end.
+/// Counts the signals that ask the rig to end.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupts(watch::Receiver<u32>);
 
@@ -59,6 +59,9 @@ fn start() -> io::Result<watch::Receiver<u32>> {
 async fn listen_to(mut signal: Signal, count: watch::Sender<u32>) {
     while signal.recv().await.is_some() {
         count.send_modify(|n| *n += 1);
+        if *count.borrow() == 1 {
+            eprintln!("interrupted: ending the machine and keeping what was recorded; once more ends at once");
+        }
         if *count.borrow() == 2 {
             thread::spawn(end_soon);
         }

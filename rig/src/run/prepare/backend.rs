@@ -57,7 +57,7 @@ impl Backing {
                 Ok(Self { processor: Processor::Kvm(model), bridge: Bridge::Mailbox, reason })
             }
             Kvm::No(why) if asked == Backend::Kvm => {
-                let help = "`rig doctor` tries it again; --backend tcg needs no KVM";
+                let help = "`rig doctor --try-kvm` tries it again; --backend tcg needs no KVM";
                 Err(Trouble::environment(format!("KVM does not work here: {why}"), help))
             }
             Kvm::No(why) => Ok(Self {

@@ -1,7 +1,6 @@
 //! What clients need in the guest: programs that are not the rig's and drive the update, Debian's own or brought, on a part of
 //! Debian.
 
-use crate::machine::snapshot::hex;
 use crate::releases;
 use crate::scenario::{Scenario, Userspace};
 use crate::trouble::{Exit, Trouble};
@@ -31,7 +30,7 @@ pub(crate) fn artifacts(scenario: &Scenario) -> Result<Vec<Artifact>, Trouble> {
     let artifact = |(name, bytes): releases::File| Artifact {
         name,
         version: String::new(),
-        sha256: hex(&Sha256::digest(bytes)),
+        sha256: hex::encode(Sha256::digest(bytes)),
         path: None,
     };
     Ok(brought(&scenario.name, userspace)?.into_iter().map(artifact).collect())

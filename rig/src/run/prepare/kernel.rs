@@ -2,7 +2,6 @@
 
 use super::guest_files::initramfs;
 use super::learn;
-use crate::machine::snapshot::hex;
 use crate::scenario::{Scenario, Subject};
 use crate::symbols::Symbols;
 use crate::trouble::Trouble;
@@ -37,7 +36,7 @@ pub(super) fn of_scenario(images: &Images, scenario: &Scenario) -> Result<Kernel
 /// be older than the `vmlinux` beside it.
 pub(super) fn image(kernel: &Kernel) -> KernelImage {
     let path = boot_file(kernel);
-    let sha256 = std::fs::read(&path).ok().map(|bytes| hex(&Sha256::digest(bytes)));
+    let sha256 = std::fs::read(&path).ok().map(|bytes| hex::encode(Sha256::digest(bytes)));
     KernelImage { path, build: None, sha256 }
 }
 

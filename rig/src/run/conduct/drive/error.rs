@@ -17,7 +17,10 @@ pub(crate) enum DriveError {
         error: GuestError,
     },
     /// The kernel runs, but offers no update.
-    #[error("the kernel offers no TDX module update: {0}")]
+    #[error(
+        "the kernel offers no TDX module update: {0} (with CONFIG_TDX_HOST_SERVICES=m, tdx-host.ko must lie in the build tree or \
+         beside the bzImage)"
+    )]
     NoSubject(String),
     /// What is to be watched in the subject's module was not found.
     #[error("the guest does not tell where module {0} lies")]

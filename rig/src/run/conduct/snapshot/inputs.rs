@@ -3,7 +3,6 @@
 use super::boot_config::boot_config;
 use super::note::FORM;
 use super::saved::Snapshot;
-use crate::machine::snapshot::hex;
 use crate::run::prepare::prepared::Prepared;
 use crate::trouble::Trouble;
 use serde_json::{Value, json};
@@ -80,5 +79,5 @@ fn hash_file(path: &Path) -> Result<String, Trouble> {
     let failed = |e| Trouble::file("read", path, &e);
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path).map_err(failed)?, &mut hash).map_err(failed)?;
-    Ok(hex(&hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }

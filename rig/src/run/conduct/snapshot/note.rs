@@ -1,6 +1,6 @@
 //! What stands beside the states of a saved machine, and whether they are still what they were.
 
-use crate::machine::snapshot::{SavedMachine, hex};
+use crate::machine::snapshot::SavedMachine;
 use crate::run::folder::{EVENTS, KERNEL_LOG};
 use crate::trouble::Trouble;
 use rig_judge::timeline::EventsReader;
@@ -82,7 +82,7 @@ pub(super) fn digest(folder: &Path) -> io::Result<String> {
         hash.update(file.metadata()?.len().to_le_bytes());
         io::copy(&mut file, &mut hash)?;
     }
-    Ok(hex(&hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// Checks that the events refer to each line of the kernel's log once, so that a run that takes them over judges all of it.
