@@ -260,7 +260,7 @@ fn two_vcpus_cannot_have_one_apic_id() {
         m.ok(0, Regs { rcx: td.page(), rdx: tdvpr, ..call(Leaf::VpAddcx) });
     }
     let init = |id| Regs { rax: Leaf::VpInit.number() | 1 << 16, rcx: tdvpr, r8: id, ..Regs::default() };
-    assert_eq!(m.call(0, init(0)), Answer::Status(INVALID.operand(O::R8)), "the first vCPU's");
+    assert_eq!(m.call(0, init(0)), Answer::Status(Status::X2APIC_ID_NOT_UNIQUE), "the first vCPU's");
     assert_eq!(m.call(0, init(1 << 32)), Answer::Status(INVALID.operand(O::R8)));
     m.ok(0, init(1));
 }

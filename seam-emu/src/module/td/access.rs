@@ -79,11 +79,22 @@ impl Context<'_> {
         if ops::allows(leaf, state) { Ok(()) } else { Err(Status::OP_STATE_INCORRECT) }
     }
 
-    /// Checks and locks a vCPU by its TDVPR, and its TD. Gives both addresses.
+    /// Checks and locks a vCPU by its TDVPR, and its TD, shared. Gives both addresses.
     pub(crate) fn lock_vcpu(&mut self, alleged: u64, operand: Operand, mode: Mode) -> Result<(u64, u64), Status> {
+        self.lock_vcpu_and_td(alleged, operand, mode, Mode::Shared)
+    }
+
+    /// As [`Self::lock_vcpu`], with the way in which the TD is locked.
+    pub(crate) fn lock_vcpu_and_td(
+        &mut self,
+        alleged: u64,
+        operand: Operand,
+        mode: Mode,
+        tdr_mode: Mode,
+    ) -> Result<(u64, u64), Status> {
         let tdvpr = self.lock_page(alleged, operand, mode, PageType::Tdvpr)?;
         let tdr = self.vcpu(tdvpr).tdr;
-        self.lock(LockId::Pamt(tdr), Mode::Shared, Status::OPERAND_BUSY.operand(Operand::Tdr))?;
+        self.lock(LockId::Pamt(tdr), tdr_mode, Status::OPERAND_BUSY.operand(Operand::Tdr))?;
         Ok((tdvpr, tdr))
     }
 
