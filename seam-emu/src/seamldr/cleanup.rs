@@ -7,9 +7,10 @@ use crate::abi::seamldr::SeamExtend;
 use crate::context::{Context, Outcome};
 
 /// No operands. EINTERRUPT, after which the LP calls again, only comes by a fault of the plan: no interrupt is pending
-/// in a pure model.
+/// in a pure model. It comes while the package's last LP wipes keys or caches, after what the session's first LP does.
 pub(super) fn run(cx: &mut Context<'_>) -> Outcome {
     check_flow(cx, Flow::Cleanup)?;
+    let interrupt = cx.bad_luck(Status::EINTERRUPT).is_some();
     let (lp, package) = (cx.lp, cx.config.lps[cx.lp].package);
     let world = &mut *cx.world;
     if world.loader.cleanup_lps[lp] || !world.loader.init_done {
@@ -23,6 +24,9 @@ pub(super) fn run(cx: &mut Context<'_>) -> Outcome {
         world.seamextend.last_patch_se_svn = 0;
         world.loader.snapshot = world.seamextend.clone();
         world.handoff.valid = false;
+    }
+    if interrupt && world.loader.has_to_clean(cx.config, lp) {
+        return Err(Status::EINTERRUPT);
     }
     world.loader.cleanup_lps[lp] = true;
     let done = |member: &dyn Fn(u32) -> bool| {

@@ -1,5 +1,6 @@
 //! What a leaf does: its checks, their order, its locks and what it leaves in registers.
 
+mod luck;
 mod vp_init;
 
 use crate::common::{Answer, Machine};

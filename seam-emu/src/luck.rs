@@ -1,0 +1,22 @@
+//! Bad luck of the plan: which calls it can strike, and what it is to them.
+
+use crate::abi::{Leaf, Status};
+use crate::module::Module;
+use crate::world::World;
+use crate::{Config, FaultAction, FaultPoint};
+
+/// Whether the call comes to where entropy could lack or an interrupt could come.
+pub(crate) fn is_exposed(world: &World, config: &Config, leaf: Leaf, lp: usize) -> bool {
+    match leaf {
+        Leaf::LdrInstall => world.loader.is_last_to_install(lp),
+        Leaf::LdrCleanup => world.loader.has_to_clean(config, lp),
+        Leaf::PhymemCacheWb => world.module.as_ref().is_some_and(Module::has_flushed_keys),
+        _ => false,
+    }
+}
+
+/// What the leaf's own work is to meet, if the fault is bad luck.
+pub(crate) fn met_by(leaf: Option<Leaf>, fault: Option<(FaultPoint, FaultAction)>) -> Option<(FaultPoint, Status)> {
+    let (at, action) = fault?;
+    Some((at, action.bad_luck(leaf?)?))
+}
