@@ -39,7 +39,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     if interrupt {
         return Err(Status::INTERRUPTED_RESUMABLE);
     }
-    for &slot in &entry.flushed {
+    for slot in std::mem::take(&mut entry.flushed) {
         if let KeyState::Flushed { packages } = &mut kot[usize::from(slot)] {
             *packages &= !(1 << package);
         }
