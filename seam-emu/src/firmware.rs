@@ -261,10 +261,7 @@ impl Firmware {
             contended: false,
             unmodelled: false,
             at_end: AtEnd::default(),
-            corruption: match fault {
-                Some((_, FaultAction::CorruptTd(corruption))) => Some(corruption),
-                _ => None,
-            },
+            corruption: luck::corruption(fault),
             bad_luck: luck::met_by(leaf, fault),
         };
         let to_seamldr = input.rax >> 63 != 0;

@@ -1,9 +1,9 @@
-//! Bad luck of the plan: which calls it can strike, and what it is to them.
+//! Faults of the plan that a leaf's own work meets: which calls they can strike, and what they are to them.
 
 use crate::abi::{Leaf, Status};
 use crate::module::Module;
 use crate::world::World;
-use crate::{Config, FaultAction, FaultPoint};
+use crate::{Config, Corruption, FaultAction, FaultPoint};
 
 /// Whether the call comes to where entropy could lack or an interrupt could come.
 pub(crate) fn is_exposed(world: &World, config: &Config, leaf: Leaf, lp: usize) -> bool {
@@ -19,4 +19,12 @@ pub(crate) fn is_exposed(world: &World, config: &Config, leaf: Leaf, lp: usize) 
 pub(crate) fn met_by(leaf: Option<Leaf>, fault: Option<(FaultPoint, FaultAction)>) -> Option<(FaultPoint, Status)> {
     let (at, action) = fault?;
     Some((at, action.bad_luck(leaf?)?))
+}
+
+/// How the fault spoils a TD, if it does.
+pub(crate) fn corruption(fault: Option<(FaultPoint, FaultAction)>) -> Option<Corruption> {
+    match fault {
+        Some((_, FaultAction::CorruptTd(corruption))) => Some(corruption),
+        _ => None,
+    }
 }
