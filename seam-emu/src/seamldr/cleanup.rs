@@ -1,7 +1,7 @@
 //! SEAMLDR.CLEANUP: wipes keys, caches and the record of the module, after every LP called it. New in 1.5.02.
 
 use super::loader::Flow;
-use super::session::check_flow;
+use super::session::{check_flow, check_lp};
 use crate::abi::Status;
 use crate::abi::seamldr::SeamExtend;
 use crate::context::{Context, Outcome};
@@ -9,6 +9,7 @@ use crate::context::{Context, Outcome};
 /// No operands. EINTERRUPT, after which the LP calls again, only comes by a fault of the plan: no interrupt is pending
 /// in a pure model. It comes while the package's last LP wipes keys or caches, after what the session's first LP does.
 pub(super) fn run(cx: &mut Context<'_>) -> Outcome {
+    check_lp(cx)?;
     check_flow(cx, Flow::Cleanup)?;
     let interrupt = cx.bad_luck(Status::EINTERRUPT).is_some();
     let (lp, package) = (cx.lp, cx.config.lps[cx.lp].package);

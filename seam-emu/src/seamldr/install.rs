@@ -4,7 +4,7 @@ use super::candidate::Candidate;
 use super::layout::Layout;
 use super::loader::Flow;
 use super::manifest;
-use super::session::check_flow;
+use super::session::{check_flow, check_lp};
 use crate::abi::seamldr::{InstallParams, MAX_MODULE_PAGES, SCENARIO_LOAD, SCENARIO_UPDATE, SeamExtend};
 use crate::abi::sigstruct::SigStruct;
 use crate::abi::{PAGE_SIZE, Status};
@@ -46,6 +46,7 @@ pub(super) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
 
 /// Registers the LP; true for the last one.
 fn enter_session(cx: &mut Context<'_>) -> Result<bool, Status> {
+    check_lp(cx)?;
     if cx.world.loader.shutdown_lps.contains(&true) {
         return Err(Status::EBADCALL);
     }

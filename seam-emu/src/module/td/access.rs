@@ -110,6 +110,17 @@ impl Context<'_> {
         if complete { Ok(()) } else { Err(Status::TDCX_NUM_INCORRECT) }
     }
 
+    /// The vCPU must be ready, or with `allow_disabled` disabled, and be on this LP or on none, which makes it this one's.
+    /// Source: TDX module `check_and_associate_vcpu`.
+    pub(crate) fn check_and_associate(&mut self, tdvpr: u64, allow_disabled: bool) -> Outcome {
+        let vcpu = self.vcpu(tdvpr);
+        if !vcpu.ready || (vcpu.disabled && !allow_disabled) {
+            return Err(Status::VCPU_STATE_INCORRECT);
+        }
+        self.associate(tdvpr)?;
+        Ok(())
+    }
+
     /// Associates the vCPU with the LP; true if it was with none. Source: TDX module `associate_vcpu`.
     pub(crate) fn associate(&mut self, tdvpr: u64) -> Result<bool, Status> {
         let lp = self.lp as u16;

@@ -1,6 +1,10 @@
 //! What a leaf does: its checks, their order, its locks and what it leaves in registers.
 
+mod fields;
+mod init;
+mod low;
 mod luck;
+mod memory;
 mod vp_init;
 
 use crate::common::{Answer, Machine};
