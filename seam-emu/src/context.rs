@@ -7,7 +7,7 @@ use crate::locks::{LockId, Locks, Mode};
 use crate::module::td::digest;
 use crate::platform::{Platform, SharedPa};
 use crate::world::World;
-use crate::{Config, Corruption, GuestMemory, Note};
+use crate::{Config, Corruption, FaultPoint, GuestMemory, Note};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 /// Result of a leaf: success, or the status that RAX gets.
@@ -35,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) at_end: AtEnd,
     /// What an UPDATE is to spoil.
     pub(crate) corruption: Option<Corruption>,
+    /// Bad luck that strikes this call ([`crate::FaultAction::bad_luck`]).
+    pub(crate) bad_luck: Option<(FaultPoint, Status)>,
 }
 
 impl Context<'_> {
@@ -86,6 +88,11 @@ impl Context<'_> {
 }
 
 impl Context<'_> {
+    /// Where the leaf meets bad luck of this kind, if the plan has it so.
+    pub(crate) fn bad_luck(&self, status: Status) -> Option<FaultPoint> {
+        self.bad_luck.filter(|(_, struck)| *struck == status).map(|(at, _)| at)
+    }
+
     /// Whether another LP is inside the module (`lp_is_busy`).
     pub(crate) fn others_busy(&self) -> bool {
         let busy = |calls: &LpCalls| calls.inside().is_some_and(InFlight::is_in_module);

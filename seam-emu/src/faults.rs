@@ -1,7 +1,7 @@
 //! What can be made to go wrong, and where.
 
-use crate::abi::Leaf;
 use crate::abi::status::NAMES;
+use crate::abi::{Leaf, Status};
 use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
@@ -15,7 +15,8 @@ pub struct Fault {
     /// The LP whose calls are meant; none: any LP's.
     #[serde(default)]
     pub lp: Option<usize>,
-    /// Which of the matching calls is the first hit, counted from 1.
+    /// Which of the matching calls is the first hit, counted from 1. For bad luck ([`FaultAction::bad_luck`]) only calls
+    /// count that come to where it could strike, such as the last of a session.
     #[serde(default = "one")]
     pub nth: u32,
     /// How many matching calls in a row are hit; none: all later ones too.
@@ -54,7 +55,9 @@ pub enum FaultPoint {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FaultAction {
-    /// RAX gets this value.
+    /// RAX gets this value, in place of the leaf's work or over its result, whatever firmware could answer. The three
+    /// statuses that firmware comes to by bad luck ([`FaultAction::bad_luck`]) are not put in place of anything: the
+    /// leaf meets the bad luck where its source does, and does what its source does then.
     Status(
         #[serde(deserialize_with = "value_or_name")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "schema_of_status"))]
@@ -143,6 +146,30 @@ pub enum FaultError {
     CorruptionElsewhere(String),
     #[error("a transient shutdown window replaces the leaf's work: it cannot come after it")]
     WindowAfter,
+    #[error(
+        "INSTALL asks for entropy only on the session's last LP, whichever that is: leave `lp` out, and count sessions \
+         with `nth`"
+    )]
+    EntropyOnOneLp,
+    #[error("{0} is interrupted during its work, never after it: leave `at` out")]
+    InterruptAfter(String),
+}
+
+impl FaultAction {
+    /// The status, if it is one that the leaf's own work comes to when something outside firmware fails: no entropy in
+    /// SEAMLDR.INSTALL (before the SEAM range is touched, or after the new module was loaded, when the SEAM database
+    /// gets its entry), and an interrupt in SEAMLDR.CLEANUP or TDH.PHYMEM.CACHE.WB. Source: P-SEAMLDR
+    /// `seamldr_install.c` and `seamldr_cleanup.c`, TDX module `tdh_phymem_cache_wb.c`.
+    pub(crate) fn bad_luck(self, leaf: Leaf) -> Option<Status> {
+        let Self::Status(value) = self else { return None };
+        let own = match leaf {
+            Leaf::LdrInstall => Status::ENOENTROPY,
+            Leaf::LdrCleanup => Status::EINTERRUPT,
+            Leaf::PhymemCacheWb => Status::INTERRUPTED_RESUMABLE,
+            _ => return None,
+        };
+        (Status(value) == own).then_some(own)
+    }
 }
 
 impl Fault {
@@ -165,6 +192,12 @@ impl Fault {
             if self.at == FaultPoint::After {
                 return Err(FaultError::WindowAfter);
             }
+        }
+        match self.action.bad_luck(leaf) {
+            Some(Status::ENOENTROPY) if self.lp.is_some() => return Err(FaultError::EntropyOnOneLp),
+            Some(Status::ENOENTROPY) | None => {}
+            Some(_) if self.at == FaultPoint::After => return Err(FaultError::InterruptAfter(self.leaf.clone())),
+            Some(_) => {}
         }
         if self.nth == 0 {
             return Err(FaultError::NthZero);
@@ -198,11 +231,19 @@ impl Striker {
         }
     }
 
-    /// Counts a call, and tells which fault strikes it: the first that matches.
-    pub(crate) fn strike(&mut self, faults: &[Fault], leaf: Leaf, lp: usize) -> Option<(FaultPoint, FaultAction)> {
+    /// Counts a call, and tells which fault strikes it: the first that matches. `exposed`: bad luck could strike it, so
+    /// that it counts for such faults too.
+    pub(crate) fn strike(
+        &mut self,
+        faults: &[Fault],
+        leaf: Leaf,
+        lp: usize,
+        exposed: bool,
+    ) -> Option<(FaultPoint, FaultAction)> {
         let mut struck = None;
         for (fault, count) in faults.iter().zip(&mut self.counts) {
-            if fault.leaf != leaf.name() || fault.lp.is_some_and(|only| only != lp) {
+            let other_call = fault.leaf != leaf.name() || fault.lp.is_some_and(|only| only != lp);
+            if other_call || (!exposed && fault.action.bad_luck(leaf).is_some()) {
                 continue;
             }
             *count = count.saturating_add(1);

@@ -6,6 +6,7 @@ use crate::faults::Striker;
 use crate::image::{Image, ImageError};
 use crate::inflight::{AtEnd, InFlight, LpCalls, Phase};
 use crate::locks::{LockId, Locks, Mode};
+use crate::luck;
 use crate::module::td::digest;
 use crate::module::{self, Handoff, Protected, SysState};
 use crate::platform::Platform;
@@ -71,7 +72,7 @@ impl Firmware {
             module: image.module,
         };
         let layout = Layout::plan(&candidate.sigstruct, candidate.module.len() as u64, &firmware.platform, config);
-        let result = seamldr::install(world, config, &candidate, &layout);
+        let result = seamldr::install(world, config, &candidate, &layout, None);
         seamldr::publish(world, &result);
         result.map_err(|(status, _)| BootError::Install(status))?;
         world.loader.init_done = true;
@@ -168,7 +169,10 @@ impl Firmware {
     /// A new call: looks for a fault, then works.
     fn begin(&mut self, lp: usize, regs: &mut Regs, mem: &mut dyn GuestMemory, now_ns: u64) -> Reply {
         let leaf = leaf_of(regs.rax);
-        let fault = leaf.and_then(|leaf| self.state.striker.strike(&self.config.faults, leaf, lp));
+        let fault = leaf.filter(|_| !self.config.faults.is_empty()).and_then(|leaf| {
+            let exposed = luck::is_exposed(&self.state.world, &self.config, leaf, lp);
+            self.state.striker.strike(&self.config.faults, leaf, lp, exposed)
+        });
         match fault {
             Some((FaultPoint::Before, FaultAction::DelayNs(ns))) => {
                 self.enter(leaf, lp);
@@ -219,7 +223,9 @@ impl Firmware {
             }
             (None, _) => 0,
         };
-        done.completion.by_fault = fault.is_some();
+        // A leaf may fail for another reason before it comes to its bad luck.
+        done.completion.by_fault =
+            fault.is_some() && luck::met_by(leaf, fault).is_none_or(|(_, status)| done.output.rax == status.0);
         if fault == Some((FaultPoint::After, FaultAction::NeverReturns)) {
             return self.park(lp, leaf, input, u64::MAX, Phase::Never);
         }
@@ -255,10 +261,8 @@ impl Firmware {
             contended: false,
             unmodelled: false,
             at_end: AtEnd::default(),
-            corruption: match fault {
-                Some((_, FaultAction::CorruptTd(corruption))) => Some(corruption),
-                _ => None,
-            },
+            corruption: luck::corruption(fault),
+            bad_luck: luck::met_by(leaf, fault),
         };
         let to_seamldr = input.rax >> 63 != 0;
         if to_seamldr && !cx.locks.is_held(LockId::SeamLdr) {
@@ -266,13 +270,9 @@ impl Firmware {
             assert!(entered, "nobody holds it");
         }
         let mut outcome = Outcome::Return;
+        let fault = fault.filter(|_| cx.bad_luck.is_none());
         match fault {
-            Some((FaultPoint::Before, FaultAction::Status(status))) => {
-                output.rax = status;
-                if leaf == Some(Leaf::PhymemCacheWb) && Status(status) == Status::INTERRUPTED_RESUMABLE {
-                    module::interrupt_cache_wb(&mut cx);
-                }
-            }
+            Some((FaultPoint::Before, FaultAction::Status(status))) => output.rax = status,
             Some((FaultPoint::Before, FaultAction::VmFailInvalid)) => outcome = Outcome::VmFailInvalid,
             Some((_, FaultAction::TransientShutdownNs(_))) if cx.module().state == SysState::Ready => {
                 output.rax = module::transient_shutdown(&mut cx).0;

@@ -18,6 +18,7 @@ mod describe;
 mod durations;
 mod firmware;
 mod inflight;
+mod luck;
 mod memory;
 mod module;
 mod notes;

@@ -91,7 +91,7 @@ fn a_fault_that_never_strikes_fails_the_run() {
     let _machine = one_machine();
     let rig = Rig::default();
     let struck = "{ leaf = \"SEAMLDR.INSTALL\", lp = 1, action = { delay-ns = 1000 } }";
-    let never = "{ leaf = \"SEAMLDR.INSTALL\", lp = 2, nth = 50, action = { status = 0x8000000000030001 } }";
+    let never = "{ leaf = \"SEAMLDR.INSTALL\", lp = 2, nth = 50, action = { status = 0x8000000000010003 } }";
     let file = rig.file("vacuous.toml", format!("name = \"vacuous\"\nfaults = [{struck}, {never}]\n"));
     let verdict = rig.go(&["run", file.to_str().unwrap(), "--json"]).json(1);
     let reason = "fault of SEAMLDR.INSTALL on LP 2, call 50: expected struck, seen never struck";

@@ -18,7 +18,7 @@ const EXIT_HYPERCALL: u32 = 201;
 const ADDRESS_WIDTHS: u32 = 0x8000_0008;
 /// Guest-physical addresses of the TDs, bits: four levels of tables.
 const GUEST_BITS: u32 = 48;
-/// CPUID leaf 1: EBX\[31:24\] is the initial APIC id.
+/// CPUID leaf 1: EAX is family, model and stepping, EBX\[31:24\] the initial APIC id.
 const FEATURES: u32 = 1;
 /// CPUID leaves whose EDX is the x2APIC id.
 const TOPOLOGY: [u32; 2] = [0xB, 0x1F];
@@ -107,6 +107,10 @@ impl Host {
         let mut chosen: Vec<_> = offered.cpuid.used().iter().filter_map(|bits| self.choose(bits)).collect();
         if let Some(widths) = chosen.iter_mut().find(|entry| entry.function == ADDRESS_WIDTHS) {
             widths.eax = widths.eax & !0xFF_0000 | GUEST_BITS << 16;
+        }
+        // 0 is the processor's own family, model and stepping; the module takes no other for a TD that stays here.
+        if let Some(features) = chosen.iter_mut().find(|entry| entry.function == FEATURES) {
+            features.eax = 0;
         }
         let mut init = InitVm::new(offered.attributes, offered.xfam, Cpuid::new(&chosen));
         abi::vm_command(vm, Command::InitVm, Some(init.as_mut()))

@@ -87,6 +87,8 @@ leaves! {
     ServtdPrebind = 49, "TDH.SERVTD.PREBIND";
     SysShutdown = 52, "TDH.SYS.SHUTDOWN";
     SysUpdate = 53, "TDH.SYS.UPDATE";
+    PhymemPamtAdd = 58, "TDH.PHYMEM.PAMT.ADD";
+    PhymemPamtRemove = 59, "TDH.PHYMEM.PAMT.REMOVE";
     ExportAbort = 64, "TDH.EXPORT.ABORT";
     ExportBlockw = 65, "TDH.EXPORT.BLOCKW";
     ExportRestore = 66, "TDH.EXPORT.RESTORE";

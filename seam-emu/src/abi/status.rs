@@ -68,10 +68,12 @@ statuses! {
     OP_STATE_INCORRECT = 0xC000_0608_0000_0000;
     NO_VCPUS = 0xC000_0609_0000_0000;
     TDCX_NUM_INCORRECT = 0xC000_0610_0000_0000;
+    X2APIC_ID_NOT_UNIQUE = 0xC000_0621_0000_0000;
     VCPU_STATE_INCORRECT = 0xC000_0700_0000_0000;
     VCPU_ASSOCIATED = 0x8000_0701_0000_0000;
     VCPU_NOT_ASSOCIATED = 0x8000_0702_0000_0000;
     MAX_VCPUS_EXCEEDED = 0xC000_0705_0000_0000;
+    TD_VMCS_FIELD_NOT_INITIALIZED = 0xC000_0730_0000_0000;
     KEY_GENERATION_FAILED = 0x8000_0800_0000_0000;
     TD_KEYS_NOT_CONFIGURED = 0x8000_0810_0000_0000;
     KEY_STATE_INCORRECT = 0xC000_0811_0000_0000;
@@ -163,6 +165,7 @@ pub enum Operand {
     R8 = 8,
     R9 = 9,
     R10 = 10,
+    R11 = 11,
     Attributes = 64,
     Xfam = 65,
     ExecControls = 66,
@@ -170,6 +173,8 @@ pub enum Operand {
     MaxVcpus = 68,
     CpuidConfig = 69,
     TscFrequency = 70,
+    NumL2Vms = 71,
+    ArchCapabilitiesConfig = 72,
     Tdr = 128,
     Tdcx = 129,
     Tdvpr = 130,

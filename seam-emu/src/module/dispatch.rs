@@ -66,7 +66,7 @@ fn run(cx: &mut Context<'_>, leaf: Leaf, version: u8, regs: &mut Regs) -> Outcom
         Leaf::MngKeyConfig => mng::key_config::run(cx, regs),
         Leaf::MngAddcx => mng::addcx::run(cx, regs),
         Leaf::MngInit => mng::init::run(cx, regs),
-        Leaf::MngRd => mng::rd::run(cx, regs),
+        Leaf::MngRd => mng::rd::run(cx, version, regs),
         Leaf::MngVpflushdone => mng::vpflushdone::run(cx, regs),
         Leaf::MngKeyFreeid => mng::key_freeid::run(cx, regs),
         Leaf::MrExtend => mng::mr_extend::run(cx, regs),
@@ -82,7 +82,7 @@ fn run(cx: &mut Context<'_>, leaf: Leaf, version: u8, regs: &mut Regs) -> Outcom
         Leaf::VpAddcx => vp::addcx::run(cx, regs),
         Leaf::VpInit => vp::init::run(cx, version, regs),
         Leaf::VpFlush => vp::flush::run(cx, regs),
-        Leaf::VpRd => vp::rd_wr::read(cx, regs),
+        Leaf::VpRd => vp::rd_wr::read(cx, version, regs),
         Leaf::VpWr => vp::rd_wr::write(cx, regs),
         Leaf::VpEnter => vp::enter::run(cx, regs),
         unmodelled => {

@@ -23,7 +23,6 @@ pub(crate) use dispatch::dispatch;
 pub(crate) use handoff::Handoff;
 pub(crate) use identity::Identity;
 pub(crate) use lifecycle::SysState;
-pub(crate) use phymem::cache_wb::interrupt as interrupt_cache_wb;
 #[cfg(test)]
 pub(crate) use protected::PamtEntry;
 pub(crate) use protected::{PageType, Protected};
@@ -41,8 +40,8 @@ pub(crate) struct Module {
     pub(crate) keyid: u16,
     /// KeyID ownership, for the TDX KeyIDs from the lowest on.
     pub(crate) kot: Vec<KeyState>,
-    /// By package: a TDH.PHYMEM.CACHE.WB that was interrupted may resume.
-    pub(crate) wbcache_interrupted: Vec<bool>,
+    /// Write-back table, by package.
+    pub(crate) wbt: Vec<WriteBack>,
     /// By package: TDH.SYS.KEY.CONFIG was done.
     pub(crate) package_configured: Vec<bool>,
     /// TDMRs, ascending.
@@ -64,6 +63,16 @@ pub(crate) enum KeyState {
     Flushed { packages: u8 },
 }
 
+/// A package's TDH.PHYMEM.CACHE.WB. Source: TDX module `wbt_entry_t`, whose point of interruption is one of the cache's
+/// blocks; those are not modelled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WriteBack {
+    /// It was interrupted and may resume.
+    pub(crate) interrupted: bool,
+    /// Places in the KeyID ownership table of the KeyIDs that were flushed when it started.
+    pub(crate) flushed: Vec<u16>,
+}
+
 impl Module {
     /// The module as INSTALL leaves it: all data zero, TDH.SYS.INIT pending.
     pub(crate) fn installed(config: &Config, sigstruct: &SigStruct, image: &[u8]) -> Self {
@@ -73,7 +82,7 @@ impl Module {
             lp_initialized: vec![false; config.lps.len()],
             keyid: 0,
             kot: vec![KeyState::Free; config.tdx_keyids as usize],
-            wbcache_interrupted: vec![false; config.packages() as usize],
+            wbt: vec![WriteBack::default(); config.packages() as usize],
             package_configured: vec![false; config.packages() as usize],
             tdmrs: Vec::new(),
             td_build_count: 0,
@@ -96,6 +105,11 @@ impl Module {
     /// State of a TDX KeyID.
     pub(crate) fn key(&mut self, keyid: u16, lowest: u16) -> &mut KeyState {
         &mut self.kot[usize::from(keyid - lowest)]
+    }
+
+    /// Whether any KeyID waits for TDH.PHYMEM.CACHE.WB to be freed.
+    pub(crate) fn has_flushed_keys(&self) -> bool {
+        self.kot.iter().any(|key| matches!(key, KeyState::Flushed { .. }))
     }
 
     /// Packages with the global key, one bit each.

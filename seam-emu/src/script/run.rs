@@ -10,11 +10,14 @@ const HLT: u64 = 12;
 const IO: u64 = 30;
 const MAP_GPA: u64 = 0x1_0001;
 
-/// A private address that the TD cannot reach now.
+/// An address that the TD cannot reach now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// There is a page that the TD has not accepted.
-    pub(crate) pending: bool,
+pub(crate) enum Reach {
+    /// The access ends in an EPT violation. `rwx`: what the entries on the way allow, bits 2:0; `details`: the rest of
+    /// the exit's extended qualification.
+    Violation { rwx: u8, details: u64 },
+    /// The module gives the TD a #VE instead.
+    Ve,
 }
 
 /// The TD's private memory. Accesses do not cross pages.
@@ -30,8 +33,10 @@ pub(crate) trait Memory {
 pub(crate) enum Exit {
     /// The slice is used up.
     SliceEnd,
-    /// It cannot go on without a page at this address; it will try again.
-    Violation { gpa: u64, write: bool, pending: bool },
+    /// It cannot go on without a page at this address; it will try again. `rwx` and `details` as in [`Reach`].
+    Violation { gpa: u64, write: bool, rwx: u8, details: u64 },
+    /// An exception came that it cannot handle: it has no handlers.
+    TripleFault,
     /// TDG.VP.VMCALL with R10 to R15.
     Vmcall([u64; 6]),
 }
@@ -69,7 +74,7 @@ fn step(machine: &mut Machine, memory: &mut dyn Memory) -> Result<Flow, Exit> {
         machine.position = machine.position.wrapping_sub(1);
         return Ok(Flow::Leave(Exit::Vmcall([0, HLT, 0, 0, 0, 0])));
     };
-    let violation = |write: bool, gpa: u64| move |reach: Reach| Exit::Violation { gpa, write, pending: reach.pending };
+    let violation = |write: bool, gpa: u64| move |reach: Reach| exit_for(reach, gpa, write);
     match op {
         Op::End => unreachable!("fetch() gives none for it"),
         Op::Set => machine.registers[r] = value,
@@ -118,6 +123,14 @@ fn step(machine: &mut Machine, memory: &mut dyn Memory) -> Result<Flow, Exit> {
     Ok(Flow::Next)
 }
 
+/// Why a vCPU leaves that cannot reach an address.
+fn exit_for(reach: Reach, gpa: u64, write: bool) -> Exit {
+    match reach {
+        Reach::Violation { rwx, details } => Exit::Violation { gpa, write, rwx, details },
+        Reach::Ve => Exit::TripleFault,
+    }
+}
+
 /// A TDVMCALL whose status goes to a register.
 fn vmcall(machine: &mut Machine, status_to: Option<u8>, operands: [u64; 6]) -> Flow {
     machine.status_to = status_to;
@@ -126,9 +139,7 @@ fn vmcall(machine: &mut Machine, status_to: Option<u8>, operands: [u64; 6]) -> F
 
 /// The instruction at the position; none where the script ends or is none.
 fn fetch(machine: &Machine, memory: &mut dyn Memory) -> Result<Option<(Op, usize, u64)>, Exit> {
-    let mut read = |gpa: u64, buf: &mut [u8]| {
-        memory.read(gpa, buf).map_err(|reach| Exit::Violation { gpa, write: false, pending: reach.pending })
-    };
+    let mut read = |gpa: u64, buf: &mut [u8]| memory.read(gpa, buf).map_err(|reach| exit_for(reach, gpa, false));
     if machine.position == 0 {
         let mut magic = [0; 16];
         read(machine.base & !0xF, &mut magic)?;

@@ -1,15 +1,17 @@
 //! SEAMLDR.CLEANUP: wipes keys, caches and the record of the module, after every LP called it. New in 1.5.02.
 
 use super::loader::Flow;
-use super::session::check_flow;
+use super::session::{check_flow, check_lp};
 use crate::abi::Status;
 use crate::abi::seamldr::SeamExtend;
 use crate::context::{Context, Outcome};
 
 /// No operands. EINTERRUPT, after which the LP calls again, only comes by a fault of the plan: no interrupt is pending
-/// in a pure model.
+/// in a pure model. It comes while the package's last LP wipes keys or caches, after what the session's first LP does.
 pub(super) fn run(cx: &mut Context<'_>) -> Outcome {
+    check_lp(cx)?;
     check_flow(cx, Flow::Cleanup)?;
+    let interrupt = cx.bad_luck(Status::EINTERRUPT).is_some();
     let (lp, package) = (cx.lp, cx.config.lps[cx.lp].package);
     let world = &mut *cx.world;
     if world.loader.cleanup_lps[lp] || !world.loader.init_done {
@@ -23,6 +25,9 @@ pub(super) fn run(cx: &mut Context<'_>) -> Outcome {
         world.seamextend.last_patch_se_svn = 0;
         world.loader.snapshot = world.seamextend.clone();
         world.handoff.valid = false;
+    }
+    if interrupt && world.loader.has_to_clean(cx.config, lp) {
+        return Err(Status::EINTERRUPT);
     }
     world.loader.cleanup_lps[lp] = true;
     let done = |member: &dyn Fn(u32) -> bool| {

@@ -31,13 +31,12 @@ pub(super) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     Ok(())
 }
 
-/// Major, minor and update version. That the update version is told at all follows Linux; P-SEAMLDR's published source leaves
-/// the field 0 (unverified).
+/// Major, minor and update version. Linux reads an update version; P-SEAMLDR's published source, 1.5.02, has reserved bits
+/// there and leaves them 0.
 fn version(loader: LoaderGeneration) -> (u16, u16, u16) {
     match loader {
         LoaderGeneration::V1_0 => (1, 0, 0),
-        LoaderGeneration::V1_5 => (1, 5, 0),
-        LoaderGeneration::V1_5_02 => (1, 5, 2),
+        LoaderGeneration::V1_5 | LoaderGeneration::V1_5_02 => (1, 5, 0),
         LoaderGeneration::V2_0 => (2, 0, 0),
     }
 }

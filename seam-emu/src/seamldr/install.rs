@@ -4,7 +4,7 @@ use super::candidate::Candidate;
 use super::layout::Layout;
 use super::loader::Flow;
 use super::manifest;
-use super::session::check_flow;
+use super::session::{check_flow, check_lp};
 use crate::abi::seamldr::{InstallParams, MAX_MODULE_PAGES, SCENARIO_LOAD, SCENARIO_UPDATE, SeamExtend};
 use crate::abi::sigstruct::SigStruct;
 use crate::abi::{PAGE_SIZE, Status};
@@ -13,7 +13,7 @@ use crate::image::elf;
 use crate::module::Module;
 use crate::platform::SharedPa;
 use crate::world::World;
-use crate::{Config, Regs};
+use crate::{Config, FaultPoint, Regs};
 use sha2::{Digest as _, Sha384};
 
 /// RDX after a failed INSTALL.
@@ -34,7 +34,8 @@ pub(super) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     cx.world.loader.init_done = true;
     let result = read_candidate(cx, regs.rcx).map_err(|status| (status, Damage::Recoverable)).and_then(|candidate| {
         let layout = Layout::plan(&candidate.sigstruct, candidate.module.len() as u64, cx.platform, cx.config);
-        install(cx.world, cx.config, &candidate, &layout)
+        let no_entropy = cx.bad_luck(Status::ENOENTROPY);
+        install(cx.world, cx.config, &candidate, &layout, no_entropy)
     });
     finish(cx, &result);
     result.map_err(|(status, damage)| {
@@ -45,6 +46,7 @@ pub(super) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
 
 /// Registers the LP; true for the last one.
 fn enter_session(cx: &mut Context<'_>) -> Result<bool, Status> {
+    check_lp(cx)?;
     if cx.world.loader.shutdown_lps.contains(&true) {
         return Err(Status::EBADCALL);
     }
@@ -97,16 +99,21 @@ fn check_params(cx: &Context<'_>, params: &InstallParams) -> Result<(SharedPa, V
     Ok((sigstruct, pages))
 }
 
-/// Verifies the candidate and puts it in the place of the module.
+/// Verifies the candidate and puts it in the place of the module. Entropy may lack for the layout
+/// (`initialize_memory_constants`), or for the SEAM database's new entry when all else is done (`install_epilogue`).
 pub(crate) fn install(
     world: &mut World,
     config: &Config,
     candidate: &Candidate,
     layout: &Layout,
+    no_entropy: Option<FaultPoint>,
 ) -> Result<(), (Status, Damage)> {
     let recoverable = |status| (status, Damage::Recoverable);
     let unrecoverable = |status| (status, Damage::Unrecoverable);
     manifest::verify(world, config, candidate).map_err(recoverable)?;
+    if no_entropy == Some(FaultPoint::Before) {
+        return Err(recoverable(Status::ENOENTROPY));
+    }
     if layout.needed > layout.available {
         return Err(recoverable(Status::ENOMEM));
     }
@@ -118,7 +125,7 @@ pub(crate) fn install(
     }
     elf::check_relocations(&candidate.module).map_err(|_| unrecoverable(Status::EBADPARAM))?;
     world.module = Some(Module::installed(config, &candidate.sigstruct, &candidate.module));
-    Ok(())
+    if no_entropy == Some(FaultPoint::After) { Err(unrecoverable(Status::ENOENTROPY)) } else { Ok(()) }
 }
 
 /// LOAD forgets everything; UPDATE keeps the handoff data, if the new module can use it.
@@ -164,7 +171,12 @@ pub(crate) fn publish(world: &mut World, result: &Result<(), (Status, Damage)>) 
         }
         (Ok(()), None) => unreachable!("a successful installation leaves a module"),
         (Err((_, Damage::Recoverable)), _) => world.seamextend = world.loader.snapshot.clone(),
-        (Err((_, Damage::Unrecoverable)), _) => {
+        // The new module is there and told of, and cannot be called: the SEAM database did not take it.
+        (Err((_, Damage::Unrecoverable)), Some(module)) => {
+            let ready = world.seamextend.p_seamldr_ready;
+            world.seamextend = SeamExtend { seam_ready: 0, ..module.seamextend(ready) };
+        }
+        (Err((_, Damage::Unrecoverable)), None) => {
             // `zero_seamextend_structure` leaves the flag that lets P-SEAMLDR itself be called.
             let ready = world.seamextend.p_seamldr_ready;
             world.seamextend = SeamExtend { p_seamldr_ready: ready, ..SeamExtend::ZERO };

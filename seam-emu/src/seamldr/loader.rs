@@ -54,6 +54,20 @@ impl Loader {
         }
     }
 
+    /// Whether a call of INSTALL on this LP would be the session's last, which does the work.
+    pub(crate) fn is_last_to_install(&self, lp: usize) -> bool {
+        self.install_lps.iter().enumerate().all(|(other, called)| *called != (other == lp))
+    }
+
+    /// Whether a call of CLEANUP on this LP would be its package's last and find keys or caches to wipe.
+    pub(crate) fn has_to_clean(&self, config: &Config, lp: usize) -> bool {
+        let package = config.lps[lp].package;
+        let others = config.lps.iter().zip(&self.cleanup_lps).enumerate();
+        let is_last =
+            others.filter(|(_, (other, _))| other.package == package).all(|(i, (_, done))| *done != (i == lp));
+        is_last && (self.keys_dirty[package as usize] || self.cache_dirty[package as usize])
+    }
+
     /// Whether keys or caches hold what CLEANUP would wipe.
     pub(crate) fn is_dirty(&self) -> bool {
         self.keys_dirty.contains(&true) || self.cache_dirty.contains(&true)

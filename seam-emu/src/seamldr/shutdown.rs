@@ -1,7 +1,7 @@
 //! SEAMLDR.SHUTDOWN: ends P-SEAMLDR, after every LP called it.
 
 use super::loader::Flow;
-use super::session::check_flow;
+use super::session::{check_flow, check_lp};
 use crate::LoaderGeneration;
 use crate::abi::Status;
 use crate::abi::seamldr::SeamExtend;
@@ -9,6 +9,7 @@ use crate::context::{Context, Outcome};
 
 /// No operands. The last LP must be the one that ran the ACM.
 pub(super) fn run(cx: &mut Context<'_>) -> Outcome {
+    check_lp(cx)?;
     check_flow(cx, Flow::Shutdown)?;
     if cx.config.loader >= LoaderGeneration::V1_5_02 && cx.world.loader.is_dirty() {
         return Err(Status::ECLEANUPREQ);

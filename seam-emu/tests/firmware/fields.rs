@@ -3,7 +3,6 @@
 use crate::common::td::{Td, params};
 use crate::common::{Answer, Machine, PAMT, call};
 use seam_emu::abi::field::{Element, FieldId, Fields, NO_FIELD, SYS_FIELDS, SysField};
-use seam_emu::abi::status::Operand;
 use seam_emu::abi::td_params::TdParams;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::{CpuidConfig, ImageSpec};
@@ -231,7 +230,7 @@ fn with_td() -> (Machine, Td) {
     let mut td = m.td_create(0);
     m.td_keys(&mut td);
     let mut wanted = TdParams { xfam: 0xE7, tsc_frequency: 25, ..params() };
-    wanted.cpuid_values[0] = [0x11, 0x10_0000, 0x8, 0x4_0000];
+    wanted.cpuid_values[0] = [0xC_06F2, 0x10_0000, 0x8, 0x4_0000];
     wanted.cpuid_values[2] = [0x21, 0x1000, 0x23, 0x20];
     wanted.cpuid_values[10] = [0x30_0000, 0x200, 0, 0];
     let init = m.td_init_call(&td, &wanted);
@@ -245,37 +244,36 @@ fn with_td() -> (Machine, Td) {
 fn every_field_of_a_td_has_its_value() {
     let (mut m, td) = with_td();
     for (id, value) in [
-        (0x9000_0002_0000_0000, Some(2)),
-        (0x9000_0002_0000_0004, Some(2)),
-        (0x9000_0002_0000_0001, None),
+        (0x9010_0002_0000_0001, Some(2)),
+        (0x9010_0002_0000_0002, Some(2)),
+        (0x9010_0002_0000_0000, None),
         (0x1100_0003_0000_0000, Some(1 << 28)),
         (0x1100_0003_0000_0001, Some(0xE7)),
         (0x9100_0002_0000_0002, Some(4)),
         (0x9100_0003_0000_000A, Some(0)),
         (0x9100_0003_0000_000B, Some(1 << 48)),
-        (0x9100_0003_0000_000C, None),
-        (0x2000_0003_0000_0000, Some(0)),
-        (0x2000_0003_0000_0005, Some(0)),
-        (0x2000_0003_0000_0006, None),
+        (0x1110_0001_0000_000C, Some(25)),
+        (0x1310_0003_0000_0000, Some(0)),
+        (0x1310_0003_0000_0005, Some(0)),
+        (0x1310_0003_0000_0006, None),
         // CPUID: leaf in bits 15:9 and 16, subleaf in 7:1 or none (8), element in 0.
-        (0x9400_0003_0000_0000 | 1 << 9 | 0x1FE, Some(0x10_0000_0000_0011)),
-        (0x9400_0003_0000_0000 | 1 << 9 | 0x1FF, Some(0x4_0000_0000_0008)),
-        (0x9400_0003_0000_0000 | 1 << 9, None),
-        (0x9400_0003_0000_0000 | 4 << 9 | 1 << 1, Some(0x1000_0000_0021)),
+        (0x9400_0003_0000_0000 | 1 << 9 | 0x1FE, Some(0x10_0800_000C_06F2)),
+        (0x9400_0003_0000_0000 | 1 << 9 | 0x1FF, Some(0x07AD_FBFF_C6FA_B21F)),
+        (0x9400_0003_0000_0000 | 1 << 9, Some(0x10_0800_000C_06F2)),
+        (0x9400_0003_0000_0000 | 4 << 9 | 1 << 1, Some(0x103F_0000_0021)),
         (0x9400_0003_0000_0000 | 4 << 9 | 1 << 1 | 1, Some(0x20_0000_0023)),
-        (0x9400_0003_0000_0000 | 4 << 9 | 3 << 1, Some(0)),
-        (0x9400_0003_0000_0000 | 4 << 9 | 4 << 1, None),
-        (0x9400_0003_0000_0000 | 1 << 16 | 8 << 9 | 0x1FE, Some(0x200_0030_0000)),
-        (0x9400_0003_0000_0000 | 8 << 9 | 0x1FE, None),
+        (0x9400_0003_0000_0000 | 4 << 9 | 3 << 1, Some(0x3F_0000_0000)),
+        (0x9400_0003_0000_0000 | 4 << 9 | 4 << 1, Some(0)),
+        (0x9400_0003_0000_0000 | 1 << 16 | 8 << 9 | 0x1FE, Some(0x200_0030_3034)),
+        (0x9400_0003_0000_0000 | 8 << 9 | 0x1FE, Some(0)),
     ] {
         let answer = m.call(0, Regs { rcx: td.tdr, rdx: id, r8: 9, ..call(Leaf::MngRd) });
-        let status =
-            if value.is_some() { Status::SUCCESS } else { Status::METADATA_FIELD_ID_INCORRECT.operand(Operand::Rdx) };
+        let status = if value.is_some() { Status::SUCCESS } else { Status::METADATA_FIELD_ID_INCORRECT };
         assert_eq!((answer, m.regs.r8), (Answer::Status(status), value.unwrap_or(0)), "{id:#x}");
-        assert_eq!(m.regs.rdx, NO_FIELD);
+        assert_eq!(m.regs.rdx, id, "version 0 tells no next field");
     }
     m.ok(1, Regs { rcx: td.vcpus[1], ..call(Leaf::VpFlush) });
-    m.ok(0, Regs { rcx: td.tdr, rdx: 0x9000_0002_0000_0004, ..call(Leaf::MngRd) });
+    m.ok(0, Regs { rcx: td.tdr, rdx: 0x9010_0002_0000_0002, ..call(Leaf::MngRd) });
     assert_eq!(m.regs.r8, 1, "one vCPU is still with an LP");
 }
 
@@ -285,19 +283,25 @@ fn fields_of_a_vcpu_can_be_written_under_a_mask() {
     let vcpu = td.vcpus[0];
     let wr = |id, r8, r9| Regs { rcx: vcpu, rdx: id, r8, r9, ..call(Leaf::VpWr) };
     let nmi = 0x2000_0000_0000_000B;
-    for (value, mask, before, after) in
-        [(1, 0, 0, 0), (0, 1, 0, 0), (2, 3, 0, 0), (3, 1, 0, 1), (0, 1, 1, 1), (1, 1, 1, 1)]
-    {
+    for (value, mask, before, after) in [
+        (0, 1, 0, 0),
+        (2, 3, 0, 2),
+        (3, 1, 2, 3),
+        (0, 1, 3, 2),
+        (0, 0xFF, 2, 0),
+        (0x55, 0xFF, 0, 0x55),
+        (0, 0xFF, 0x55, 0),
+    ] {
         m.ok(0, wr(nmi, value, mask));
         assert_eq!(m.regs.r8, before, "{value} under {mask}");
         m.ok(0, Regs { rcx: vcpu, rdx: nmi, ..call(Leaf::VpRd) });
-        assert_eq!((m.regs.r8, m.regs.rdx), (after, NO_FIELD), "{value} under {mask}");
+        assert_eq!((m.regs.r8, m.regs.rdx), (after, nmi), "{value} under {mask}");
     }
     // Another vCPU's fields are its own.
     m.ok(1, Regs { rcx: td.vcpus[1], rdx: nmi, ..call(Leaf::VpRd) });
     assert_eq!(m.regs.r8, 0);
-    let wrong = Answer::Status(Status::METADATA_FIELD_ID_INCORRECT.operand(Operand::Rdx));
-    for id in [0x2000_0000_0000_000C, 0x9100_0003_0000_0101, 0x6000] {
+    let wrong = Answer::Status(Status::METADATA_FIELD_ID_INCORRECT);
+    for id in [0x2000_0000_0000_000D, 0x9100_0003_0000_0101, 0x6001] {
         assert_eq!(m.call(0, Regs { rcx: vcpu, rdx: id, r8: 5, ..call(Leaf::VpRd) }), wrong, "{id:#x}");
         assert_eq!(m.regs.r8, 0);
     }

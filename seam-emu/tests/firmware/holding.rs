@@ -146,7 +146,7 @@ fn an_entry_that_is_locked_is_told_of() {
     m.execute(0, remove);
     let script = td.pages().last().expect("the script's page");
     assert_eq!(m.call(1, remove), Answer::Status(Status::OPERAND_BUSY.operand(O::Rcx)));
-    assert_eq!((m.regs.rcx, m.regs.rdx), (script | 0x77, 4 << 8), "mapped, write-back, at level 0");
+    assert_eq!((m.regs.rcx, m.regs.rdx), (script | 1 << 63 | 0xF7, 4 << 8), "mapped, write-back, at level 0");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn info_tells_of_loader_and_module() {
     let mut m = Machine::new(2);
     m.ok(0, Regs { rcx: BUFFER, ..call(Leaf::LdrInfo) });
     let info: SeamLdrInfo = m.get(BUFFER);
-    assert_eq!((info.vendor_id, info.major, info.minor, info.update), (0x8086, 1, 5, 2));
+    assert_eq!((info.vendor_id, info.major, info.minor, info.update), (0x8086, 1, 5, 0));
     assert_eq!((info.seamextend.valid, info.seamextend.seam_ready, info.seamextend.p_seamldr_ready), (0x1FF, 1, 1));
     assert_eq!((info.seamextend.major_svn, info.seamextend.minor_svn), (1, 5));
     assert_eq!((info.num_remaining_updates, info.features0), (16, 2));

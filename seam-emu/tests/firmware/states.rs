@@ -19,7 +19,7 @@ const TABLE: &[(Leaf, &str)] = &[
     (Leaf::SysLpInit, "ppppD"),
     (Leaf::SysInfo, "poooD"),
     (Leaf::SysRd, "psssD"),
-    (Leaf::SysRdall, "psssD"),
+    (Leaf::SysRdall, "poooD"),
     (Leaf::SysConfig, "poppD"),
     (Leaf::SysKeyConfig, "ppspD"),
     (Leaf::SysUpdate, "poppD"),
@@ -37,6 +37,8 @@ const TABLE: &[(Leaf, &str)] = &[
     (Leaf::MngKeyReclaimid, "---xD"),
     (Leaf::MemSeptRemove, "---xD"),
     (Leaf::MemSeptWr, "---xD"),
+    (Leaf::PhymemPamtAdd, "---xD"),
+    (Leaf::PhymemPamtRemove, "---xD"),
     (Leaf::ServtdBind, "---xD"),
     (Leaf::ServtdPrebind, "---xD"),
 ];

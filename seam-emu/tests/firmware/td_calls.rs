@@ -157,7 +157,7 @@ fn parameters_that_the_module_does_not_take_are_refused() {
         ("XFAM", |p| p.xfam |= 1 << 60, O::Xfam),
         ("no vCPUs", |p| p.max_vcpus = 0, O::MaxVcpus),
         ("too many vCPUs", |p| p.max_vcpus = 577, O::MaxVcpus),
-        ("nested VMs", |p| p.num_l2_vms = 1, O::Rdx),
+        ("nested VMs", |p| p.num_l2_vms = 4, O::NumL2Vms),
         ("reserved 0", |p| p.reserved_0[3] = 1, O::Rdx),
         ("reserved 1", |p| p.reserved_1[0] = 1, O::Rdx),
         ("reserved 2", |p| p.reserved_2[0] = 1, O::Rdx),
@@ -204,7 +204,7 @@ fn an_initialized_td_waits_for_vcpus_and_pages() {
             (Leaf::MrExtend, [128, tdr, 0, 0], INVALID.operand(O::Rcx)),
             (Leaf::VpCreate, [tdr + 4096, tdr, 0, 0], METADATA.operand(O::Rcx)),
             (Leaf::VpAddcx, [page, tdr, 0, 0], METADATA.operand(O::Rdx)),
-            (Leaf::MngRd, [tdr, 0x3F00_0000_0000_0000, 0, 0], Status::METADATA_FIELD_ID_INCORRECT.operand(O::Rdx)),
+            (Leaf::MngRd, [tdr, 0x3F00_0000_0000_0000, 0, 0], Status::METADATA_FIELD_ID_INCORRECT),
         ]
     });
 }
@@ -260,7 +260,7 @@ fn two_vcpus_cannot_have_one_apic_id() {
         m.ok(0, Regs { rcx: td.page(), rdx: tdvpr, ..call(Leaf::VpAddcx) });
     }
     let init = |id| Regs { rax: Leaf::VpInit.number() | 1 << 16, rcx: tdvpr, r8: id, ..Regs::default() };
-    assert_eq!(m.call(0, init(0)), Answer::Status(INVALID.operand(O::R8)), "the first vCPU's");
+    assert_eq!(m.call(0, init(0)), Answer::Status(Status::X2APIC_ID_NOT_UNIQUE), "the first vCPU's");
     assert_eq!(m.call(0, init(1 << 32)), Answer::Status(INVALID.operand(O::R8)));
     m.ok(0, init(1));
 }
@@ -283,7 +283,7 @@ fn a_mapped_td_is_not_entered_before_it_is_finalized() {
             (Leaf::MemRangeUnblock, [SCRIPT_GPA, tdr, 0, 0], taken),
             (Leaf::MemPageRemove, [0x3000, tdr, 0, 0], taken),
             (Leaf::MemPageRemove, [SCRIPT_GPA, tdr, 0, 0], Status::SUCCESS),
-            (Leaf::MrExtend, [0, tdr, 0, 0], Status::EPT_ENTRY_NOT_PRESENT),
+            (Leaf::MrExtend, [0, tdr, 0, 0], Status::EPT_ENTRY_NOT_PRESENT.operand(O::Rcx)),
         ]
     });
 }
@@ -304,9 +304,9 @@ fn a_runnable_td_can_no_longer_be_built() {
             (Leaf::VpEnter, [vcpu | 1, 0, 0, 0], INVALID.operand(O::Rcx)),
             (Leaf::VpEnter, [vcpu | 1 << 63, 0, 0, 0], INVALID.operand(O::Rcx)),
             (Leaf::VpEnter, [tdr, 0, 0, 0], METADATA.operand(O::Rcx)),
-            (Leaf::VpWr, [vcpu, 0x6000, 1, 1], Status::METADATA_FIELD_NOT_WRITABLE.operand(O::Rdx)),
-            (Leaf::VpWr, [vcpu, 0x3F00 << 48, 1, 1], Status::METADATA_FIELD_ID_INCORRECT.operand(O::Rdx)),
-            (Leaf::VpRd, [vcpu, 0x3F00 << 48, 0, 0], Status::METADATA_FIELD_ID_INCORRECT.operand(O::Rdx)),
+            (Leaf::VpWr, [vcpu, 0x6000, 1, 1], Status::METADATA_FIELD_NOT_WRITABLE),
+            (Leaf::VpWr, [vcpu, 0x3F00 << 48, 1, 1], Status::METADATA_FIELD_ID_INCORRECT),
+            (Leaf::VpRd, [vcpu, 0x3F00 << 48, 0, 0], Status::METADATA_FIELD_ID_INCORRECT),
             (Leaf::MngVpflushdone, [tdr, 0, 0, 0], Status::FLUSHVP_NOT_DONE),
             (Leaf::MngKeyFreeid, [tdr, 0, 0, 0], Status::LIFECYCLE_STATE_INCORRECT),
             (Leaf::PhymemPageReclaim, [vcpu, 0, 0, 0], Status::LIFECYCLE_STATE_INCORRECT),
@@ -320,12 +320,21 @@ fn fields_that_kvm_uses_can_be_written_and_read() {
     let vcpu = td.vcpus[0];
     let wr = |field, value, mask| Regs { rcx: vcpu, rdx: field, r8: value, r9: mask, ..call(Leaf::VpWr) };
     let rd = |field| Regs { rcx: vcpu, rdx: field, ..call(Leaf::VpRd) };
-    for field in [0x0002, 0x2016, 0x4000, 0x401E, 0x4024, 0x203C] {
-        m.ok(0, wr(field, 0x55, 0xFF));
-        m.ok(0, wr(field, 0xF00, 0xF0F));
-        assert_eq!(m.regs.r8, 0x55, "{field:#x}: the value before");
+    // As KVM writes them: whole addresses and numbers, single bits of controls.
+    for (field, before, value, mask) in [
+        (0x0002, 0xFFFF, 0xF2, 0xFFFF),
+        (0x2016, u64::MAX, 0x12_3440, u64::MAX),
+        (0x4000, 0, 0x80, 0x80),
+        (0x401E, 0, 0x4000_0000, 0x4000_0000),
+        (0x4024, 0, 0x1234_5678, 0xFFFF_FFFF),
+        (0x203C, td.tdr + 5 * 4096, 0x12_3000, u64::MAX),
+    ] {
         m.ok(0, rd(field));
-        assert_eq!(m.regs.r8, 0xF50, "{field:#x}: only masked bits change");
+        assert_eq!(m.regs.r8, before, "{field:#x}: at first");
+        m.ok(0, wr(field, value, mask));
+        assert_eq!(m.regs.r8, before, "{field:#x}: the value before");
+        m.ok(0, rd(field));
+        assert_eq!(m.regs.r8, value, "{field:#x}");
     }
     let pend_nmi = 0x2000_0000_0000_000B;
     m.ok(0, wr(pend_nmi, 1, 1));
@@ -344,7 +353,7 @@ fn a_blocked_range_is_out_of_the_tds_reach_until_unblocked() {
     assert_eq!(m.call(0, block), Answer::Status(Status::GPA_RANGE_ALREADY_BLOCKED.operand(O::Rcx)));
     assert_eq!(m.regs.rdx, 1 << 8, "level 0, blocked");
     assert_eq!(m.enter(&td, 0, 0), 48);
-    assert_eq!(m.call(0, unblock), Answer::Status(Status::TLB_TRACKING_NOT_DONE.operand(O::Rcx)));
+    assert_eq!(m.call(0, unblock), Answer::Status(Status::TLB_TRACKING_NOT_DONE.operand(O::SeptTree)));
     m.ok(0, Regs { rcx: td.tdr, ..call(Leaf::MemTrack) });
     m.ok(0, unblock);
     assert_eq!(m.enter(&td, 0, 0), 77);
@@ -492,7 +501,7 @@ fn natural(leaf: Leaf, m: &mut Machine, td: &Td) -> Option<[u64; 4]> {
         Leaf::MngRd => [tdr, 0x1100_0003_0000_0000, 0, 0],
         Leaf::VpAddcx => [page, vcpu, 0, 0],
         Leaf::VpInit | Leaf::VpEnter | Leaf::VpFlush => [vcpu, 0, 0, 0],
-        Leaf::VpRd | Leaf::VpWr => [vcpu, 0x2000_0000_0000_000B, 0, 0],
+        Leaf::VpRd | Leaf::VpWr => [vcpu, 0x2000_0000_0000_000B, 1, 1],
         Leaf::MemSeptAdd => [0x20_0001, tdr, page, 0],
         Leaf::MemPageAdd => [0x3000, tdr, page, SOURCE],
         Leaf::MemPageAug => [0x3000, tdr, page, 0],

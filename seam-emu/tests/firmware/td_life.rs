@@ -124,9 +124,9 @@ fn a_td_can_be_measured_as_specified() {
         expected.update(&contents[offset as usize..][..256]);
     }
     let expected: [u8; 48] = expected.finalize().into();
-    // MRTD: class 32, element size 8 bytes, six elements.
+    // MRTD: class 19, element size 8 bytes, six elements.
     for (i, word) in expected.chunks_exact(8).enumerate() {
-        m.ok(0, Regs { rcx: td.tdr, rdx: 0x2000_0003_0000_0000 + i as u64, ..call(Leaf::MngRd) });
+        m.ok(0, Regs { rcx: td.tdr, rdx: 0x1310_0003_0000_0000 + i as u64, ..call(Leaf::MngRd) });
         assert_eq!(m.regs.r8, u64::from_le_bytes(word.try_into().expect("8 bytes")));
     }
 }

@@ -9,6 +9,7 @@ use seam_emu::script::{Op, Script};
 /// TD VMCS fields.
 const PIN_BASED_CONTROLS: u64 = 0x4000;
 const POSTED_DESCRIPTOR: u64 = 0x2016;
+const POSTED_VECTOR: u64 = 0x0002;
 const SHARED_EPT: u64 = 0x203C;
 
 /// Where the VMM of these tests keeps what the TD's fields point to.
@@ -19,7 +20,8 @@ const PAGE: u64 = 0x62_0000;
 const SHARED: u64 = 1 << 47 | 0x4008;
 
 fn write_field(m: &mut Machine, td: &Td, field: u64, value: u64) {
-    m.ok(0, Regs { rcx: td.vcpus[0], rdx: field, r8: value, r9: u64::MAX, ..call(Leaf::VpWr) });
+    let mask = if field == PIN_BASED_CONTROLS { value } else { u64::MAX };
+    m.ok(0, Regs { rcx: td.vcpus[0], rdx: field, r8: value, r9: mask, ..call(Leaf::VpWr) });
 }
 
 fn started(script: &Script) -> (Machine, Td) {
@@ -44,6 +46,7 @@ fn post(m: &mut Machine) {
 fn posted_interrupts_are_taken_when_a_vcpu_is_entered() {
     let (mut m, td) = started(&Script::new().then(Op::Halt, 0, 0));
     write_field(&mut m, &td, POSTED_DESCRIPTOR, DESCRIPTOR);
+    write_field(&mut m, &td, POSTED_VECTOR, 0xF2);
     write_field(&mut m, &td, PIN_BASED_CONTROLS, 1 << 7);
     post(&mut m);
     let before = m.firmware.td_digests(&m.memory);
@@ -62,6 +65,7 @@ fn posted_interrupts_cannot_be_taken_without_the_control_or_the_outstanding_bit(
     let posted: [u8; 64] = m.get(DESCRIPTOR);
     assert_eq!(m.enter(&td, 0, 0), 77);
     assert_eq!(m.get::<[u8; 64]>(DESCRIPTOR), posted, "the control is off");
+    write_field(&mut m, &td, POSTED_VECTOR, 0xF2);
     write_field(&mut m, &td, PIN_BASED_CONTROLS, 1 << 7);
     m.put(DESCRIPTOR + 32, &0b10u8);
     assert_eq!(m.enter(&td, 0, 0), 77);
@@ -86,8 +90,8 @@ fn map(m: &mut Machine, rights: u64) {
 fn shared_memory_is_reached_through_the_vmms_tables() {
     let (mut m, td) = sharing();
     assert_eq!(m.enter(&td, 0, 0), 48, "no table yet");
-    assert_eq!((m.regs.r8, m.regs.rcx & 0b11), (SHARED, 0b10), "a write at the shared address");
-    write_field(&mut m, &td, SHARED_EPT, TABLES | 0x1E);
+    assert_eq!((m.regs.r8, m.regs.rcx), (SHARED & !0xFFF, 0b10), "a write at the shared address");
+    write_field(&mut m, &td, SHARED_EPT, TABLES);
     assert_eq!(m.enter(&td, 0, 0), 48, "the tables are empty");
     map(&mut m, 0b011);
     assert_eq!(m.enter(&td, 0, 0), 77);
@@ -97,7 +101,7 @@ fn shared_memory_is_reached_through_the_vmms_tables() {
 #[test]
 fn shared_memory_cannot_be_written_where_the_vmm_allows_reading_only() {
     let (mut m, td) = sharing();
-    write_field(&mut m, &td, SHARED_EPT, TABLES | 0x1E);
+    write_field(&mut m, &td, SHARED_EPT, TABLES);
     map(&mut m, 0b001);
     assert_eq!(m.enter(&td, 0, 0), 48);
     assert_eq!(m.get::<u64>(PAGE + 8), 0);
@@ -106,7 +110,7 @@ fn shared_memory_cannot_be_written_where_the_vmm_allows_reading_only() {
 #[test]
 fn a_large_entry_maps_what_it_spans() {
     let (mut m, td) = sharing();
-    write_field(&mut m, &td, SHARED_EPT, TABLES | 0x1E);
+    write_field(&mut m, &td, SHARED_EPT, TABLES);
     map(&mut m, 0b011);
     // The third table's entry maps 2 MB at 0x80_0000 instead of a table.
     m.put(TABLES + 2 * 0x1000 + (SHARED >> 21 & 0x1FF) * 8, &(0x80_0000u64 | 1 << 7 | 0b111));

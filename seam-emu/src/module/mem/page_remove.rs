@@ -9,10 +9,11 @@ use crate::locks::{LockId, Mode};
 use crate::module::td::OpState;
 use crate::module::td::sept::{Entry, EntryState};
 
-/// RCX: guest-physical address, level 0; RDX: the TD's TDR. RCX out: the page.
+/// RCX: guest-physical address, level 0 to 2; RDX: the TD's TDR. RCX out: the page. Entries above level 0 map tables only,
+/// because larger pages are not modelled; those are refused as the source refuses them.
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let leaf = Leaf::MemPageRemove;
-    let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 0..=0 })?;
+    let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 0..=2 })?;
     check_entry(regs, &target, leaf)?;
     let entry = target.walked.entry;
     cx.lock(LockId::Pamt(entry.pa), Mode::Exclusive, Status::OPERAND_BUSY.operand(Operand::Rcx))?;

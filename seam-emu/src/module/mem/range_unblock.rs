@@ -18,7 +18,10 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let blocked_in = cx.world.protected.pamt[&entry.pa].bepoch;
     let td = cx.td(target.tdr);
     if td.op_state == OpState::Runnable && !td.is_tracked(blocked_in) {
-        return Err(Status::TLB_TRACKING_NOT_DONE.operand(Operand::Rcx));
+        // 1.5.01 names the tree (`tdh_mem_range_unblock.c`), the 2.0 tree the entry.
+        let series_2 = cx.module().identity.descriptor.major >= 2;
+        let operand = if series_2 { Operand::Rcx } else { Operand::SeptTree };
+        return Err(Status::TLB_TRACKING_NOT_DONE.operand(operand));
     }
     td.sept.set(target.gpa, target.walked.level, Entry { state: entry.state.unblocked(), ..entry });
     Ok(())

@@ -8,7 +8,7 @@ use crate::context::{Context, Outcome};
 use crate::locks::Mode;
 use crate::module::td::OpState;
 use crate::module::td::measure::Measurement;
-use crate::module::td::params::Settings;
+use crate::module::td::params::{Host, Settings};
 
 /// RCX: the TD's TDR; RDX: address of [`TdParams`]. RCX out: leaf and subleaf of a CPUID configuration that is refused.
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
@@ -17,7 +17,9 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     cx.check_td(tdr, Leaf::MngInit, None)?;
     let pa = cx.shared(regs.rdx, size_of::<TdParams>() as u64, Operand::Rdx)?;
     let params: TdParams = cx.read_as(pa);
-    let settings = Settings::check(&params, &cx.module().identity.descriptor, &mut regs.rcx)?;
+    let (cpuid_1_eax, tdcs_pages) = (cx.config.cpuid_1_eax, cx.td(tdr).tdcs_pages.len());
+    let host = Host { built: &cx.module().identity.descriptor, cpuid_1_eax, tdcs_pages };
+    let settings = Settings::check(&params, &host, &mut regs.rcx)?;
     let td = cx.td(tdr);
     td.settings = settings;
     td.vcpus = 0;

@@ -19,15 +19,14 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     if !gpa.is_multiple_of(CHUNK) || gpa >= td.settings.shared_bit() {
         return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));
     }
-    let walked = td.sept.walk(gpa / 4096 * 4096, 0, td.settings.root_level()).map_err(|stopped| {
+    // The walk wants a page that the TD could reach, so nothing but a mapped one is left for the check of the entry's
+    // state that follows in the source (`check_and_walk_private_gpa_to_leaf`).
+    let page = td.sept.translate(gpa / 4096 * 4096, td.settings.root_level()).map_err(|stopped| {
         (regs.rcx, regs.rdx) = stopped.details();
         Status::EPT_ENTRY_NOT_PRESENT.operand(Operand::Rcx)
     })?;
-    if !walked.entry.state.allows(Leaf::MrExtend) {
-        return Err(Status::EPT_ENTRY_NOT_PRESENT);
-    }
     let mut bytes = [0; CHUNK as usize];
-    cx.read(walked.entry.pa + gpa % 4096, &mut bytes);
+    cx.read(page + gpa % 4096, &mut bytes);
     let measurement = &mut cx.td(tdr).measurement;
     measurement.extend_name("MR.EXTEND", gpa);
     measurement.extend(&bytes);

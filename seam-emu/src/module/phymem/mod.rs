@@ -1,6 +1,6 @@
 //! Leaves about physical pages and caches.
 
-pub(crate) mod cache_wb;
+pub(super) mod cache_wb;
 pub(super) mod page_reclaim;
 pub(super) mod page_wbinvd;
 pub(super) mod rdmd;

@@ -56,6 +56,8 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     if size < SIZE {
         return Err(Status::OPERAND_INVALID.operand(Operand::Rdx));
     }
+    // As in the source, the buffer is cleared before the rest is checked.
+    cx.write(info_pa.0, &[0; SIZE as usize]);
     let cmr_pa = cx.shared(regs.r8, size_of::<[Cmr; MAX_CMRS]>() as u64, Operand::R8)?;
     if cmrs < MAX_CMRS as u64 {
         return Err(Status::OPERAND_INVALID.operand(Operand::R9));

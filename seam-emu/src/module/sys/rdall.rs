@@ -28,9 +28,11 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     if next.is_some() { Err(Status::METADATA_LIST_OVERFLOW) } else { Ok(()) }
 }
 
-/// The element that an id names, if it begins a field.
+/// The element that an id names, if it begins a field and tells the element's size; reserved bits and counts do not matter
+/// (`md_check_field_and_get_entry`).
 fn start_of_field(id: FieldId) -> Option<Element> {
-    let element = Element::find(id).filter(|_| id.is_single_element())?;
+    let same_size = |element: &Element| SYS_FIELDS[element.run].first.element_bytes() == id.element_bytes();
+    let element = Element::find(id).filter(same_size)?;
     element.number.is_multiple_of(SYS_FIELDS[element.run].elements).then_some(element)
 }
 

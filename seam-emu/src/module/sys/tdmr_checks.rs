@@ -68,7 +68,7 @@ fn pamts(info: &TdmrInfo) -> [(u8, MemoryRange); 3] {
 
 /// PAMTs: large enough, disjoint, in convertible memory that no TDMR has available.
 fn check_pamts(cx: &Context<'_>, infos: &[TdmrInfo], i: usize) -> Outcome {
-    // The source checks 1 GB first here, and 4 KB first elsewhere.
+    // The source checks 1 GB first here and in the last loop (`check_pamt_in_cmr`), and 4 KB first elsewhere.
     for &(code, pamt) in pamts(&infos[i]).iter().rev() {
         if !pamt_is_valid(cx, pamt, PAMTS[usize::from(code)].1, infos[i].size) {
             return Err(Status::INVALID_PAMT.info(i as u8, code, 0));
@@ -76,7 +76,7 @@ fn check_pamts(cx: &Context<'_>, infos: &[TdmrInfo], i: usize) -> Outcome {
     }
     check_pamts_disjoint(infos, i)?;
     check_pamts_reserved(infos, i)?;
-    for (code, pamt) in pamts(&infos[i]) {
+    for &(code, pamt) in pamts(&infos[i]).iter().rev() {
         if !is_convertible(cx, pamt) {
             return Err(Status::PAMT_OUTSIDE_CMRS.info(i as u8, code, 0));
         }

@@ -79,11 +79,22 @@ impl Context<'_> {
         if ops::allows(leaf, state) { Ok(()) } else { Err(Status::OP_STATE_INCORRECT) }
     }
 
-    /// Checks and locks a vCPU by its TDVPR, and its TD. Gives both addresses.
+    /// Checks and locks a vCPU by its TDVPR, and its TD, shared. Gives both addresses.
     pub(crate) fn lock_vcpu(&mut self, alleged: u64, operand: Operand, mode: Mode) -> Result<(u64, u64), Status> {
+        self.lock_vcpu_and_td(alleged, operand, mode, Mode::Shared)
+    }
+
+    /// As [`Self::lock_vcpu`], with the way in which the TD is locked.
+    pub(crate) fn lock_vcpu_and_td(
+        &mut self,
+        alleged: u64,
+        operand: Operand,
+        mode: Mode,
+        tdr_mode: Mode,
+    ) -> Result<(u64, u64), Status> {
         let tdvpr = self.lock_page(alleged, operand, mode, PageType::Tdvpr)?;
         let tdr = self.vcpu(tdvpr).tdr;
-        self.lock(LockId::Pamt(tdr), Mode::Shared, Status::OPERAND_BUSY.operand(Operand::Tdr))?;
+        self.lock(LockId::Pamt(tdr), tdr_mode, Status::OPERAND_BUSY.operand(Operand::Tdr))?;
         Ok((tdvpr, tdr))
     }
 
@@ -97,6 +108,17 @@ impl Context<'_> {
         let needed = usize::from(self.module().identity.descriptor.tdvps_pages);
         let complete = self.vcpu(tdvpr).pages.len() >= needed;
         if complete { Ok(()) } else { Err(Status::TDCX_NUM_INCORRECT) }
+    }
+
+    /// The vCPU must be ready, or with `allow_disabled` disabled, and be on this LP or on none, which makes it this one's.
+    /// Source: TDX module `check_and_associate_vcpu`.
+    pub(crate) fn check_and_associate(&mut self, tdvpr: u64, allow_disabled: bool) -> Outcome {
+        let vcpu = self.vcpu(tdvpr);
+        if !vcpu.ready || (vcpu.disabled && !allow_disabled) {
+            return Err(Status::VCPU_STATE_INCORRECT);
+        }
+        self.associate(tdvpr)?;
+        Ok(())
     }
 
     /// Associates the vCPU with the LP; true if it was with none. Source: TDX module `associate_vcpu`.

@@ -18,7 +18,7 @@ pub(crate) fn of(protected: &Protected, tdr: u64, mem: &dyn GuestMemory) -> Dige
     put(&mut hash, &(td.keyid, td.lifecycle, td.op_state, td.packages));
     put(&mut hash, &(&td.settings, &td.measurement, &td.sept, &td.tdcs_pages));
     for (tdvpr, vcpu) in protected.vcpus.iter().filter(|(_, vcpu)| vcpu.tdr == tdr) {
-        put(&mut hash, &(tdvpr, &vcpu.pages, vcpu.ready, vcpu.index, vcpu.apic_id));
+        put(&mut hash, &(tdvpr, &vcpu.pages, (vcpu.ready, vcpu.disabled), vcpu.index, vcpu.apic_id));
         put(&mut hash, &(vcpu.after_vmcall, vcpu.pend_nmi, &vcpu.vmcs, &vcpu.machine));
     }
     for (gpa, entry) in td.sept.pages() {

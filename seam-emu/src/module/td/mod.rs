@@ -1,6 +1,7 @@
 //! Trust domains: their control structures (TDR, TDCS, TDVPS) and the rules that all TD leaves share.
 
 pub(crate) mod access;
+pub(crate) mod cpuid;
 pub(crate) mod digest;
 pub(crate) mod measure;
 pub(crate) mod ops;

@@ -79,7 +79,7 @@ impl EntryState {
 
     /// Number in bits 15:8 of the second word of details (`public_state`; bit 7 marks a table, which the
     /// specification's own numbers do not have and Linux does not see).
-    fn public(self) -> u64 {
+    pub(crate) fn public(self) -> u64 {
         match self {
             S::Free => 0,
             S::Blocked => 1,
@@ -92,6 +92,21 @@ impl EntryState {
     }
 }
 
+impl EntryState {
+    /// Whether the entry maps a page; a free entry does not.
+    pub(crate) fn is_leaf(self) -> bool {
+        matches!(self, S::Mapped | S::Blocked | S::Pending | S::PendingBlocked)
+    }
+
+    /// The entry's permissions as the processor sees them, bits 2:0.
+    pub(crate) fn rwx(self) -> u8 {
+        if matches!(self, S::Mapped | S::TableMapped) { 0b111 } else { 0 }
+    }
+}
+
+/// Bits of an entry that maps a page, whatever its state: suppress #VE, memory type write-back, no other by PAT, leaf.
+const LEAF: u64 = 1 << 63 | 1 << 7 | 1 << 6 | 6 << 3;
+
 /// Where a walk ended: an entry, present or free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Walked {
@@ -100,15 +115,16 @@ pub(crate) struct Walked {
 }
 
 impl Walked {
-    /// RCX and RDX that tell about the entry (`set_arch_septe_details_in_vmm_regs`).
+    /// RCX and RDX that tell about the entry. Source: `set_arch_septe_details_in_vmm_regs`; the masks in
+    /// `sept_manager.h` hide where a table is.
     pub(crate) fn details(self) -> (u64, u64) {
-        let entry = match self.entry.state {
+        let state = self.entry.state;
+        let entry = match state {
             S::Free => 1 << 63,
-            S::TableMapped => self.entry.pa | 0b111,
-            S::Mapped => self.entry.pa | 0b111 | 6 << 3 | 1 << 6,
-            _ => self.entry.pa,
+            _ if state.is_leaf() => self.entry.pa | LEAF,
+            _ => 0,
         };
-        (entry, u64::from(self.level) | self.entry.state.public() << 8)
+        (entry | u64::from(state.rwx()), u64::from(self.level) | state.public() << 8)
     }
 }
 
@@ -225,12 +241,12 @@ mod tests {
     fn details_tell_of_the_entry() {
         for (state, word) in [
             (S::Free, 1 << 63),
-            (S::TableMapped, 0x5007),
-            (S::TableBlocked, 0x5000),
-            (S::Mapped, 0x5077),
-            (S::Blocked, 0x5000),
-            (S::Pending, 0x5000),
-            (S::PendingBlocked, 0x5000),
+            (S::TableMapped, 7),
+            (S::TableBlocked, 0),
+            (S::Mapped, 0x8000_0000_0000_50F7),
+            (S::Blocked, 0x8000_0000_0000_50F0),
+            (S::Pending, 0x8000_0000_0000_50F0),
+            (S::PendingBlocked, 0x8000_0000_0000_50F0),
         ] {
             let walked = Walked { level: 2, entry: Entry { state, pa: 0x5000 } };
             let (first, second) = walked.details();

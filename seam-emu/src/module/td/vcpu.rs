@@ -13,6 +13,8 @@ pub(crate) struct Vcpu {
     pub(crate) pages: Vec<u64>,
     /// TDH.VP.INIT was done.
     pub(crate) ready: bool,
+    /// It is over: a fault of its own ended it.
+    pub(crate) disabled: bool,
     pub(crate) index: u32,
     pub(crate) apic_id: u32,
     /// The LP that may hold the vCPU's state.
@@ -21,8 +23,8 @@ pub(crate) struct Vcpu {
     pub(crate) epoch: u64,
     /// The last exit was a TDVMCALL, whose outputs the next entry passes in.
     pub(crate) after_vmcall: bool,
-    /// A non-maskable interrupt waits.
-    pub(crate) pend_nmi: bool,
+    /// `PEND_NMI`: a non-maskable interrupt waits unless this is 0.
+    pub(crate) pend_nmi: u8,
     /// TD VMCS fields that the VMM wrote, by encoding.
     pub(crate) vmcs: BTreeMap<u32, u64>,
     /// The scripted TD's registers.
@@ -36,12 +38,13 @@ impl Vcpu {
             tdr,
             pages: vec![tdvpr],
             ready: false,
+            disabled: false,
             index: 0,
             apic_id: 0,
             lp: None,
             epoch: 0,
             after_vmcall: false,
-            pend_nmi: false,
+            pend_nmi: 0,
             vmcs: BTreeMap::new(),
             machine: Machine::default(),
         }

@@ -1,21 +1,26 @@
 //! TDH.VP.ENTER: runs a vCPU until it exits.
 
-use super::{posted, shared_ept};
+use super::{posted, shared_ept, vmcs};
 use crate::Regs;
 use crate::abi::status::Operand;
 use crate::abi::{Leaf, Status};
 use crate::context::{Context, Outcome};
 use crate::locks::{LockId, Mode};
-use crate::module::td::sept::EntryState;
+use crate::module::td::sept::{EntryState, Walked};
 use crate::script::{self, Exit, Memory, Reach};
 
 /// Exit reasons of VMX.
 const EXTERNAL_INTERRUPT: u64 = 1;
 const TDCALL: u64 = 77;
 const EPT_VIOLATION: u64 = 48;
-/// RCX bits other than the TDVPR's address: reserved, or for exits that scripts do not make (a hint of recovery after a
-/// trap, resuming after a nested VM), and so refused too.
-const RESERVED: u64 = 0xFFF0_0000_0000_0FFF;
+const TRIPLE_FAULT: u64 = 2;
+/// Bits that an EPT violation's extended qualification begins with (`vmx_eeq_type_t`).
+const EEQ_ACCEPT: u64 = 1;
+const EEQ_PENDING: u64 = 6;
+/// RCX: reserved bits.
+const RESERVED: u64 = 0xFFC0_0000_0000_0FFF;
+/// RCX: a hint of recovery after a trap, and resuming after a nested VM: for exits that scripts do not make.
+const FLAGS: u64 = 0b11 << 52;
 /// RCX mask of TDG.VP.VMCALL: R10 to R15 go to the VMM.
 const VMCALL_MASK: u64 = 0xFC00;
 /// Interruption information of the exit that ends a time slice: valid, external interrupt, the vector that Linux uses
@@ -25,18 +30,18 @@ const SLICE_END: u64 = 1 << 31 | 0xFD;
 /// RCX: the vCPU's TDVPR; after a TDVMCALL R10 to R15: its outputs. RAX out: exit reason; RCX, RDX, R8 and R9: details,
 /// or RCX the mask and R10 to R15 the operands of a TDVMCALL.
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
-    let tdvpr = regs.rcx;
-    if tdvpr & RESERVED != 0 {
-        return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));
+    let invalid = Status::OPERAND_INVALID.operand(Operand::Rcx);
+    if regs.rcx & RESERVED != 0 {
+        return Err(invalid);
     }
-    let (tdvpr, tdr) = cx.lock_vcpu(tdvpr, Operand::Rcx, Mode::Shared)?;
+    let (tdvpr, tdr) = cx.lock_vcpu(regs.rcx & !FLAGS, Operand::Rcx, Mode::Shared)?;
     cx.check_td(tdr, Leaf::VpEnter, Some(Mode::Shared))?;
     cx.check_tdvps(tdvpr)?;
-    if !cx.vcpu(tdvpr).ready {
-        return Err(Status::VCPU_STATE_INCORRECT);
-    }
     // Held by the vCPU while it runs: another LP that enters it finds it associated.
-    cx.associate(tdvpr)?;
+    cx.check_and_associate(tdvpr, false)?;
+    if regs.rcx & FLAGS != 0 {
+        return Err(invalid);
+    }
     let epoch = enter_epoch(cx, tdr)?;
     cx.vcpu(tdvpr).epoch = epoch;
     // The operation state is unlocked before the vCPU runs.
@@ -59,7 +64,7 @@ fn enter_epoch(cx: &mut Context<'_>, tdr: u64) -> Result<u64, Status> {
 fn run_script(cx: &mut Context<'_>, tdvpr: u64, tdr: u64, regs: &Regs) -> Exit {
     let interrupts = posted::take(cx, tdvpr);
     let vcpu = cx.vcpu(tdvpr);
-    let shared_ept = vcpu.vmcs.get(&shared_ept::POINTER).copied();
+    let shared_ept = vcpu.vmcs.get(&vmcs::SHARED_EPT_POINTER).copied();
     let mut machine = vcpu.machine.clone();
     machine.interrupt(interrupts);
     if std::mem::replace(&mut vcpu.after_vmcall, false) {
@@ -80,12 +85,19 @@ fn deliver(cx: &mut Context<'_>, tdvpr: u64, regs: &mut Regs, exit: Exit) -> Out
             (regs.rcx, regs.r9) = (0, SLICE_END);
             Err(Status(EXTERNAL_INTERRUPT))
         }
-        Exit::Violation { gpa, write, pending } => {
-            // Qualification: the access, and that the linear address is valid and was translated.
-            regs.rcx = if write { 0b10 } else { 0b01 } | 0b11 << 7;
-            regs.rdx = if pending { 6 } else { 0 };
-            regs.r8 = gpa;
+        Exit::Violation { gpa, write, rwx, details } => {
+            // Qualification: the access, and what the entries allow; bits 12:7, which tell of the linear address, are
+            // cleared (`tdx_ept_violation_exit_to_vmm`).
+            regs.rcx = if write { 0b10 } else { 0b01 } | u64::from(rwx) << 3;
+            regs.rdx = details;
+            regs.r8 = gpa & !0xFFF;
             Err(Status(EPT_VIOLATION))
+        }
+        Exit::TripleFault => {
+            // The vCPU is over (`td_exit.c`, TDX_NON_RECOVERABLE_VCPU).
+            cx.vcpu(tdvpr).disabled = true;
+            regs.rcx = 0;
+            Err(Status(Status::NON_RECOVERABLE_VCPU.0 | TRIPLE_FAULT))
         }
         Exit::Vmcall(operands) => {
             cx.vcpu(tdvpr).after_vmcall = true;
@@ -104,18 +116,25 @@ struct Private<'a, 'b> {
     shared_ept: Option<u64>,
 }
 
+/// A violation without more to tell.
+const PLAIN: Reach = Reach::Violation { rwx: 0, details: 0 };
+
 impl Private<'_, '_> {
     fn translate(&mut self, gpa: u64, write: bool) -> Result<u64, Reach> {
         let td = self.cx.td(self.tdr);
         if gpa & td.settings.shared_bit() != 0 {
             let levels = td.settings.root_level() + 1;
-            let pointer = self.shared_ept.ok_or(Reach { pending: false })?;
-            return shared_ept::translate(self.cx, pointer, levels, gpa, write).ok_or(Reach { pending: false });
+            let pointer = self.shared_ept.ok_or(PLAIN)?;
+            let found = shared_ept::translate(self.cx, pointer, levels, gpa, write);
+            return found.map_err(|rwx| Reach::Violation { rwx, details: 0 });
         }
-        let page = td
-            .sept
-            .translate(gpa / 4096 * 4096, td.settings.root_level())
-            .map_err(|stopped| Reach { pending: stopped.entry.state == EntryState::Pending })?;
+        let root = td.settings.root_level();
+        let page = td.sept.translate(gpa / 4096 * 4096, root).map_err(|stopped| match stopped.entry.state {
+            // Source: `td_ept_violation_exit`, by TD_CTLS.PENDING_VE_DISABLE, which is SEPT_VE_DISABLE at first.
+            EntryState::Pending if td.settings.gets_ve_for_pending() => Reach::Ve,
+            EntryState::Pending => Reach::Violation { rwx: 0, details: EEQ_PENDING },
+            _ => PLAIN,
+        })?;
         Ok(page + gpa % 4096)
     }
 }
@@ -133,17 +152,26 @@ impl Memory for Private<'_, '_> {
         Ok(())
     }
 
+    /// Source: `tdg_mem_page_accept.c`, for 4 KB.
     fn accept(&mut self, gpa: u64) -> Result<bool, Reach> {
         let td = self.cx.td(self.tdr);
-        let walked = td.sept.walk(gpa, 0, td.settings.root_level()).map_err(|_| Reach { pending: false })?;
+        let walked = td.sept.walk(gpa, 0, td.settings.root_level()).map_err(no_page_to_accept)?;
         let entry = walked.entry;
         match entry.state {
             EntryState::Mapped => return Ok(false),
             EntryState::Pending => {}
-            _ => return Err(Reach { pending: false }),
+            _ => return Err(no_page_to_accept(walked)),
         }
         td.sept.set(gpa, 0, crate::module::td::sept::Entry { state: EntryState::Mapped, ..entry });
         self.cx.write(entry.pa, &[0; 4096]);
         Ok(true)
     }
+}
+
+/// The exit of TDG.MEM.PAGE.ACCEPT for level 0 that finds no pending page: where, and what it found
+/// (`async_tdexit_ept_violation`).
+fn no_page_to_accept(stopped: Walked) -> Reach {
+    let state = stopped.entry.state;
+    let info = u64::from(stopped.level) << 3 | state.public() << 6 | u64::from(state.is_leaf()) << 14;
+    Reach::Violation { rwx: state.rwx(), details: EEQ_ACCEPT | info << 32 }
 }

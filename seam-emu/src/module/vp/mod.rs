@@ -8,3 +8,4 @@ pub(super) mod init;
 mod posted;
 pub(super) mod rd_wr;
 mod shared_ept;
+mod vmcs;

@@ -3,13 +3,9 @@
 //! The processor takes the requests atomically. Memory is reached by plain reads and writes here, so only bytes with a
 //! request are written: requests of vectors that share a byte (`vector / 8`) may be lost if they come at the same moment.
 
+use super::vmcs::{DESCRIPTOR_ADDRESS, PIN_BASED_CONTROLS, PROCESS_POSTED};
 use crate::context::Context;
 
-/// Encodings of TD VMCS fields.
-const PIN_BASED_CONTROLS: u32 = 0x4000;
-const DESCRIPTOR_ADDRESS: u32 = 0x2016;
-/// Pin-based control: process posted interrupts.
-const PROCESS_POSTED: u64 = 1 << 7;
 /// Bytes of the descriptor: 32 of requests, then the control word, whose bit 0 tells of outstanding requests.
 const SIZE: u64 = 64;
 const CONTROL: u64 = 32;

@@ -1,5 +1,6 @@
-//! TDH.VP.RD and TDH.VP.WR: read and write a field of a vCPU's control structures.
+//! TDH.VP.RD and TDH.VP.WR: read and write a field of a vCPU's control structures. Source: TDX module `tdh_vp_rd_wr.c`.
 
+use super::vmcs;
 use crate::Regs;
 use crate::abi::field::{FieldId, NO_FIELD};
 use crate::abi::status::Operand;
@@ -14,23 +15,34 @@ const CLASS_VMCS: u8 = 0;
 const CLASS_OTHER_GUEST: u8 = 17;
 /// Class of management fields.
 const CLASS_MANAGEMENT: u8 = 32;
-/// Management field: a non-maskable interrupt waits.
+/// Management fields. Source: TDX module `tdvps_fields_lookup.c`.
+const VCPU_INDEX: u32 = 2;
+const NUM_TDVPS_PAGES: u32 = 3;
+const VCPU_EPOCH: u32 = 6;
 const PEND_NMI: u32 = 11;
 /// Other guest state: details; bit 0 an interrupt waits.
 const STATE_DETAILS: u32 = 0x100;
-/// TD VMCS fields that the VMM may write. Source: TDX module `td_vmcs_fields_lookup.c` (`vmm_wr_mask`), by Linux's use:
-/// posted-interrupt vector and descriptor, pin- and secondary processor-based controls, notify window, shared EPT.
-const WRITABLE: [u32; 6] = [0x0002, 0x2016, 0x4000, 0x401E, 0x4024, 0x203C];
+/// The first field that a VMM may read: the notification vector of posted interrupts.
+const FIRST_FIELD: u64 = 0x0024_0001_0000_0002;
+/// Place of the TDCS page that the shared EPT pointer names at first (`ZERO_PAGE_INDEX`).
+const ZERO_PAGE: usize = 4;
 
-/// RCX: the vCPU's TDVPR; RDX: field. R8 out: value, 0 on error. The next field is not modelled.
-pub(in crate::module) fn read(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
+/// RCX: the vCPU's TDVPR; RDX: field. R8 out: value, 0 on error. Version 1: RDX out: the first field if RDX was all ones;
+/// the next field is not modelled.
+pub(in crate::module) fn read(cx: &mut Context<'_>, version: u8, regs: &mut Regs) -> Outcome {
     let id = FieldId(regs.rdx);
-    (regs.rdx, regs.r8) = (NO_FIELD, 0);
-    let (tdvpr, tdr) = cx.lock_vcpu(regs.rcx, Operand::Rcx, Mode::Shared)?;
-    cx.check_td(tdr, Leaf::VpRd, Some(Mode::Shared))?;
-    cx.check_tdvps(tdvpr)?;
-    check_state(cx, tdvpr)?;
-    regs.r8 = value(cx.vcpu(tdvpr), id).ok_or(Status::METADATA_FIELD_ID_INCORRECT.operand(Operand::Rdx))?;
+    regs.r8 = 0;
+    if version > 0 {
+        regs.rdx = NO_FIELD;
+    }
+    let tdvpr = enter(cx, regs.rcx, Leaf::VpRd)?;
+    if version > 0 && id.is_none() {
+        regs.rdx = FIRST_FIELD;
+        return Err(Status::METADATA_FIRST_FIELD_ID_IN_CONTEXT);
+    }
+    check_id(id)?;
+    let zero_page = zero_page(cx, tdvpr);
+    regs.r8 = value(cx.vcpu(tdvpr), id, zero_page)?;
     Ok(())
 }
 
@@ -38,44 +50,68 @@ pub(in crate::module) fn read(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome 
 pub(in crate::module) fn write(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let (id, value, mask) = (FieldId(regs.rdx), regs.r8, regs.r9);
     regs.r8 = 0;
-    let (tdvpr, tdr) = cx.lock_vcpu(regs.rcx, Operand::Rcx, Mode::Shared)?;
-    cx.check_td(tdr, Leaf::VpWr, Some(Mode::Shared))?;
-    cx.check_tdvps(tdvpr)?;
-    check_state(cx, tdvpr)?;
+    let tdvpr = enter(cx, regs.rcx, Leaf::VpWr)?;
+    check_id(id)?;
+    let zero_page = zero_page(cx, tdvpr);
+    let platform = cx.platform;
     let vcpu = cx.vcpu(tdvpr);
-    match (id.class(), id.code()) {
-        (CLASS_VMCS, code) if WRITABLE.contains(&code) => {
-            let field = vcpu.vmcs.entry(code).or_default();
-            regs.r8 = *field;
-            *field = *field & !mask | value & mask;
-            Ok(())
+    regs.r8 = match (id.class(), id.code()) {
+        (CLASS_VMCS, code) => {
+            let field = vmcs::find(code, Status::METADATA_FIELD_NOT_WRITABLE)?;
+            field.write(&mut vcpu.vmcs, zero_page, (value, mask), platform)?
         }
-        (CLASS_MANAGEMENT, PEND_NMI) => {
-            regs.r8 = vcpu.pend_nmi.into();
-            // One bit, which the VMM can only set.
-            vcpu.pend_nmi |= value & mask & 1 != 0;
-            Ok(())
+        (CLASS_MANAGEMENT, PEND_NMI) => write_pend_nmi(vcpu, value, mask)?,
+        (CLASS_MANAGEMENT, VCPU_INDEX | NUM_TDVPS_PAGES | VCPU_EPOCH) | (CLASS_OTHER_GUEST, STATE_DETAILS) => {
+            return Err(Status::METADATA_FIELD_NOT_WRITABLE);
         }
-        (CLASS_VMCS, _) => Err(Status::METADATA_FIELD_NOT_WRITABLE.operand(Operand::Rdx)),
-        _ => Err(Status::METADATA_FIELD_ID_INCORRECT.operand(Operand::Rdx)),
-    }
-}
-
-/// The vCPU must be ready, and be on this LP or on none, which makes it this one's.
-fn check_state(cx: &mut Context<'_>, tdvpr: u64) -> Outcome {
-    if !cx.vcpu(tdvpr).ready {
-        return Err(Status::VCPU_STATE_INCORRECT);
-    }
-    cx.associate(tdvpr)?;
+        _ => return Err(Status::METADATA_FIELD_ID_INCORRECT),
+    };
     Ok(())
 }
 
-/// Fields that Linux reads, and what can be written.
-fn value(vcpu: &Vcpu, id: FieldId) -> Option<u64> {
+/// Checks and locks, and makes the vCPU this LP's. A disabled vCPU can be read.
+fn enter(cx: &mut Context<'_>, alleged: u64, leaf: Leaf) -> Result<u64, Status> {
+    let (tdvpr, tdr) = cx.lock_vcpu(alleged, Operand::Rcx, Mode::Shared)?;
+    cx.check_td(tdr, leaf, Some(Mode::Shared))?;
+    cx.check_tdvps(tdvpr)?;
+    cx.check_and_associate(tdvpr, leaf == Leaf::VpRd)?;
+    Ok(tdvpr)
+}
+
+/// The id must be a single element's (`md_check_as_single_element_id`).
+fn check_id(id: FieldId) -> Outcome {
+    if id.is_single_element() { Ok(()) } else { Err(Status::METADATA_FIELD_ID_INCORRECT) }
+}
+
+/// The page that the shared EPT pointer names before the VMM writes it.
+fn zero_page(cx: &mut Context<'_>, tdvpr: u64) -> u64 {
+    let tdr = cx.vcpu(tdvpr).tdr;
+    cx.td(tdr).tdcs_pages.get(ZERO_PAGE).copied().unwrap_or(0)
+}
+
+/// A byte like any other.
+fn write_pend_nmi(vcpu: &mut Vcpu, value: u64, mask: u64) -> Result<u64, Status> {
+    let (written, old) = (mask as u8, vcpu.pend_nmi);
+    if written == 0 {
+        return Err(Status::METADATA_FIELD_NOT_WRITABLE);
+    }
+    let base = if written == u8::MAX { 0 } else { old };
+    if value & mask & !0xFF != 0 {
+        return Err(Status::METADATA_FIELD_VALUE_NOT_VALID);
+    }
+    vcpu.pend_nmi = base & !written | value as u8 & written;
+    Ok(old.into())
+}
+
+/// Fields that Linux reads, what can be written, and a few more.
+fn value(vcpu: &Vcpu, id: FieldId, zero_page: u64) -> Result<u64, Status> {
     match (id.class(), id.code()) {
-        (CLASS_VMCS, code) if WRITABLE.contains(&code) => Some(vcpu.vmcs.get(&code).copied().unwrap_or(0)),
-        (CLASS_MANAGEMENT, PEND_NMI) => Some(vcpu.pend_nmi.into()),
-        (CLASS_OTHER_GUEST, STATE_DETAILS) => Some(vcpu.machine.interrupt_waits().into()),
-        _ => None,
+        (CLASS_VMCS, code) => Ok(vmcs::find(code, Status::METADATA_FIELD_NOT_READABLE)?.read(&vcpu.vmcs, zero_page)),
+        (CLASS_MANAGEMENT, VCPU_INDEX) => Ok(vcpu.index.into()),
+        (CLASS_MANAGEMENT, NUM_TDVPS_PAGES) => Ok(vcpu.pages.len() as u64),
+        (CLASS_MANAGEMENT, VCPU_EPOCH) => Ok(vcpu.epoch),
+        (CLASS_MANAGEMENT, PEND_NMI) => Ok(vcpu.pend_nmi.into()),
+        (CLASS_OTHER_GUEST, STATE_DETAILS) => Ok(vcpu.machine.interrupt_waits().into()),
+        _ => Err(Status::METADATA_FIELD_ID_INCORRECT),
     }
 }

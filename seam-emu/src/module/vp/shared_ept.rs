@@ -5,9 +5,6 @@
 
 use crate::context::Context;
 
-/// Encoding of the TD VMCS field `SHARED_EPT_POINTER`.
-pub(super) const POINTER: u32 = 0x203C;
-
 const READ: u64 = 1;
 const WRITE: u64 = 1 << 1;
 const EXECUTE: u64 = 1 << 2;
@@ -15,23 +12,26 @@ const EXECUTE: u64 = 1 << 2;
 const LARGE: u64 = 1 << 7;
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 
-/// The physical address of a shared guest-physical address; none if the VMM has to map it first.
-pub(super) fn translate(cx: &mut Context<'_>, pointer: u64, levels: u8, gpa: u64, write: bool) -> Option<u64> {
+/// The physical address of a shared guest-physical address. On the error side, if the VMM has to map it first: what all
+/// entries on the way allow, in bits 2:0.
+pub(super) fn translate(cx: &mut Context<'_>, pointer: u64, levels: u8, gpa: u64, write: bool) -> Result<u64, u8> {
     let needed = if write { READ | WRITE } else { READ };
     let mut table = pointer & ADDRESS;
+    let mut allowed = READ | WRITE | EXECUTE;
     for level in (0..levels).rev() {
         let shift = 12 + 9 * u32::from(level);
-        let entry = entry(cx, table + (gpa >> shift & 0x1FF) * 8)?;
+        let entry = entry(cx, table + (gpa >> shift & 0x1FF) * 8).ok_or(0)?;
+        allowed &= entry;
         if entry & (READ | WRITE | EXECUTE) == 0 || entry & needed != needed {
-            return None;
+            return Err(allowed as u8);
         }
         if level == 0 || entry & LARGE != 0 {
             let offset = gpa & ((1 << shift) - 1);
-            return Some(entry & ADDRESS & !((1 << shift) - 1) | offset);
+            return Ok(entry & ADDRESS & !((1 << shift) - 1) | offset);
         }
         table = entry & ADDRESS;
     }
-    None
+    Err(0)
 }
 
 /// An entry of a table; none where no shared memory is.
