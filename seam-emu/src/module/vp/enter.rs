@@ -33,7 +33,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     cx.check_td(tdr, Leaf::VpEnter, Some(Mode::Shared))?;
     cx.check_tdvps(tdvpr)?;
     if !cx.vcpu(tdvpr).ready {
-        return Err(Status::VCPU_STATE_INCORRECT);
+        return Err(cx.vcpu_state_incorrect(tdvpr));
     }
     // Held by the vCPU while it runs: another LP that enters it finds it associated.
     cx.associate(tdvpr)?;

@@ -64,7 +64,7 @@ pub(in crate::module) fn write(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome
 /// The vCPU must be ready, and be on this LP or on none, which makes it this one's.
 fn check_state(cx: &mut Context<'_>, tdvpr: u64) -> Outcome {
     if !cx.vcpu(tdvpr).ready {
-        return Err(Status::VCPU_STATE_INCORRECT);
+        return Err(cx.vcpu_state_incorrect(tdvpr));
     }
     cx.associate(tdvpr)?;
     Ok(())
