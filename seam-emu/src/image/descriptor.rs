@@ -101,6 +101,11 @@ impl Descriptor {
         }
     }
 
+    /// The rows of configurable CPUID bits in use.
+    pub(crate) fn cpuid_rows(&self) -> &[CpuidConfig] {
+        &self.cpuid_config[..usize::from(self.num_cpuid_config)]
+    }
+
     /// The generation that it is of; one that is not known is not taken for a descriptor.
     pub fn generation(&self) -> Generation {
         Generation::from_number(self.generation).expect("a descriptor was found only with a generation that exists")

@@ -4,7 +4,8 @@ use crate::abi::Status;
 use crate::abi::field::{Element, FieldId, NO_FIELD, SYS_FIELDS, SysField};
 use crate::context::{Context, Outcome};
 use crate::generation::allowed_fms;
-use crate::module::{Handoff, Module};
+use crate::image::CpuidConfig;
+use crate::module::{Handoff, Identity, Module};
 use crate::{Config, Regs};
 
 /// RDX: field id, or all ones for the first. RDX out: next id; R8: value.
@@ -46,7 +47,6 @@ fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module,
     let (identity, built) = (&module.identity, &module.identity.descriptor);
     let figures = identity.figures();
     let cmr = config.memory.get(n);
-    let cpuids = usize::from(built.num_cpuid_config);
     match field {
         SysField::NumPkgs => packages.into(),
         SysField::PkgFms => {
@@ -90,16 +90,12 @@ fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module,
         SysField::AttributesFixed1 => built.attributes_fixed1,
         SysField::XfamFixed0 => built.xfam_fixed0,
         SysField::XfamFixed1 => built.xfam_fixed1,
-        SysField::NumCpuidConfig => cpuids as u64,
+        SysField::NumCpuidConfig => built.num_cpuid_config.into(),
         SysField::ConfigFlagsFixed0 => built.config_flags_fixed0,
         SysField::ConfigFlagsFixed1 => built.config_flags_fixed1,
         SysField::MaxVcpusPerTd => built.max_vcpus.into(),
-        SysField::CpuidConfigLeaves if n < cpuids => built.cpuid_config[n].leaf_and_subleaf(),
-        SysField::CpuidConfigLeaves => u64::MAX,
-        SysField::CpuidConfigValues if figures.rd_direct_only => {
-            figures.cpuid_config.get(n / 2).map_or(0, |row| row.direct.values()[n % 2])
-        }
-        SysField::CpuidConfigValues if n / 2 < cpuids => built.cpuid_config[n / 2].values()[n % 2],
+        SysField::CpuidConfigLeaves => cpuid_leaf(identity, n),
+        SysField::CpuidConfigValues => cpuid_values(identity, n / 2)[n % 2],
         SysField::ArchCapabilitiesConfigMask => 1 << 4 | 1 << 19 | 1 << 20 | 1 << 24,
         SysField::NumAllowedFms => allowed_fms(config.cpuid_1_eax).count() as u64,
         SysField::AllowedFms => allowed_fms(config.cpuid_1_eax).nth(n).map_or(0, u64::from),
@@ -117,8 +113,7 @@ fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module,
         SysField::GuestL2GpaAttrMask => 0x807F,
         SysField::VcpuL2CtlsFixed0 => 0b11,
         SysField::VcpuL2DebugCtlsFixed0 => 0b111,
-        SysField::CpuidConfigValues
-        | SysField::SysAttributes
+        SysField::SysAttributes
         | SysField::NumDisallowedFms
         | SysField::DisallowedFms
         | SysField::MigAttributes
@@ -131,6 +126,20 @@ fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module,
         | SysField::VcpuL2CtlsFixed1
         | SysField::VcpuL2DebugCtlsFixed1 => 0,
     }
+}
+
+/// Leaf and subleaf of a row of configurable CPUID bits; all ones if there are fewer rows.
+fn cpuid_leaf(identity: &Identity, row: usize) -> u64 {
+    identity.descriptor.cpuid_rows().get(row).map_or(u64::MAX, CpuidConfig::leaf_and_subleaf)
+}
+
+/// EAX and EBX, ECX and EDX of a row of configurable CPUID bits; zeros if there are fewer rows.
+fn cpuid_values(identity: &Identity, row: usize) -> [u64; 2] {
+    let figures = identity.figures();
+    if figures.rd_direct_only {
+        return figures.cpuid_config.get(row).map_or([0; 2], |bits| bits.direct.values());
+    }
+    identity.descriptor.cpuid_rows().get(row).map_or([0; 2], CpuidConfig::values)
 }
 
 /// A date in BCD, 0xYYYYMMDD, as the decimal number YYYYMMDD: the form of metadata. Source: TDX module `proj_defs.mk`
