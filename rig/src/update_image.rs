@@ -30,9 +30,13 @@ fn version_in(file: &[u8]) -> Option<String> {
     Some(ImageSpec::version(major, minor, update).version_string())
 }
 
-/// One update version more each time.
+/// What the scenario names for this update; else one update version more each time.
 pub(crate) fn update_spec(scenario: &Scenario, number: u32) -> ImageSpec {
     let number = u16::try_from(number).expect("scenarios make at most 1000 updates");
+    let modules = &scenario.image.modules;
+    if let Some(named) = modules.get(usize::from(number) - 1).or(modules.last()) {
+        return named.clone();
+    }
     match &scenario.image.spec {
         Some(first) => ImageSpec { update: first.update.wrapping_add(number - 1), ..first.clone() },
         None => ImageSpec { update: scenario.module.update.wrapping_add(number), ..scenario.module.clone() },
@@ -43,6 +47,7 @@ pub(crate) fn update_spec(scenario: &Scenario, number: u32) -> ImageSpec {
 mod tests {
     use super::*;
     use crate::scenario::UpdateImage;
+    use seam_emu::Generation;
 
     #[test]
     fn each_update_brings_a_newer_module() {
@@ -51,6 +56,15 @@ mod tests {
         assert_eq!(update_spec(&scenario, 5).version_string(), "1.5.11");
         scenario.image.spec = Some(ImageSpec::version(1, 5, 3));
         assert_eq!(update_spec(&scenario, 1).version_string(), "1.5.03");
+    }
+
+    #[test]
+    fn each_update_brings_the_module_that_is_named_for_it() {
+        let mut scenario = Scenario::default();
+        scenario.image.modules = [Generation::V1_5_16, Generation::V1_5_25].map(ImageSpec::of).to_vec();
+        let versions = [1, 2, 3].map(|number| update_spec(&scenario, number).version_string());
+        assert_eq!(versions, ["1.5.16", "1.5.25", "1.5.25"], "who updates more often gets the last again");
+        assert_eq!(update_image(&scenario, 2).unwrap().1.as_deref(), Some("1.5.25"));
     }
 
     #[test]

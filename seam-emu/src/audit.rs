@@ -2,6 +2,7 @@
 
 use crate::Firmware;
 use crate::inflight::InFlight;
+use crate::module::td::measure::NO_CONTEXT;
 use crate::module::td::sept::EntryState;
 use crate::module::td::{Lifecycle, OpState, Td};
 use crate::module::{KeyState, Module, PageType, Protected};
@@ -93,7 +94,11 @@ fn audit_keys(module: &Module, protected: &Protected, found: &mut Vec<String>) {
     if keyids.len() != holders || taken != holders {
         found.push(format!("{holders} TDs have {} KeyIDs, and {taken} are taken", keyids.len()));
     }
-    let building = |td: &&Td| td.op_state == OpState::Initialized && td.lifecycle == Lifecycle::KeysConfigured;
+    let building = |td: &&Td| {
+        td.op_state == OpState::Initialized
+            && td.lifecycle == Lifecycle::KeysConfigured
+            && td.mrtd_context != NO_CONTEXT
+    };
     let building = protected.tds.values().filter(building).count();
     if building != usize::from(module.td_build_count) {
         found.push(format!("{building} TDs are being built, and the module counts {}", module.td_build_count));

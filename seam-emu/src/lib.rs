@@ -7,6 +7,7 @@
 pub mod abi;
 pub mod config;
 pub mod faults;
+pub mod generation;
 pub mod image;
 pub mod locks;
 pub mod script;
@@ -32,6 +33,7 @@ pub use config::{Config, ConfigError, KeyHash, LoaderGeneration, LogicalProcesso
 pub use durations::Durations;
 pub use faults::{Corruption, Fault, FaultAction, FaultPoint};
 pub use firmware::{BootError, Firmware};
+pub use generation::Generation;
 pub use memory::{BadAddress, GuestMemory, SparseMemory};
 pub use notes::Note;
 pub use save::RestoreError;

@@ -1,6 +1,6 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::{Backend, Budget, Clock, Engine, Moment, Nested, Scenario, Subject};
+use super::{Backend, Budget, Clock, Engine, Moment, Nested, Scenario, Subject, UpdateImage};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
 pub const MAX_CPUS: u32 = 512;
@@ -23,13 +23,11 @@ impl Scenario {
         if let Some(mib) = self.memory_mib.filter(|mib| !MEMORY_MIB.contains(mib)) {
             return Err(format!("`memory_mib` is {mib}; it must be {} to {}", MEMORY_MIB.start(), MEMORY_MIB.end()));
         }
-        let specs = [Some(&self.module), self.image.spec.as_ref()];
-        if let Some(spec) = specs.into_iter().flatten().find(|spec| !MODULE_PAGES.contains(&spec.module_pages)) {
+        let mut specs = [Some(&self.module), self.image.spec.as_ref()].into_iter().flatten().chain(&self.image.modules);
+        if let Some(spec) = specs.find(|spec| !MODULE_PAGES.contains(&spec.module_pages)) {
             return Err(format!("`module_pages` is {}; it must be 2 to 496", spec.module_pages));
         }
-        if self.image.file.is_some() && (self.image.mutation.is_some() || self.image.spec.is_some()) {
-            return Err("`image.file` is uploaded as it is; leave out `image.mutation` and `image.spec`".into());
-        }
+        self.image.check(self.updates)?;
         if self.engine.is_some_and(|engine| engine != Engine::StopMachine) && self.twin.is_some() {
             return Err("`twin` is an error of the engine `stop-machine`: leave out one of `engine` and `twin`".into());
         }
@@ -123,6 +121,27 @@ impl Budget {
     }
 }
 
+impl UpdateImage {
+    /// `updates`: how many the scenario makes itself; 0 if others do.
+    fn check(&self, updates: u32) -> Result<(), String> {
+        let made = self.mutation.is_some() || self.spec.is_some() || !self.modules.is_empty();
+        if self.file.is_some() && made {
+            let others = "leave out `image.mutation`, `image.spec` and `image.modules`";
+            return Err(format!("`image.file` is uploaded as it is; {others}"));
+        }
+        if self.spec.is_some() && !self.modules.is_empty() {
+            return Err(
+                "`image.spec` and `image.modules` both say what the updates bring: leave out one of the two".into()
+            );
+        }
+        let named = self.modules.len();
+        if named != 0 && updates != 0 && named != updates as usize {
+            return Err(format!("`image.modules` has {named} modules for {updates} updates: name one for each"));
+        }
+        Ok(())
+    }
+}
+
 impl Nested {
     fn check(&self) -> Result<(), String> {
         for inner in &self.scenarios {
@@ -148,8 +167,9 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Ack, CpuState, CpuSwitch, Engine, Moment, Twin, UpdateImage};
-    use seam_emu::image::Mutation;
+    use crate::scenario::{Ack, CpuState, CpuSwitch, Engine, Moment, Twin};
+    use seam_emu::Generation;
+    use seam_emu::image::{ImageSpec, Mutation};
     use std::collections::BTreeMap;
 
     fn with(change: impl FnOnce(&mut Scenario)) -> Result<(), String> {
@@ -160,6 +180,18 @@ mod tests {
 
     fn switch(cpu: u32) -> CpuSwitch {
         CpuSwitch { cpu, to: CpuState::Offline, when: Moment::Before, errno: None }
+    }
+
+    #[test]
+    fn each_update_has_its_module_or_none_has() {
+        let modules = || vec![ImageSpec::of(Generation::V1_5_16), ImageSpec::of(Generation::V1_5_25)];
+        assert_eq!(with(|s| (s.updates, s.image.modules) = (2, modules())), Ok(()));
+        let one = with(|s| s.image.modules = modules()).unwrap_err();
+        assert!(one.contains("has 2 modules for 1 updates"), "{one}");
+        let twice = with(|s| (s.updates, s.image.modules, s.image.spec) = (2, modules(), Some(ImageSpec::default())));
+        assert!(twice.unwrap_err().contains("`image.spec` and `image.modules`"));
+        let given = with(|s| (s.updates, s.image.modules, s.image.file) = (2, modules(), Some("x".into())));
+        assert!(given.unwrap_err().contains("`image.file` is uploaded as it is"));
     }
 
     #[test]
@@ -186,7 +218,7 @@ mod tests {
 
     #[test]
     fn cannot_leave_the_ranges() {
-        let both = UpdateImage { file: Some("x".into()), mutation: Some(Mutation::Hash), spec: None };
+        let both = UpdateImage { file: Some("x".into()), mutation: Some(Mutation::Hash), ..UpdateImage::default() };
         for (broken, key) in [
             (with(|s| s.cpus = 0), "`cpus`"),
             (with(|s| s.cpus = MAX_CPUS + 1), "`cpus`"),

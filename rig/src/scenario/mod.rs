@@ -105,7 +105,7 @@ pub struct Scenario {
     /// Trust domains that Linux's KVM builds and runs; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tds: Option<Tds>,
-    /// The module that is loaded when the machine starts.
+    /// The module that is loaded when the machine starts: the name of a generation, or a table.
     #[serde(default)]
     pub module: ImageSpec,
     /// What the updates upload.
@@ -274,6 +274,9 @@ pub struct UpdateImage {
     pub mutation: Option<Mutation>,
     /// The first update's image, where it differs from the first module in more than its version.
     pub spec: Option<ImageSpec>,
+    /// What each update brings, one after another, each the name of a generation or a table; absent: as `spec` says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ImageSpec>,
 }
 
 /// The emulated platform, where it differs from the default.

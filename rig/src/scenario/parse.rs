@@ -66,6 +66,8 @@ pub(crate) fn load(lines: &str) -> rig_wire::agent::Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seam_emu::Generation;
+    use seam_emu::image::ImageSpec;
 
     fn trouble(text: &str) -> Trouble {
         from_text(text, "x.toml").unwrap_err()
@@ -97,6 +99,24 @@ broken = ["update-only"]
         scenario.image.mutation = Some(seam_emu::image::Mutation::Hash);
         let text = toml::to_string_pretty(&scenario).unwrap();
         assert_eq!(from_text(&text, "x.toml").unwrap(), scenario);
+    }
+
+    #[test]
+    fn modules_are_named_by_their_generation() {
+        let text = "name = \"x\"\nmodule = \"1.5.05\"\n[image]\nmodules = [\"1.5.25\"]\n";
+        let scenario = from_text(text, "x.toml").unwrap();
+        assert_eq!(scenario.module, ImageSpec::of(Generation::V1_5_05));
+        assert_eq!(scenario.image.modules, [ImageSpec::of(Generation::V1_5_25)]);
+        let again = toml::to_string_pretty(&scenario).unwrap();
+        assert_eq!(from_text(&again, "x.toml").unwrap(), scenario, "{again}");
+        let table = "name = \"x\"\n[image.spec]\ngeneration = \"1.5.16\"\nminor_svn = 14\n";
+        let spec = ImageSpec { minor_svn: 14, ..ImageSpec::of(Generation::V1_5_16) };
+        assert_eq!(from_text(table, "x.toml").unwrap().image.spec, Some(spec));
+        for text in ["module = \"1.5.17\"", "[image]\nmodules = [\"1.5.17\"]", "[module]\ngeneration = \"1.5.17\""] {
+            let trouble = trouble(&format!("name = \"x\"\n{text}\n"));
+            assert!(trouble.cause.ends_with("unknown value `1.5.17`"), "{text}: {}", trouble.cause);
+            assert!(trouble.help.ends_with("configurable, 1.5.01, 1.5.05, 1.5.16, 1.5.25"), "{text}: {}", trouble.help);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Metadata field ids and the module's global fields. Source: TDX module `tdx_api_defs.h` (`md_field_id_t`) and
-//! `global_sys_fields_lookup.c`; `MAX_VCPUS_PER_TD` from Linux `tdx_global_metadata.c`.
+//! `global_sys_fields_lookup.c` of 1.5.01, 1.5.05 and 1.5.34.
+
+use serde::{Deserialize, Serialize};
 
 /// No field: "the first" as an input, "there is none after it" as an output.
 pub const NO_FIELD: u64 = u64::MAX;
@@ -44,6 +46,18 @@ impl FieldId {
     }
 }
 
+/// Which global fields a module has: those of 1.5.01, and what came later. Each set has all of those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FieldSet {
+    /// Those of 1.5.01.
+    #[default]
+    Original,
+    /// From 1.5.05: `MAX_VCPUS_PER_TD`.
+    MaxVcpus,
+    /// In 1.5.25: what tells of dynamic PAMT, of the virtual address width and of event filters.
+    DynamicPamt,
+}
+
 /// A run of fields with consecutive codes.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields {
@@ -55,6 +69,8 @@ pub struct Fields {
     pub fields: u32,
     /// Elements of each field.
     pub elements: u32,
+    /// The first set that has it.
+    pub since: FieldSet,
 }
 
 /// Where an element lies: its run, and its number within the run.
@@ -68,15 +84,23 @@ pub struct Element {
 
 /// Defines the global fields.
 macro_rules! sys_fields {
-    ($($name:ident = $id:expr, $fields:expr, $elements:expr;)*) => {
+    (@since) => { FieldSet::Original };
+    (@since $since:ident) => { FieldSet::$since };
+    ($($name:ident = $id:expr, $fields:expr, $elements:expr $(, $since:ident)?;)*) => {
         /// Global-scope fields of the module.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the names are the specification's own")]
         pub enum SysField { $($name,)* }
 
-        /// All global-scope fields, by class and code.
+        /// All global-scope fields of any module, by class and code.
         pub const SYS_FIELDS: &[Fields] = &[
-            $(Fields { name: SysField::$name, first: FieldId($id), fields: $fields, elements: $elements },)*
+            $(Fields {
+                name: SysField::$name,
+                first: FieldId($id),
+                fields: $fields,
+                elements: $elements,
+                since: sys_fields!(@since $($since)?),
+            },)*
         ];
     };
 }
@@ -109,6 +133,8 @@ sys_fields! {
     Pamt4kEntrySize = 0x9100_0001_0000_0010, 1, 1;
     Pamt2mEntrySize = 0x9100_0001_0000_0011, 1, 1;
     Pamt1gEntrySize = 0x9100_0001_0000_0012, 1, 1;
+    PamtPageBitmapEntryBits = 0x9100_0000_0000_0013, 1, 1, DynamicPamt;
+    MinDynamicPamtNumHkidBits = 0x9100_0000_0000_0014, 1, 1, DynamicPamt;
     TdrBaseSize = 0x9800_0001_0000_0000, 1, 1;
     TdcsBaseSize = 0x9800_0001_0000_0100, 1, 1;
     TdcsSizePerL2Vm = 0x9800_0001_0000_0101, 1, 1;
@@ -121,7 +147,9 @@ sys_fields! {
     NumCpuidConfig = 0x9900_0001_0000_0004, 1, 1;
     ConfigFlagsFixed0 = 0x9900_0003_0000_0006, 1, 1;
     ConfigFlagsFixed1 = 0x9900_0003_0000_0007, 1, 1;
-    MaxVcpusPerTd = 0x9900_0001_0000_0008, 1, 1;
+    MaxVcpusPerTd = 0x9900_0001_0000_0008, 1, 1, MaxVcpus;
+    MinVirtMaxpa = 0x9900_0000_0000_0009, 1, 1, DynamicPamt;
+    MaxEventFilters = 0x9900_0001_0000_000A, 1, 1, DynamicPamt;
     CpuidConfigLeaves = 0x9900_0003_0000_0400, 32, 1;
     CpuidConfigValues = 0x9900_0003_0000_0500, 32, 2;
     ArchCapabilitiesConfigMask = 0x9900_0003_0000_0600, 1, 1;
@@ -166,13 +194,13 @@ impl Element {
     /// The first of all.
     pub const FIRST: Self = Self { run: 0, number: 0 };
 
-    /// The element that an id names: class and code count, all else is ignored.
-    pub fn find(id: FieldId) -> Option<Self> {
+    /// The element of the set that an id names: class and code count, all else is ignored.
+    pub fn find(id: FieldId, set: FieldSet) -> Option<Self> {
         let after = SYS_FIELDS.partition_point(|run| run.first.key() <= id.key());
         let run = after.checked_sub(1)?;
         let fields = &SYS_FIELDS[run];
         let number = (id.key() - fields.first.key()) as u32;
-        (number < fields.len()).then_some(Self { run, number })
+        (number < fields.len() && fields.since <= set).then_some(Self { run, number })
     }
 
     /// Its id.
@@ -180,12 +208,13 @@ impl Element {
         FieldId(SYS_FIELDS[self.run].first.0 + u64::from(self.number))
     }
 
-    /// The next one.
-    pub fn next(self) -> Option<Self> {
+    /// The next one of the set.
+    pub fn next(self, set: FieldSet) -> Option<Self> {
         if self.number + 1 < SYS_FIELDS[self.run].len() {
             return Some(Self { number: self.number + 1, ..self });
         }
-        (self.run + 1 < SYS_FIELDS.len()).then_some(Self { run: self.run + 1, number: 0 })
+        let mut later = SYS_FIELDS.iter().enumerate().skip(self.run + 1);
+        later.find(|(_, run)| run.since <= set).map(|(run, _)| Self { run, number: 0 })
     }
 }
 
@@ -198,22 +227,34 @@ mod tests {
         assert!(SYS_FIELDS.windows(2).all(|pair| pair[0].first.key() < pair[1].first.key()));
     }
 
+    const SETS: [FieldSet; 3] = [FieldSet::Original, FieldSet::MaxVcpus, FieldSet::DynamicPamt];
+
     #[test]
     fn every_element_is_found_and_followed_by_its_successor() {
-        let mut at = Some(Element::FIRST);
-        let mut count = 0;
-        while let Some(element) = at {
-            assert_eq!(Element::find(element.id()), Some(element));
-            at = element.next();
-            count += 1;
+        for (set, elements) in SETS.into_iter().zip([354, 355, 359]) {
+            let mut at = Some(Element::FIRST);
+            let mut count = 0;
+            while let Some(element) = at {
+                assert_eq!(Element::find(element.id(), set), Some(element));
+                at = element.next(set);
+                count += 1;
+            }
+            assert_eq!(count, elements, "{set:?}");
         }
-        assert_eq!(count, SYS_FIELDS.iter().map(Fields::len).sum::<u32>());
     }
 
     #[test]
     fn ids_in_gaps_are_not_found() {
         for id in [0x0800_0001_0000_0007, 0x9900_0001_0000_0005, 0x9900_0003_0000_0420, 0x0B00_0000_0000_0000] {
-            assert_eq!(Element::find(FieldId(id)), None, "{id:#x}");
+            assert_eq!(Element::find(FieldId(id), FieldSet::DynamicPamt), None, "{id:#x}");
+        }
+    }
+
+    #[test]
+    fn fields_of_later_modules_are_not_found() {
+        for (id, since) in [(0x9900_0001_0000_0008, 1), (0x9100_0000_0000_0013, 2), (0x9900_0001_0000_000A, 2)] {
+            let found = SETS.map(|set| Element::find(FieldId(id), set).is_some());
+            assert_eq!(found, [since < 1, since < 2, since < 3], "{id:#x}");
         }
     }
 }

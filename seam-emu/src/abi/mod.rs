@@ -5,6 +5,7 @@
 //! Loader Interface Specification (343755) and TDX Module Base Architecture Specification (348549).
 
 pub mod blob;
+mod cpuid_config;
 pub mod field;
 pub mod leaf;
 pub mod seamldr;
@@ -13,6 +14,7 @@ pub mod status;
 pub mod td_params;
 pub mod tdmr;
 
+pub use cpuid_config::CpuidConfig;
 pub use leaf::Leaf;
 pub use status::Status;
 

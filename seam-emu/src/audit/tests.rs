@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::module::PamtEntry;
+use crate::module::td::measure::CONTEXT_VERSION;
 use crate::module::td::sept::Entry;
 use crate::module::td::vcpu::Vcpu;
 
@@ -131,9 +132,17 @@ fn a_wrong_count_of_tds_being_built_is_found() {
     assert_eq!(keys_found(&kot, 1, |_| {}), ["0 TDs are being built, and the module counts 1"]);
     let building = |p: &mut Protected| {
         (td(p).op_state, td(p).lifecycle) = (OpState::Initialized, Lifecycle::KeysConfigured);
+        td(p).mrtd_context = CONTEXT_VERSION;
     };
     assert_eq!(keys_found(&kot, 1, building), Vec::<String>::new());
     assert_eq!(keys_found(&kot, 0, building), ["1 TDs are being built, and the module counts 0"]);
-    assert_eq!(keys_found(&kot, 0, |p| td(p).op_state = OpState::Initialized), Vec::<String>::new());
-    assert_eq!(keys_found(&kot, 0, |p| td(p).lifecycle = Lifecycle::KeysConfigured), Vec::<String>::new());
+    type Change = fn(&mut Protected);
+    let uncounted: [Change; 3] = [
+        |p| (td(p).op_state, td(p).lifecycle) = (OpState::Initialized, Lifecycle::KeysConfigured),
+        |p| (td(p).op_state, td(p).mrtd_context) = (OpState::Initialized, CONTEXT_VERSION),
+        |p| (td(p).lifecycle, td(p).mrtd_context) = (Lifecycle::KeysConfigured, CONTEXT_VERSION),
+    ];
+    for change in uncounted {
+        assert_eq!(keys_found(&kot, 0, change), Vec::<String>::new());
+    }
 }

@@ -121,7 +121,7 @@ fn descriptor(spec: &ImageSpec) -> Descriptor {
         module_hv: spec.module_hv,
         min_update_hv: spec.min_update_hv,
         no_downgrade: spec.no_downgrade.into(),
-        ..Descriptor::default()
+        ..Descriptor::of(spec.generation)
     };
     let usual = usize::from(descriptor.num_cpuid_config);
     let all = usual + spec.extra_cpuid_config.len();

@@ -1,6 +1,8 @@
 //! What the emulated module claims about itself.
 
 use super::elf;
+use crate::Generation;
+use crate::abi::CpuidConfig;
 use crate::abi::sigstruct::SigStruct;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -20,7 +22,7 @@ const CONTROL_PAGES: std::ops::RangeInclusive<u16> = 1..=15;
 pub struct Descriptor {
     pub(super) magic: [u8; 16],
     pub(super) form: u32,
-    /// BCD, 0xYYYYMMDD.
+    /// BCD, 0xYYYYMMDD, as in the sigstruct; metadata have it as a decimal number.
     pub build_date: u32,
     pub major: u16,
     pub minor: u16,
@@ -46,93 +48,67 @@ pub struct Descriptor {
     /// Handoff pages that it needs.
     pub min_handoff_pages: u16,
     pub num_cpuid_config: u16,
-    pub(super) reserved_1: [u8; 6],
+    /// Number of the [`Generation`].
+    pub(super) generation: u16,
+    pub(super) reserved_1: [u8; 4],
     /// Rows beyond `num_cpuid_config` are zero.
     pub cpuid_config: [CpuidConfig; 32],
 }
 
-/// CPUID bits that a VMM may configure for a TD.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Serialize, Deserialize,
-)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-#[repr(C)]
-#[expect(missing_docs, reason = "named after the registers")]
-pub struct CpuidConfig {
-    pub leaf: u32,
-    /// All ones: the leaf has no subleaves.
-    pub subleaf: u32,
-    pub eax: u32,
-    pub ebx: u32,
-    pub ecx: u32,
-    pub edx: u32,
-}
-
-impl CpuidConfig {
-    /// Metadata `CPUID_CONFIG_LEAVES`.
-    pub(crate) fn leaf_and_subleaf(&self) -> u64 {
-        u64::from(self.leaf) | u64::from(self.subleaf) << 32
-    }
-
-    /// Both elements of metadata `CPUID_CONFIG_VALUES`.
-    pub(crate) fn values(&self) -> [u64; 2] {
-        [u64::from(self.eax) | u64::from(self.ebx) << 32, u64::from(self.ecx) | u64::from(self.edx) << 32]
-    }
-}
-
-const fn row(leaf: u32, subleaf: u32, [eax, ebx, ecx, edx]: [u32; 4]) -> CpuidConfig {
-    CpuidConfig { leaf, subleaf, eax, ebx, ecx, edx }
-}
-
-/// Source: TDX module `cpuid_configurations.c`, direct and allowed bits together; 0x80000008 EAX from newer modules,
-/// whose guest physical address width KVM configures.
-const CPUID_CONFIG: [CpuidConfig; 11] = [
-    row(0x1, u32::MAX, [0x0FFF_3FFF, 0x00FF_0000, 0x3104_4D88, 0xB844_0000]),
-    row(0x4, 0, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0xFFFF_FFFB]),
-    row(0x4, 1, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0xFFFF_FFFB]),
-    row(0x4, 2, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0xFFFF_FFFB]),
-    row(0x4, 3, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0x7]),
-    row(0x7, 0, [0, 0xDC2B_9B18, 0x0241_7F65, 0x0005_411C]),
-    row(0x7, 1, [0x1D30, 0, 0, 0]),
-    row(0x7, 2, [0, 0, 0, 0x28]),
-    row(0x1C, u32::MAX, [0xFF, 0, 0, 0]),
-    row(0x23, 0, [0xF, 0, 0, 0]),
-    row(0x8000_0008, u32::MAX, [0x00FF_0000, 0x200, 0, 0]),
-];
-
 impl Default for Descriptor {
     fn default() -> Self {
+        Self::of(Generation::default())
+    }
+}
+
+impl Descriptor {
+    /// What a module of this generation claims.
+    pub fn of(generation: Generation) -> Self {
+        let figures = generation.figures();
         let mut cpuid_config = [CpuidConfig::default(); 32];
-        cpuid_config[..CPUID_CONFIG.len()].copy_from_slice(&CPUID_CONFIG);
+        for (row, bits) in cpuid_config.iter_mut().zip(figures.cpuid_config) {
+            *row = bits.all();
+        }
+        let (major, minor, update) = figures.version;
         Self {
             magic: MAGIC,
             form: FORM,
             build_date: 0x2025_0101,
-            major: 1,
-            minor: 5,
-            update: 6,
+            major,
+            minor,
+            update,
             internal: 0,
             build_num: 744,
-            max_vcpus: 576,
+            max_vcpus: figures.max_vcpus,
             tdcs_pages: 6,
             tdvps_pages: 6,
-            features0: 0x22_6F3F_0FBF,
-            attributes_fixed0: 1 << 63 | 1 << 30 | 1 << 29 | 1 << 28 | 1,
+            features0: figures.features0,
+            attributes_fixed0: figures.attributes_fixed0,
             attributes_fixed1: 0,
             xfam_fixed0: 0x6_02E7,
             xfam_fixed1: 0x3,
-            config_flags_fixed0: 0b111,
+            config_flags_fixed0: figures.config_flags_fixed0,
             config_flags_fixed1: 0,
-            module_hv: 0,
-            min_update_hv: 0,
-            no_downgrade: 0,
+            module_hv: figures.module_hv,
+            min_update_hv: figures.min_update_hv,
+            no_downgrade: figures.no_downgrade.into(),
             reserved: 0,
             min_handoff_pages: 1,
-            num_cpuid_config: CPUID_CONFIG.len() as u16,
-            reserved_1: [0; 6],
+            num_cpuid_config: figures.cpuid_config.len() as u16,
+            generation: generation as u16,
+            reserved_1: [0; 4],
             cpuid_config,
         }
+    }
+
+    /// The rows of configurable CPUID bits in use.
+    pub(crate) fn cpuid_rows(&self) -> &[CpuidConfig] {
+        &self.cpuid_config[..usize::from(self.num_cpuid_config)]
+    }
+
+    /// The generation that it is of; one that is not known is not taken for a descriptor.
+    pub fn generation(&self) -> Generation {
+        Generation::from_number(self.generation).expect("a descriptor was found only with a generation that exists")
     }
 }
 
@@ -149,6 +125,7 @@ impl Descriptor {
         let valid = found.magic == MAGIC
             && found.form == FORM
             && usize::from(found.num_cpuid_config) <= 32
+            && Generation::from_number(found.generation).is_some()
             && [found.tdcs_pages, found.tdvps_pages].iter().all(|pages| CONTROL_PAGES.contains(pages));
         valid.then_some(found)
     }
@@ -208,6 +185,10 @@ mod tests {
             (36, 0, false),
             (38, 1, true),
             (39, 1, false),
+            // The generation.
+            (106, 4, true),
+            (106, 5, false),
+            (107, 1, false),
         ] {
             let mut module = module();
             module[AT + offset] = value;
@@ -228,12 +209,5 @@ mod tests {
         let new = Descriptor::assumed(&sig);
         assert_eq!((new.major, new.minor, new.update), (2, 4, 0x108));
         assert_eq!(new.features0, Descriptor::default().features0);
-    }
-
-    #[test]
-    fn cpuid_rows_are_told_as_words() {
-        let row = CpuidConfig { leaf: 0x24, subleaf: 1, eax: 0x11, ebx: 0x22, ecx: 0x33, edx: 0x44 };
-        assert_eq!(row.leaf_and_subleaf(), 0x1_0000_0024);
-        assert_eq!(row.values(), [0x22_0000_0011, 0x44_0000_0033]);
     }
 }

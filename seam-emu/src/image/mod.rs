@@ -12,10 +12,12 @@ pub(crate) mod key;
 mod mapping;
 mod mutate;
 mod spec;
+mod spec_file;
 
+pub use crate::abi::CpuidConfig;
 pub use blob::{Image, ImageError};
 pub use build::build;
-pub use descriptor::{CpuidConfig, Descriptor};
+pub use descriptor::Descriptor;
 pub use mapping::mapping_file;
 pub use mutate::Mutation;
 pub use spec::ImageSpec;

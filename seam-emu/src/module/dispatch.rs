@@ -2,6 +2,7 @@
 
 use super::lifecycle::gate;
 use super::{mem, mng, phymem, sys, vp};
+use crate::abi::field::NO_FIELD;
 use crate::abi::status::Operand;
 use crate::abi::{Leaf, Status};
 use crate::context::{Context, Outcome};
@@ -10,47 +11,47 @@ use crate::{Note, Regs};
 /// RAX bits 31:24 and 63:32, which must be 0.
 const RESERVED: u64 = !0xFF_FFFF;
 
-/// Runs a module leaf. RAX holds the leaf's number in bits 15:0 and its version in bits 23:16.
+/// Runs a module leaf. RAX holds the leaf's number in bits 15:0 and its version in bits 23:16. Any version of a leaf that has
+/// versions comes this far, and the leaf itself refuses what it does not have. Source: TDX module `tdx_vmm_dispatcher`.
 pub(crate) fn dispatch(cx: &mut Context<'_>, leaf: Option<Leaf>, regs: &mut Regs) -> Status {
     let bad_leaf = Status::OPERAND_INVALID.operand(Operand::Rax);
     let version = (regs.rax >> 16) as u8;
-    if regs.rax & RESERVED != 0 || version > leaf.map_or(0, max_version) {
+    let versioned = |leaf: Leaf| cx.module().identity.figures().versioned.contains(&leaf);
+    if regs.rax & RESERVED != 0 || (version > 0 && !leaf.is_some_and(versioned)) {
         return bad_leaf;
     }
     if let Err(status) = gate(cx.module().state, leaf) {
         return status;
     }
     let outcome = match leaf {
-        Some(leaf) => run(cx, leaf, version, regs),
+        Some(leaf) => check_version(leaf, version, regs).and_then(|()| run(cx, leaf, version, regs)),
         None => Err(bad_leaf),
     };
     outcome.err().unwrap_or(Status::SUCCESS)
 }
 
-/// Highest version of a leaf. Source: TDX module `tdx_vmm_dispatcher`; TDH.VP.INIT 1 from Linux; TDH.SYS.UPDATE 1 from
-/// the module 1.5.25.
-fn max_version(leaf: Leaf) -> u8 {
+/// What leaves that have versions say to one that they do not have, before all else. TDH.SYS.INIT, TDH.SYS.CONFIG and
+/// TDH.SYS.UPDATE say it themselves. Source: TDX module 1.5.05 `tdh_mng_rd_wr.c`, `tdh_vp_rd_wr.c`, `tdh_vp_init.c`,
+/// `tdh_mem_sept_add.c`.
+fn check_version(leaf: Leaf, version: u8, regs: &mut Regs) -> Outcome {
     match leaf {
-        Leaf::MemPagePromote
-        | Leaf::MemSeptAdd
-        | Leaf::MemSeptRemove
-        | Leaf::MngRd
-        | Leaf::VpRd
-        | Leaf::VpInit
-        | Leaf::SysUpdate => 1,
-        _ => 0,
+        Leaf::SysInit | Leaf::SysConfig | Leaf::SysUpdate => return Ok(()),
+        _ if version <= 1 => return Ok(()),
+        Leaf::MngRd | Leaf::VpRd => (regs.rdx, regs.r8) = (NO_FIELD, 0),
+        _ => {}
     }
+    Err(Status::OPERAND_INVALID.operand(Operand::Rax))
 }
 
 /// The leaf's work.
 fn run(cx: &mut Context<'_>, leaf: Leaf, version: u8, regs: &mut Regs) -> Outcome {
     match leaf {
-        Leaf::SysInit => sys::init::run(cx, regs),
+        Leaf::SysInit => sys::init::run(cx, version, regs),
         Leaf::SysLpInit => sys::lp_init::run(cx, regs),
         Leaf::SysInfo => sys::info::run(cx, regs),
         Leaf::SysRd => sys::rd::run(cx, regs),
         Leaf::SysRdall => sys::rdall::run(cx, regs),
-        Leaf::SysConfig => sys::config::run(cx, regs),
+        Leaf::SysConfig => sys::config::run(cx, version, regs),
         Leaf::SysKeyConfig => sys::key_config::run(cx),
         Leaf::SysTdmrInit => sys::tdmr_init::run(cx, regs),
         Leaf::SysShutdown => sys::shutdown::run(cx, regs),

@@ -2,6 +2,7 @@
 
 use crate::abi::Digest;
 use crate::abi::sigstruct::SigStruct;
+use crate::generation::Figures;
 use crate::image::Descriptor;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,22 @@ pub(crate) struct Identity {
     pub(crate) described: bool,
 }
 
+/// FEATURES0 bit 47: the module knows of TDs whose measurement depends on the module that began it. Source: 1.5.28
+/// `tdx_features_enum0_t` (`update_compatibility`).
+pub(crate) const UPDATE_COMPATIBILITY: u64 = 1 << 47;
+
 impl Identity {
+    /// The generation whose rules it follows.
+    pub(crate) fn figures(&self) -> &'static Figures {
+        self.descriptor.generation().figures()
+    }
+
+    /// Whether it counts TDs under construction and can refuse to shut down meanwhile. 1.5.25 does, whose handoff version is
+    /// 1; a configurable module does with the feature, whatever its handoff version.
+    pub(crate) fn counts_builds(&self) -> bool {
+        self.descriptor.features0 & UPDATE_COMPATIBILITY != 0
+    }
+
     /// Gathers it from a verified image.
     pub(crate) fn of(sig: &SigStruct, image: &[u8]) -> Self {
         let found = Descriptor::find(image);

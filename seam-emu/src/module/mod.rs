@@ -1,5 +1,5 @@
-//! The TDX module. Source: the public module 1.5.01 (intel/tdx-module, branch `tdx_1.5`), and what is
-//! known of 1.5.25.
+//! The TDX module. Source: the public module 1.5.01 (intel/tdx-module, branch `tdx_1.5`) where nothing else is said; what
+//! differs between generations is in `crate::generation`.
 
 mod dispatch;
 mod handoff;
@@ -46,8 +46,10 @@ pub(crate) struct Module {
     pub(crate) package_configured: Vec<bool>,
     /// TDMRs, ascending.
     pub(crate) tdmrs: Vec<Tdmr>,
-    /// TDs between TDH.MNG.INIT and TDH.MR.FINALIZE.
+    /// TDs between TDH.MNG.INIT and TDH.MR.FINALIZE whose measurement a module began that counts them.
     pub(crate) td_build_count: u16,
+    /// TDs whose measurement another form of module began must not be measured on (`update_compatibility`).
+    pub(crate) update_compatibility: bool,
 }
 
 /// State of a TDX KeyID in the KeyID ownership table. Source: TDX module `kot_state_e`.
@@ -86,6 +88,7 @@ impl Module {
             package_configured: vec![false; config.packages() as usize],
             tdmrs: Vec::new(),
             td_build_count: 0,
+            update_compatibility: false,
         }
     }
 

@@ -10,8 +10,10 @@ pub(crate) struct Tdmr {
     pub(crate) size: u64,
     /// Its PAMT is initialised below this address.
     pub(crate) initialized_to: u64,
+    /// Bases of its PAMTs for 1 GB, 2 MB and 4 KB pages.
+    pub(crate) pamts: [u64; 3],
     /// Reserved areas, as offset and size in bytes.
-    reserved: Vec<(u64, u64)>,
+    pub(crate) reserved: Vec<(u64, u64)>,
 }
 
 impl Tdmr {
@@ -22,6 +24,7 @@ impl Tdmr {
             base: info.base,
             size: info.size,
             initialized_to: info.base,
+            pamts: [info.pamt_1g_base, info.pamt_2m_base, info.pamt_4k_base],
             reserved: used.map(|area| (area.offset, area.size)).collect(),
         }
     }

@@ -8,6 +8,9 @@ use crate::platform::Platform;
 /// The code region is this big whatever the module's size.
 const CODE_REGION_SIZE: u64 = 2 << 20;
 
+/// Entries of a page table.
+const ENTRIES: u64 = 512;
+
 /// Bytes of the SEAM range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -45,9 +48,11 @@ fn addressable_lps(platform: &Platform, config: &Config) -> u64 {
     largest.next_power_of_two() as u64 * u64::from(platform.packages)
 }
 
-/// Page tables of the three lower levels that map `size` bytes.
+/// Page tables of the three lower levels that P-SEAMLDR reckons with for `size` bytes: whole entries only, so that an area
+/// of less than 2 MB has a table of the lowest level and none above. Source: P-SEAMLDR `page_tables_needed_to_map`.
 fn page_tables_for(size: u64) -> u64 {
-    size.div_ceil(2 << 20) + size.div_ceil(1 << 30) + size.div_ceil(512 << 30)
+    let tables = |page: u64| (size / page).div_ceil(ENTRIES);
+    tables(4 << 10) + tables(2 << 20) + tables(1 << 30)
 }
 
 #[cfg(test)]
@@ -86,18 +91,18 @@ mod tests {
     #[test]
     fn needed_pages_are_those_counted_by_hand() {
         // System information 1, code 512; by LP: VMCS 1, stacks 3, local data 2, keyholes 128 (not backed); global data 16,
-        // handoff 14; tables: 1 and three levels for each of six areas, more where an area is beyond 2 MB.
-        assert_eq!(pages(&sigstruct(), &[4]), 1 + 512 + 4 * 6 + 30 + 19);
-        assert_eq!(pages(&sigstruct(), &[3]), 1 + 512 + 4 * 6 + 30 + 19, "APIC ids of 3 LPs need 2 bits");
-        assert_eq!(pages(&sigstruct(), &[1]), 1 + 512 + 6 + 30 + 19);
-        assert_eq!(pages(&sigstruct(), &[1, 3]), 1 + 512 + 8 * 6 + 30 + 20, "4 MB of keyholes need a table more");
+        // handoff 14; tables: 1 and one for each of six areas, one more for each level that an area fills an entry of.
+        assert_eq!(pages(&sigstruct(), &[1]), 1 + 512 + 6 + 30 + 7);
+        assert_eq!(pages(&sigstruct(), &[4]), 1 + 512 + 4 * 6 + 30 + 8, "2 MB of keyholes fill an entry");
+        assert_eq!(pages(&sigstruct(), &[3]), 1 + 512 + 4 * 6 + 30 + 8, "APIC ids of 3 LPs need 2 bits");
+        assert_eq!(pages(&sigstruct(), &[1, 3]), 1 + 512 + 8 * 6 + 30 + 9, "4 MB of keyholes need a table more");
     }
 
     #[test]
     fn a_module_without_handoff_needs_no_pages_for_it() {
         let mut sig = sigstruct();
         sig.major_svn = 0;
-        assert_eq!(pages(&sig, &[4]), 1 + 512 + 4 * 6 + 16 + 19);
+        assert_eq!(pages(&sig, &[4]), 1 + 512 + 4 * 6 + 16 + 8);
     }
 
     #[test]
@@ -105,10 +110,10 @@ mod tests {
         let mut sig = sigstruct();
         sig.num_keyhole_pages = u16::MAX.into();
         // Keyholes of 2 GB and 4 MB of their entries.
-        assert_eq!(pages(&sig, &[3, 4]), 1 + 512 + 8 * 6 + 30 + 1 + 3 + 3 + 3 + 3 + (1024 + 2 + 1) + (2 + 1 + 1));
+        assert_eq!(pages(&sig, &[3, 4]), 1 + 512 + 8 * 6 + 30 + 1 + 4 + (1024 + 2 + 1) + (2 + 1));
         // Keyholes of 2 TB and 4 GB of their entries, stacks of 96 MB, data of 64 MB and 30 pages.
         let many = [1017, 1, 1, 1, 1, 1, 1, 1];
-        let tables = 1 + 3 + 3 + (48 + 2) + (33 + 2) + ((1 << 20) + 2048 + 4) + (2048 + 4 + 1);
+        let tables = 1 + 2 + (48 + 1) + (33 + 1) + ((1 << 20) + 2048 + 4) + (2048 + 4 + 1);
         assert_eq!(pages(&sig, &many), 1 + 512 + 8192 * 6 + 30 + tables);
     }
 }

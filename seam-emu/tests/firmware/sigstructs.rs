@@ -181,7 +181,7 @@ fn a_module_that_does_not_fit_is_refused_in_time() {
 
 #[test]
 fn the_sigstruct_agrees_with_what_the_module_was_built_for() {
-    // Built for handoff versions 1 to 2, no downgrade, at least one page.
+    // Built for handoff versions 1 to 2, no downgrade; the data takes 14 pages.
     let spec = ImageSpec { module_hv: 2, min_update_hv: 1, no_downgrade: true, ..ImageSpec::version(1, 5, 7) };
     let file = image(&spec);
     for (name, change, ok) in [
@@ -191,8 +191,8 @@ fn the_sigstruct_agrees_with_what_the_module_was_built_for() {
         ("higher version", |s| s.module_hv = 3.into(), false),
         ("lower version", |s| s.module_hv = 1.into(), false),
         ("downgrade", |s| s.no_downgrade = 0, false),
-        ("six pages", |s| s.num_handoff_pages = 5.into(), true),
-        ("five pages", |s| s.num_handoff_pages = 4.into(), false),
+        ("14 pages", |s| s.num_handoff_pages = 13.into(), true),
+        ("13 pages", |s| s.num_handoff_pages = 12.into(), false),
     ] {
         let mut altered = Image::parse(&file).expect("valid");
         change(&mut altered.sigstruct);

@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "the helpers are those of tests/firmware, which uses all of them")]
 mod common;
 
+mod generations;
 mod leaf;
 
 // As in the library's own tests: instrumented for fuzzing, this too needs libFuzzer.

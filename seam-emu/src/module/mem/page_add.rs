@@ -16,6 +16,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     (regs.rcx, regs.rdx) = (0, 0);
     let tdr = cx.lock_td(alleged, Operand::Rdx, Mode::Exclusive)?;
     cx.check_td(tdr, leaf, None)?;
+    cx.check_mrtd_context(tdr)?;
     let (gpa, _) = check_gpa(raw, 0..=0)?;
     let td = cx.td(tdr);
     if gpa >= td.settings.shared_bit() {

@@ -7,7 +7,7 @@ use crate::abi::td_params::TdParams;
 use crate::context::{Context, Outcome};
 use crate::locks::Mode;
 use crate::module::td::OpState;
-use crate::module::td::measure::Measurement;
+use crate::module::td::measure::{CONTEXT_VERSION, Measurement};
 use crate::module::td::params::{Host, Settings};
 
 /// RCX: the TD's TDR; RDX: address of [`TdParams`]. RCX out: leaf and subleaf of a CPUID configuration that is refused.
@@ -20,6 +20,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let (cpuid_1_eax, tdcs_pages) = (cx.config.cpuid_1_eax, cx.td(tdr).tdcs_pages.len());
     let host = Host { built: &cx.module().identity.descriptor, cpuid_1_eax, tdcs_pages };
     let settings = Settings::check(&params, &host, &mut regs.rcx)?;
+    let counted = cx.module().identity.counts_builds();
     let td = cx.td(tdr);
     td.settings = settings;
     td.vcpus = 0;
@@ -28,6 +29,10 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     td.inside = [0; 2];
     td.measurement = Measurement::new();
     td.op_state = OpState::Initialized;
-    cx.module().td_build_count += 1;
+    // Source: 1.5.28 `tdh_mng_init.c`.
+    if counted {
+        td.mrtd_context = CONTEXT_VERSION;
+        cx.module().td_build_count += 1;
+    }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     (regs.rcx, regs.rdx) = (0, 0);
     let tdr = cx.lock_td(alleged, Operand::Rdx, Mode::Exclusive)?;
     cx.check_td(tdr, Leaf::MrExtend, None)?;
+    cx.check_mrtd_context(tdr)?;
     let td = cx.td(tdr);
     if !gpa.is_multiple_of(CHUNK) || gpa >= td.settings.shared_bit() {
         return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));

@@ -11,12 +11,13 @@ use crate::module::td::OpState;
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     let tdr = cx.lock_td(regs.rcx, Operand::Rcx, Mode::Exclusive)?;
     cx.check_td(tdr, Leaf::MrFinalize, None)?;
-    let td = cx.td(tdr);
-    if td.vcpus == 0 {
+    if cx.td(tdr).vcpus == 0 {
         return Err(Status::NO_VCPUS);
     }
+    cx.check_mrtd_context(tdr)?;
+    cx.end_build(tdr);
+    let td = cx.td(tdr);
     td.measurement.finalize();
     td.op_state = OpState::Runnable;
-    cx.module().td_build_count -= 1;
     Ok(())
 }

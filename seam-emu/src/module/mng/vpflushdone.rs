@@ -25,6 +25,9 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     let module = cx.module();
     let packages = module.packages();
     *module.key(keyid, lowest) = KeyState::Flushed { packages };
-    module.td_build_count -= u16::from(building);
+    // Known second-hand of 1.5.25, and in no source that was read (unverified).
+    if building {
+        cx.end_build(tdr);
+    }
     Ok(())
 }

@@ -9,6 +9,8 @@ use crate::context::{Context, Outcome};
 use crate::image::CpuidConfig;
 use zerocopy::{Immutable, IntoBytes, KnownLayout};
 
+use super::rd::decimal;
+
 /// Bytes of [`SysInfo`].
 const SIZE: u64 = 1024;
 
@@ -79,7 +81,7 @@ fn sys_info(cx: &mut Context<'_>) -> SysInfo {
     SysInfo {
         attributes: 0,
         vendor_id: 0x8086,
-        build_date: built.build_date,
+        build_date: decimal(built.build_date),
         build_num: built.build_num,
         minor: built.minor,
         major: built.major,

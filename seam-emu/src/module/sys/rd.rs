@@ -3,7 +3,9 @@
 use crate::abi::Status;
 use crate::abi::field::{Element, FieldId, NO_FIELD, SYS_FIELDS, SysField};
 use crate::context::{Context, Outcome};
-use crate::module::{Handoff, Module};
+use crate::generation::allowed_fms;
+use crate::image::CpuidConfig;
+use crate::module::{Handoff, Identity, Module};
 use crate::{Config, Regs};
 
 /// RDX: field id, or all ones for the first. RDX out: next id; R8: value.
@@ -21,9 +23,10 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     if !id.is_single_element() {
         return Err(Status::METADATA_FIELD_ID_INCORRECT);
     }
-    let element = Element::find(id).ok_or(Status::METADATA_FIELD_ID_INCORRECT)?;
+    let fields = cx.module().identity.figures().fields;
+    let element = Element::find(id, fields).ok_or(Status::METADATA_FIELD_ID_INCORRECT)?;
     regs.r8 = value(cx, element);
-    regs.rdx = element.next().map_or(NO_FIELD, |next| next.id().0);
+    regs.rdx = element.next(fields).map_or(NO_FIELD, |next| next.id().0);
     Ok(())
 }
 
@@ -42,8 +45,8 @@ pub(super) fn value(cx: &Context<'_>, element: Element) -> u64 {
 #[expect(clippy::match_same_arms, reason = "fields that happen to be equal are not one field")]
 fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module, field: SysField, n: usize) -> u64 {
     let (identity, built) = (&module.identity, &module.identity.descriptor);
+    let figures = identity.figures();
     let cmr = config.memory.get(n);
-    let cpuids = usize::from(built.num_cpuid_config);
     match field {
         SysField::NumPkgs => packages.into(),
         SysField::PkgFms => {
@@ -54,15 +57,16 @@ fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module,
             }
         }
         SysField::VendorId => 0x8086,
-        SysField::BuildDate => built.build_date.into(),
+        SysField::BuildDate => decimal(built.build_date).into(),
         SysField::BuildNum => built.build_num.into(),
         SysField::MinorVersion => built.minor.into(),
         SysField::MajorVersion => built.major.into(),
         SysField::UpdateVersion => built.update.into(),
         SysField::InternalVersion => built.internal.into(),
-        SysField::ModuleHv => identity.module_hv.into(),
-        SysField::MinUpdateHv => identity.min_update_hv.into(),
-        SysField::NoDowngrade => identity.no_downgrade.into(),
+        // Constants of the build; the sigstruct may be stricter (1.5.01 `metadata_sys.c`).
+        SysField::ModuleHv => built.module_hv.into(),
+        SysField::MinUpdateHv => built.min_update_hv.into(),
+        SysField::NoDowngrade => built.no_downgrade.into(),
         SysField::NumHandoffPages => identity.num_handoff_pages.into(),
         SysField::HandoffDataValid => handoff.valid.into(),
         SysField::HandoffDataHv => handoff.hv.into(),
@@ -86,33 +90,30 @@ fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module,
         SysField::AttributesFixed1 => built.attributes_fixed1,
         SysField::XfamFixed0 => built.xfam_fixed0,
         SysField::XfamFixed1 => built.xfam_fixed1,
-        SysField::NumCpuidConfig => cpuids as u64,
+        SysField::NumCpuidConfig => built.num_cpuid_config.into(),
         SysField::ConfigFlagsFixed0 => built.config_flags_fixed0,
         SysField::ConfigFlagsFixed1 => built.config_flags_fixed1,
         SysField::MaxVcpusPerTd => built.max_vcpus.into(),
-        SysField::CpuidConfigLeaves if n < cpuids => built.cpuid_config[n].leaf_and_subleaf(),
-        SysField::CpuidConfigLeaves => u64::MAX,
-        SysField::CpuidConfigValues if n / 2 < cpuids => built.cpuid_config[n / 2].values()[n % 2],
+        SysField::CpuidConfigLeaves => cpuid_leaf(identity, n),
+        SysField::CpuidConfigValues => cpuid_values(identity, n / 2)[n % 2],
         SysField::ArchCapabilitiesConfigMask => 1 << 4 | 1 << 19 | 1 << 20 | 1 << 24,
-        SysField::NumAllowedFms => 1,
-        SysField::AllowedFms => {
-            if n == 0 {
-                u64::from(config.cpuid_1_eax & !0xF)
-            } else {
-                0
-            }
-        }
+        SysField::NumAllowedFms => allowed_fms(config.cpuid_1_eax).count() as u64,
+        SysField::AllowedFms => allowed_fms(config.cpuid_1_eax).nth(n).map_or(0, u64::from),
         SysField::MaxMigs => 512,
-        SysField::NumImmutableStatePages => 3,
+        SysField::NumImmutableStatePages => figures.num_immutable_state_pages.into(),
         SysField::NumTdStatePages => 2,
-        SysField::NumVpStatePages => 5,
+        SysField::NumVpStatePages => figures.num_vp_state_pages.into(),
+        // Seen in a run of 1.5.25; the first two are constants in 1.5.28 `global_constants.h` and 2.0's `tdh_sys_config.c`.
+        SysField::MaxEventFilters => 512,
+        SysField::MinDynamicPamtNumHkidBits => 4,
+        SysField::PamtPageBitmapEntryBits => 1,
+        SysField::MinVirtMaxpa => 45,
         SysField::MaxServTds | SysField::VmCtlsFixed0 => 1,
         SysField::ServtdAttrFixed0 => 0x0000_07FF_0000_0001,
         SysField::GuestL2GpaAttrMask => 0x807F,
         SysField::VcpuL2CtlsFixed0 => 0b11,
         SysField::VcpuL2DebugCtlsFixed0 => 0b111,
-        SysField::CpuidConfigValues
-        | SysField::SysAttributes
+        SysField::SysAttributes
         | SysField::NumDisallowedFms
         | SysField::DisallowedFms
         | SysField::MigAttributes
@@ -125,4 +126,24 @@ fn raw_value(config: &Config, packages: u32, handoff: &Handoff, module: &Module,
         | SysField::VcpuL2CtlsFixed1
         | SysField::VcpuL2DebugCtlsFixed1 => 0,
     }
+}
+
+/// Leaf and subleaf of a row of configurable CPUID bits; all ones if there are fewer rows.
+fn cpuid_leaf(identity: &Identity, row: usize) -> u64 {
+    identity.descriptor.cpuid_rows().get(row).map_or(u64::MAX, CpuidConfig::leaf_and_subleaf)
+}
+
+/// EAX and EBX, ECX and EDX of a row of configurable CPUID bits; zeros if there are fewer rows.
+fn cpuid_values(identity: &Identity, row: usize) -> [u64; 2] {
+    let figures = identity.figures();
+    if figures.rd_direct_only {
+        return figures.cpuid_config.get(row).map_or([0; 2], |bits| bits.direct.values());
+    }
+    identity.descriptor.cpuid_rows().get(row).map_or([0; 2], CpuidConfig::values)
+}
+
+/// A date in BCD, 0xYYYYMMDD, as the decimal number YYYYMMDD: the form of metadata. Source: TDX module `proj_defs.mk`
+/// (`date +%Y%m%d`).
+pub(super) fn decimal(bcd: u32) -> u32 {
+    (0..8).rev().fold(0, |number, digit| number * 10 + (bcd >> (4 * digit) & 0xF))
 }

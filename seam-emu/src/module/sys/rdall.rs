@@ -1,7 +1,7 @@
 //! TDH.SYS.RDALL: reads all global metadata into a list, page by page. Source: TDX module `md_dump_list`.
 
 use crate::Regs;
-use crate::abi::field::{Element, FieldId, NO_FIELD, SYS_FIELDS};
+use crate::abi::field::{Element, FieldId, FieldSet, NO_FIELD, SYS_FIELDS};
 use crate::abi::status::Operand;
 use crate::abi::{PAGE_SIZE, Status};
 use crate::context::{Context, Outcome};
@@ -20,9 +20,10 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
         return Err(Status::SYS_LP_INIT_NOT_DONE);
     }
     let list = cx.shared(list_pa, PAGE_SIZE, Operand::Rdx)?;
-    let start = if first.is_none() { Some(Element::FIRST) } else { start_of_field(first) };
+    let set = cx.module().identity.figures().fields;
+    let start = if first.is_none() { Some(Element::FIRST) } else { start_of_field(first, set) };
     let start = start.ok_or(Status::METADATA_FIELD_ID_INCORRECT)?;
-    let (bytes, next) = dump(cx, start);
+    let (bytes, next) = dump(cx, start, set);
     cx.write(list.0, &bytes);
     regs.r8 = next.map_or(NO_FIELD, |element| element.id().0);
     if next.is_some() { Err(Status::METADATA_LIST_OVERFLOW) } else { Ok(()) }
@@ -30,19 +31,19 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
 
 /// The element that an id names, if it begins a field and tells the element's size; reserved bits and counts do not matter
 /// (`md_check_field_and_get_entry`).
-fn start_of_field(id: FieldId) -> Option<Element> {
+fn start_of_field(id: FieldId, set: FieldSet) -> Option<Element> {
     let same_size = |element: &Element| SYS_FIELDS[element.run].first.element_bytes() == id.element_bytes();
-    let element = Element::find(id).filter(same_size)?;
+    let element = Element::find(id, set).filter(same_size)?;
     element.number.is_multiple_of(SYS_FIELDS[element.run].elements).then_some(element)
 }
 
 /// One page of list from `start` on, and where to continue.
-fn dump(cx: &Context<'_>, start: Element) -> (Vec<u8>, Option<Element>) {
+fn dump(cx: &Context<'_>, start: Element, set: FieldSet) -> (Vec<u8>, Option<Element>) {
     let mut list = vec![0; WORD];
     let mut sequences = 0u16;
     let mut at = Some(start);
     while let Some(first) = at {
-        let (taken, next) = sequence(first, PAGE_SIZE as usize - list.len());
+        let (taken, next) = sequence(first, PAGE_SIZE as usize - list.len(), set);
         if taken.is_empty() {
             break;
         }
@@ -59,7 +60,7 @@ fn dump(cx: &Context<'_>, start: Element) -> (Vec<u8>, Option<Element>) {
 }
 
 /// Elements with consecutive codes and equal form, as many whole fields as fit into `room` bytes, and what follows.
-fn sequence(first: Element, room: usize) -> (Vec<Element>, Option<Element>) {
+fn sequence(first: Element, room: usize, set: FieldSet) -> (Vec<Element>, Option<Element>) {
     let per_field = SYS_FIELDS[first.run].elements as usize;
     let mut taken = Vec::new();
     let mut at = Some(first);
@@ -70,7 +71,7 @@ fn sequence(first: Element, room: usize) -> (Vec<Element>, Option<Element>) {
         for _ in 0..per_field {
             let element = at.expect("fields are whole");
             taken.push(element);
-            at = element.next();
+            at = element.next(set);
         }
     }
     (taken, at)

@@ -7,10 +7,9 @@ use crate::context::{Context, Outcome};
 use crate::locks::Mode;
 use crate::module::{SysState, handoff};
 
-/// RCX bit 16: refuse while TDs are in a state that compatibility may depend on.
+/// RCX bit 16: refuse while TDs are in a state that compatibility may depend on. Source: 1.5.28 `tdh_sys_shutdown.c`; exists
+/// where TDs under construction are counted.
 const AVOID_COMPAT_SENSITIVE: u64 = 1 << 16;
-/// FEATURES0 bit 47: [`AVOID_COMPAT_SENSITIVE`] exists.
-const UPDATE_COMPATIBILITY: u64 = 1 << 47;
 
 /// RCX bits 15:0: handoff version to produce.
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
@@ -28,9 +27,8 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
         cx.at_end.reopen = true;
         return Err(Status(Status::UPDATE_COMPATIBILITY_SENSITIVE.0 | u64::from(building) << 16));
     }
-    let bytes = handoff::export(cx.module());
-    let room = (u64::from(cx.module().identity.num_handoff_pages) + 1) * 4096 - handoff::HEADER_SIZE;
-    assert!(bytes.len() as u64 <= room, "TDH.SYS.INIT checked that the handoff area is large enough");
+    let lowest = cx.platform.private_keyid_min;
+    let bytes = handoff::export(cx.module(), lowest);
     cx.world.handoff = handoff::Handoff { valid: true, hv, bytes };
     cx.note_digests();
     Ok(())
@@ -39,7 +37,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
 /// The handoff version, if the module can produce it.
 fn checked_hv(cx: &mut Context<'_>, rcx: u64) -> Result<u16, Status> {
     let identity = &cx.module().identity;
-    let flags = if identity.descriptor.features0 & UPDATE_COMPATIBILITY != 0 { AVOID_COMPAT_SENSITIVE } else { 0 };
+    let flags = if identity.counts_builds() { AVOID_COMPAT_SENSITIVE } else { 0 };
     let hv = rcx as u16;
     let in_range = (identity.min_update_hv..=identity.module_hv).contains(&hv);
     let refused_downgrade = identity.no_downgrade && hv != identity.module_hv;

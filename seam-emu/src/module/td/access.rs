@@ -1,12 +1,17 @@
 //! Checks that TD leaves share: of physical pages, TDs and vCPUs.
 
+use super::measure::{CONTEXT_VERSION, NO_CONTEXT};
 use super::vcpu::Vcpu;
-use super::{Lifecycle, Td, ops};
+use super::{Lifecycle, OpState, Td, ops};
 use crate::abi::status::Operand;
 use crate::abi::{Leaf, Status};
 use crate::context::{Context, Outcome};
 use crate::locks::{LockId, Mode};
 use crate::module::protected::{PageType, PamtEntry};
+
+/// States of a vCPU.
+const VCPU_UNINITIALIZED: u64 = 0;
+const VCPU_READY: u64 = 2;
 
 impl Context<'_> {
     /// Checks and locks a page that must be of `kind`. Source: TDX module `check_and_lock_explicit_4k_private_hpa`.
@@ -76,7 +81,42 @@ impl Context<'_> {
         if let Some(mode) = mode {
             self.lock(LockId::OpState(tdr), mode, Status::OPERAND_BUSY.operand(Operand::OpState))?;
         }
-        if ops::allows(leaf, state) { Ok(()) } else { Err(Status::OP_STATE_INCORRECT) }
+        if ops::allows(leaf, state) { Ok(()) } else { Err(self.op_state_incorrect(state)) }
+    }
+
+    /// `OP_STATE_INCORRECT`, with the state where the module's generation tells it.
+    fn op_state_incorrect(&mut self, state: OpState) -> Status {
+        let told = self.module().identity.figures().op_state_in_status;
+        Status(Status::OP_STATE_INCORRECT.0 | if told { state as u64 } else { 0 })
+    }
+
+    /// `VCPU_STATE_INCORRECT`, with the vCPU's state where the module's generation tells it. Source of the states: TDX module
+    /// `tdx_tdvps.h`; a vCPU here is never disabled.
+    pub(crate) fn vcpu_state_incorrect(&mut self, tdvpr: u64) -> Status {
+        let told = self.module().identity.figures().vcpu_state_in_status;
+        let state = if self.vcpu(tdvpr).ready { VCPU_READY } else { VCPU_UNINITIALIZED };
+        Status(Status::VCPU_STATE_INCORRECT.0 | if told { state } else { 0 })
+    }
+
+    /// Whether the TD may be measured on by this module: UPDATE may have asked that only a measurement goes on that this form
+    /// of module began. Source: 1.5.28 `tdh_mr_finalize.c`; that TDH.MEM.PAGE.ADD and TDH.MR.EXTEND ask was seen in a run of
+    /// 1.5.25, and where they do is unverified.
+    pub(crate) fn check_mrtd_context(&mut self, tdr: u64) -> Outcome {
+        let wanted = self.module().update_compatibility;
+        if wanted && self.td(tdr).mrtd_context != CONTEXT_VERSION {
+            return Err(Status::INCOMPATIBLE_MRTD_CONTEXT);
+        }
+        Ok(())
+    }
+
+    /// Ends a measurement as far as the count of TDs under construction goes.
+    pub(crate) fn end_build(&mut self, tdr: u64) {
+        if !self.module().identity.counts_builds() {
+            return;
+        }
+        if std::mem::replace(&mut self.td(tdr).mrtd_context, NO_CONTEXT) != NO_CONTEXT {
+            self.module().td_build_count -= 1;
+        }
     }
 
     /// Checks and locks a vCPU by its TDVPR, and its TD, shared. Gives both addresses.
@@ -115,7 +155,7 @@ impl Context<'_> {
     pub(crate) fn check_and_associate(&mut self, tdvpr: u64, allow_disabled: bool) -> Outcome {
         let vcpu = self.vcpu(tdvpr);
         if !vcpu.ready || (vcpu.disabled && !allow_disabled) {
-            return Err(Status::VCPU_STATE_INCORRECT);
+            return Err(self.vcpu_state_incorrect(tdvpr));
         }
         self.associate(tdvpr)?;
         Ok(())

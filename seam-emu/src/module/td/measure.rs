@@ -6,6 +6,11 @@ use sha2::digest::generic_array::GenericArray;
 
 /// Bytes of a block.
 const BLOCK: usize = 128;
+/// The version of the hash context that modules make who know of one. Source: TDX module 1.5.28
+/// `CRYPTO_LIB_COMPAT_VERSION`.
+pub(crate) const CONTEXT_VERSION: u16 = 1;
+/// A module that does not know of context versions made it, or the measurement is finished.
+pub(crate) const NO_CONTEXT: u16 = 0;
 /// Initial hash value of SHA-384 (FIPS 180-4, 5.3.4).
 const INITIAL: [u64; 8] = [
     0xCBBB_9D5D_C105_9ED8,

@@ -36,6 +36,8 @@ pub(crate) struct Td {
     pub(crate) inside: [u16; 2],
     pub(crate) sept: Sept,
     pub(crate) measurement: Measurement,
+    /// Version of the measurement's context (`mrtd_context_version`).
+    pub(crate) mrtd_context: u16,
 }
 
 /// Life cycle of a TD's keys. Source: TDX module `td_lifecycle_state_t`.
@@ -72,6 +74,7 @@ impl Td {
             inside: [0; 2],
             sept: Sept::default(),
             measurement: Measurement::new(),
+            mrtd_context: measure::NO_CONTEXT,
         }
     }
 

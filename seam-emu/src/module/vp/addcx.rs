@@ -17,7 +17,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     let needed = usize::from(cx.module().identity.descriptor.tdvps_pages);
     let vcpu = cx.vcpu(tdvpr);
     if vcpu.ready {
-        return Err(Status::VCPU_STATE_INCORRECT);
+        return Err(cx.vcpu_state_incorrect(tdvpr));
     }
     if vcpu.pages.len() >= needed + L2_PAGES {
         return Err(Status::TDCX_NUM_INCORRECT);

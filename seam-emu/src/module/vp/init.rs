@@ -15,7 +15,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, version: u8, regs: &Regs) -> 
     cx.check_td(tdr, Leaf::VpInit, Some(Mode::Shared))?;
     cx.check_tdvps(tdvpr)?;
     if cx.vcpu(tdvpr).ready {
-        return Err(Status::VCPU_STATE_INCORRECT);
+        return Err(cx.vcpu_state_incorrect(tdvpr));
     }
     let td = cx.td(tdr);
     debug_assert_eq!(td.op_state, OpState::Initialized, "the table of states says so");

@@ -1,0 +1,54 @@
+//! The module 1.5.05.
+
+use super::figures::{CpuidBits, Figures, SUBLEAVES_NONE};
+use crate::abi::Leaf;
+use crate::abi::field::FieldSet;
+
+/// Sources: `td_control_structures.h`, `metadata_sys.c`, `migration.h`, `proj_defs.mk`, `tdx_vmm_dispatcher.c`.
+pub(super) const FIGURES: Figures = Figures {
+    version: (1, 5, 5),
+    // Unverified: as 1.5.06, whose released image has it.
+    minor_svn: 5,
+    module_hv: 0,
+    min_update_hv: 0,
+    no_downgrade: false,
+    fields: FieldSet::MaxVcpus,
+    // `md_sys_get_element`; run.
+    features0: 0x1F_0FBF,
+    attributes_fixed0: 0x8000_0000_7000_0001,
+    config_flags_fixed0: 0b111,
+    max_vcpus: 576,
+    num_immutable_state_pages: 4,
+    num_vp_state_pages: 5,
+    cpuid_config: &CPUID_CONFIG,
+    rd_direct_only: false,
+    versioned: &VERSIONED,
+    op_state_in_status: false,
+    vcpu_state_in_status: false,
+};
+
+/// Leaves with a version 1: those of 1.5.01 and TDH.VP.INIT.
+pub(super) const VERSIONED: [Leaf; 6] =
+    [Leaf::MemPagePromote, Leaf::MemSeptAdd, Leaf::MemSeptRemove, Leaf::MngRd, Leaf::VpRd, Leaf::VpInit];
+
+/// Source: `cpuid_configurations.c`.
+const CPUID_CONFIG: [CpuidBits; 18] = [
+    CpuidBits::row(0x1, SUBLEAVES_NONE, [0xFFF_3FFF, 0xFF_0000, 0, 0], [0, 0, 0x3104_4D88, 0xB844_0000]),
+    CpuidBits::row(0x4, 0, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0xFFFF_FFFB], [0, 0, 0, 0]),
+    CpuidBits::row(0x4, 0x1, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0xFFFF_FFFB], [0, 0, 0, 0]),
+    CpuidBits::row(0x4, 0x2, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0xFFFF_FFFB], [0, 0, 0, 0]),
+    CpuidBits::row(0x4, 0x3, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0x7], [0, 0, 0, 0]),
+    CpuidBits::row(0x7, 0, [0, 0, 0, 0], [0, 0xDC2B_9B18, 0x241_7F65, 0x5_411C]),
+    CpuidBits::row(0x7, 0x1, [0, 0, 0, 0], [0x400_1D30, 0, 0, 0x430]),
+    CpuidBits::row(0xA, SUBLEAVES_NONE, [0, 0, 0, 0], [0, 0, 0, 0]),
+    CpuidBits::row(0x1C, SUBLEAVES_NONE, [0, 0, 0, 0], [0xFF, 0, 0, 0]),
+    CpuidBits::row(0x8000_0008, SUBLEAVES_NONE, [0, 0, 0, 0], [0, 0x200, 0, 0]),
+    CpuidBits::row(0x7, 0x2, [0, 0, 0, 0], [0, 0, 0, 0x28]),
+    CpuidBits::row(0x23, 0, [0, 0, 0, 0], [0xF, 0, 0, 0]),
+    CpuidBits::row(0x1F, 0, [0x1F, 0xFFFF, 0xFFFF, 0], [0, 0, 0, 0]),
+    CpuidBits::row(0x1F, 0x1, [0x1F, 0xFFFF, 0xFFFF, 0], [0, 0, 0, 0]),
+    CpuidBits::row(0x1F, 0x2, [0x1F, 0xFFFF, 0xFFFF, 0], [0, 0, 0, 0]),
+    CpuidBits::row(0x1F, 0x3, [0x1F, 0xFFFF, 0xFFFF, 0], [0, 0, 0, 0]),
+    CpuidBits::row(0x1F, 0x4, [0x1F, 0xFFFF, 0xFFFF, 0], [0, 0, 0, 0]),
+    CpuidBits::row(0x1F, 0x5, [0x1F, 0xFFFF, 0xFFFF, 0], [0, 0, 0, 0]),
+];
