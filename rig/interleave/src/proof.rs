@@ -1,0 +1,105 @@
+//! A proof from a kernel's image to its report.
+
+use crate::error::Unprovable;
+use crate::firmware::{Failure, Firmware, Small};
+use crate::image::Source;
+use crate::kernel::{Entry, Prepared, Setting, prepare};
+use crate::report::{self, Report, Verdict};
+use crate::search::{Explored, Explorer, Options, Progress};
+
+/// What is to be proved.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// CPUs, 1 to 8.
+    pub cpus: usize,
+    /// Whether one SEAMCALL, whichever, may fail in each way of [`Failure::ALL`].
+    pub failures: bool,
+    /// Where the CPUs begin.
+    pub entry: Entry,
+    /// Debugging: what is dead stays a part of the state. It makes more states and must change no verdict.
+    pub keeps_dead: bool,
+    /// Debugging: the code is not changed at all. It makes far more states and must change no verdict.
+    pub keeps_pending_loop: bool,
+    /// The memory that the search may use, in MiB.
+    pub memory_mib: usize,
+}
+
+impl Default for Request {
+    /// Two CPUs, no failure, 4 GiB.
+    fn default() -> Self {
+        Self {
+            cpus: 2,
+            failures: false,
+            entry: Entry::Section,
+            keeps_dead: false,
+            keeps_pending_loop: false,
+            memory_mib: 4096,
+        }
+    }
+}
+
+/// Explores every order of the CPUs' operations; `progress` is called now and then.
+pub fn prove<S: Source>(
+    source: S,
+    request: Request,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, Unprovable> {
+    let Request { cpus, entry, keeps_dead, keeps_pending_loop, .. } = request;
+    assert!((1..=8).contains(&cpus), "a caller's bound");
+    let image = source.digest().to_owned();
+    let setting = Setting { cpus, entry, keeps_dead, keeps_pending_loop };
+    let mut prepared = prepare(source, setting)?;
+    let firmware = Small;
+    let Prepared { interpreter, section, .. } = &mut prepared;
+    let options = Options { failures: request.failures, keeps_dead, memory_mib: request.memory_mib };
+    let mut explorer = Explorer::new(interpreter, &firmware, section, options);
+    let explored = explorer.explore(progress)?;
+    let private = (explorer.locals().len(), explorer.locals().transitions());
+    let shared = explorer.shared().to_vec();
+    Ok(written(&request, image, &prepared, &explored, private, &shared, &firmware))
+}
+
+fn written<S: Source>(
+    request: &Request,
+    image: String,
+    prepared: &Prepared<S>,
+    explored: &Explored,
+    (private_states, private_transitions): (usize, usize),
+    shared: &[u64],
+    firmware: &Small,
+) -> Report {
+    let interpreter = &prepared.interpreter;
+    let symbols = interpreter.memory.source().symbols();
+    let mut assumptions = prepared.assumptions.clone();
+    assumptions.extend(firmware.assumptions());
+    assumptions.extend(report::GENERAL.map(String::from));
+    Report {
+        form: 1,
+        tool: env!("CARGO_PKG_VERSION").into(),
+        verdict: if explored.finding.is_some() { Verdict::Refuted } else { Verdict::Holds },
+        finding: explored.finding.as_ref().map(report::Finding::from),
+        image,
+        code: report::digest_of_code(&interpreter.code()),
+        initial_state: prepared.digest.clone(),
+        cpus: request.cpus,
+        memory_model: "sequentially-consistent",
+        entry: request.entry,
+        failures: if request.failures { Failure::ALL.map(Failure::name).to_vec() } else { Vec::new() },
+        reductions: report::reductions(request, &prepared.changes),
+        contracts: interpreter.used().map(report::Replaced::from).collect(),
+        rules: report::rules(),
+        assumptions,
+        states: explored.states,
+        transitions: explored.transitions,
+        depth: explored.depth,
+        ends: explored.ends,
+        returns: explored.returns.iter().map(|(codes, states)| report::Returned { codes: codes.clone(), states: *states }).collect(),
+        private_states,
+        private_transitions,
+        instructions_executed: interpreter.executed(),
+        restarts: interpreter.facts.restarts(),
+        table_bytes: explored.bytes,
+        shared: shared.iter().map(|word| symbols.name(*word)).collect(),
+        coverage: report::coverage(interpreter),
+    }
+}
