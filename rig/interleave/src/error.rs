@@ -12,7 +12,7 @@ pub enum Unprovable {
     /// An instruction that the interpreter does not know.
     #[error("the interpreter does not know `{instruction}` at {at} ({address:#x})")]
     Instruction {
-        /// The instruction in Intel's syntax.
+        /// The instruction's form, and its bytes in hexadecimal digits.
         instruction: String,
         /// Function and offset.
         at: String,

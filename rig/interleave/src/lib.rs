@@ -17,8 +17,10 @@ pub mod kernel;
 pub mod local;
 mod proof;
 pub mod report;
+mod request;
 pub mod rules;
 pub mod search;
 
 pub use error::Unprovable;
-pub use proof::{Request, prove};
+pub use proof::prove;
+pub use request::Request;

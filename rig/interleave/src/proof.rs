@@ -3,40 +3,10 @@
 use crate::error::Unprovable;
 use crate::firmware::{Failure, Firmware, Small};
 use crate::image::Source;
-use crate::kernel::{Entry, Prepared, Setting, prepare};
+use crate::kernel::{Prepared, Setting, prepare};
 use crate::report::{self, Report, Verdict};
+use crate::request::Request;
 use crate::search::{Explored, Explorer, Options, Progress};
-
-/// What is to be proved.
-#[derive(Clone, Copy, Debug)]
-pub struct Request {
-    /// CPUs, 1 to 8.
-    pub cpus: usize,
-    /// Whether one SEAMCALL, whichever, may fail in each way of [`Failure::ALL`].
-    pub failures: bool,
-    /// Where the CPUs begin.
-    pub entry: Entry,
-    /// Debugging: what is dead stays a part of the state. It makes more states and must change no verdict.
-    pub keeps_dead: bool,
-    /// Debugging: the code is not changed at all. It makes far more states and must change no verdict.
-    pub keeps_pending_loop: bool,
-    /// The memory that the search may use, in MiB.
-    pub memory_mib: usize,
-}
-
-impl Default for Request {
-    /// Two CPUs, no failure, 4 GiB.
-    fn default() -> Self {
-        Self {
-            cpus: 2,
-            failures: false,
-            entry: Entry::Section,
-            keeps_dead: false,
-            keeps_pending_loop: false,
-            memory_mib: 4096,
-        }
-    }
-}
 
 /// Explores every order of the CPUs' operations; `progress` is called now and then.
 pub fn prove<S: Source>(
@@ -77,7 +47,7 @@ fn written<S: Source>(
         form: 1,
         tool: env!("CARGO_PKG_VERSION").into(),
         verdict: if explored.finding.is_some() { Verdict::Refuted } else { Verdict::Holds },
-        finding: explored.finding.as_ref().map(report::Finding::from),
+        finding: explored.finding.as_ref().map(report::Counterexample::from),
         image,
         code: report::digest_of_code(&interpreter.code()),
         initial_state: prepared.digest.clone(),

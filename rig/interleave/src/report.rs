@@ -4,7 +4,7 @@ use crate::contract::{Contract, Effect};
 use crate::image::Source;
 use crate::kernel::Entry;
 use crate::local::Interpreter;
-use crate::proof::Request;
+use crate::request::Request;
 use crate::rules::Rule;
 use crate::search;
 use iced_x86::{Decoder, DecoderOptions};
@@ -32,7 +32,7 @@ pub struct Report {
     /// What came out.
     pub verdict: Verdict,
     /// The shortest way to a broken rule.
-    pub finding: Option<Finding>,
+    pub finding: Option<Counterexample>,
     /// SHA-256 of the kernel's image.
     pub image: String,
     /// SHA-256 of the instructions that were executed, each with its address.
@@ -83,7 +83,7 @@ pub struct Report {
 
 /// A broken rule.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub struct Counterexample {
     /// Its name.
     pub rule: &'static str,
     /// What it demands.
@@ -94,7 +94,7 @@ pub struct Finding {
     pub note: Option<String>,
 }
 
-impl From<&search::Finding> for Finding {
+impl From<&search::Finding> for Counterexample {
     fn from(finding: &search::Finding) -> Self {
         let search::Finding { rule, steps, note } = finding;
         Self { rule: rule.name(), meaning: rule.meaning(), steps: steps.clone(), note: note.clone() }

@@ -105,7 +105,8 @@ impl<S: Source> Memory<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{ElfImage, Symbols};
+    use super::super::elf::ElfImage;
+    use super::super::symbols::Symbols;
 
     fn memory() -> Memory<ElfImage> {
         Memory::new(ElfImage::from_parts(vec![(0x1000, (0..32).collect())], Symbols::default()))

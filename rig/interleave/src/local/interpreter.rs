@@ -3,7 +3,7 @@
 use super::decoded::Effects;
 use super::facts::Facts;
 use super::stop::Stop;
-use super::vcpu::{Input, Pending, Vcpu, Write};
+use super::vcpu::{Input, Pending, RETURN, Vcpu, Write};
 use super::window::Window;
 use crate::contract::{Contract, Contracts, Effect};
 use crate::error::Unprovable;
@@ -11,9 +11,6 @@ use crate::image::{Memory, Source};
 use crate::isa::{Next, execute, flag, gpr};
 use iced_x86::{Decoder, DecoderOptions, Instruction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// The address to which the outermost function returns.
-pub const RETURN: u64 = 0xffff_dead_0000_0000;
 
 /// Private instructions after which a CPU is taken to loop, and those more during which is watched what it reads.
 const LONG: usize = 100_000;
@@ -133,31 +130,24 @@ impl<S: Source> Interpreter<S> {
         write: &mut Option<Write>,
         waiting: Option<&mut BTreeSet<u64>>,
     ) -> Result<One, Stop> {
-        let rip = before.registers.rip;
-        let (instruction, effects) = self.decode(rip)?;
+        let (instruction, effects) = self.decode(before.registers.rip)?;
         self.executed += 1;
         let mut vcpu = before.clone();
         let mut registers = vcpu.registers.clone();
         let given = input.take();
-        let (offered, permitted) = match given {
-            Some(Input::Value(value)) => (Some(value), false),
-            Some(Input::Go) => (before.latch, true),
-            _ => (before.latch, false),
-        };
         let mut window = Window {
             cpu: before.cpu,
-            at: rip,
+            at: before.registers.rip,
             own: &mut vcpu,
             facts: &mut self.facts,
             memory: &self.memory,
-            offered,
-            permitted,
+            offered: if let Some(Input::Value(value)) = given { Some(value) } else { before.latch },
+            permitted: given == Some(Input::Go),
             loaded: None,
             stored: None,
             waiting,
         };
-        let gs_base = self.gs_bases[usize::from(before.cpu)];
-        let result = execute(&mut registers, &instruction, gs_base, &mut window);
+        let result = execute(&mut registers, &instruction, self.gs_bases[usize::from(before.cpu)], &mut window);
         let (loaded, stored) = (window.loaded, window.stored);
         let next = match result {
             Ok(next) => next,
@@ -167,27 +157,20 @@ impl<S: Source> Interpreter<S> {
             }
             Err(stop) => return Err(stop),
         };
-        if stored.is_some() {
-            *write = stored;
-        }
-        let used = match given {
-            Some(Input::Value(_)) => loaded.is_some(),
-            Some(Input::Go) => stored.is_some() || next == Next::Seamcall,
-            Some(Input::Reply(_)) => next == Next::Seamcall,
-            Some(Input::Begin) | None => true,
-        };
-        assert!(used, "what an operation brings is used by the instruction that asked for it");
+        assert_used(given, loaded, stored, next);
+        *write = stored.or(*write);
         vcpu.registers = registers;
         vcpu.latch = None;
+        let behind = instruction.next_ip();
         let next = match next {
             Next::At(next) => next,
             Next::Undefined => {
                 vcpu.warned = true;
-                instruction.next_ip()
+                behind
             }
             Next::Seamcall => match seamcall(&mut vcpu, given) {
                 Some(pending) => return Ok(One::Pending { pending, vcpu }),
-                None => instruction.next_ip(),
+                None => behind,
             },
             Next::Unknown => return Err(self.unknown(&instruction).into()),
         };
@@ -214,7 +197,10 @@ impl<S: Source> Interpreter<S> {
     fn unknown(&self, instruction: &Instruction) -> Unprovable {
         let address = instruction.ip();
         let at = self.memory.source().symbols().name(address);
-        Unprovable::Instruction { instruction: instruction.to_string(), at, address }
+        let mut bytes = self.memory.code(address).unwrap_or_default();
+        bytes.truncate(instruction.len().max(1));
+        let instruction = format!("{:?} ({})", instruction.code(), hex::encode(bytes));
+        Unprovable::Instruction { instruction, at, address }
     }
 
     fn endless(&mut self, rip: u64, waiting: &BTreeSet<u64>) -> Stop {
@@ -230,6 +216,17 @@ impl<S: Source> Interpreter<S> {
 enum One {
     Done { next: u64, effects: Effects, vcpu: Vcpu },
     Pending { pending: Pending, vcpu: Vcpu },
+}
+
+/// What an operation brings is used by the instruction that asked for it; if not, this program is wrong.
+fn assert_used(given: Option<Input>, loaded: Option<u64>, stored: Option<Write>, next: Next) {
+    let used = match given {
+        Some(Input::Value(_)) => loaded.is_some(),
+        Some(Input::Go) => stored.is_some() || next == Next::Seamcall,
+        Some(Input::Reply(_)) => next == Next::Seamcall,
+        Some(Input::Begin) | None => true,
+    };
+    assert!(used, "{given:?} was not used");
 }
 
 /// Begins or ends a SEAMCALL; none when it has come back.

@@ -5,7 +5,7 @@
 //! the exploration again. At an address from which no edge is known everything is live.
 
 use super::decoded::{Effects, flag_bits};
-use super::interpreter::RETURN;
+use super::vcpu::RETURN;
 use crate::isa::{flag, gpr};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

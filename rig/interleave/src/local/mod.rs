@@ -15,6 +15,6 @@ mod window;
 
 pub use facts::Facts;
 pub use intern::{Local, Locals};
-pub use interpreter::{Interpreter, RETURN, Ran};
+pub use interpreter::{Interpreter, Ran};
 pub use stop::Stop;
-pub use vcpu::{Input, Pending, STACK_SIZE, Vcpu, Write, stack};
+pub use vcpu::{Input, Pending, RETURN, STACK_SIZE, Vcpu, Write, stack};

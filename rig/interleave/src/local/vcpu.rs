@@ -7,6 +7,9 @@ use std::ops::Range;
 /// Bytes of each CPU's stack, which is as large as the kernel's.
 pub const STACK_SIZE: u64 = 0x4000;
 
+/// The address to which the outermost function returns.
+pub const RETURN: u64 = 0xffff_dead_0000_0000;
+
 /// The stack of `cpu`, where no memory of the kernel is.
 pub const fn stack(cpu: u8) -> Range<u64> {
     let start = 0xffff_c900_0000_0000 + cpu as u64 * 0x10_0000;

@@ -20,6 +20,8 @@ pub struct Ghost {
     once: u8,
     /// The step of the first call that failed; 0 if none did.
     failed: Step,
+    /// SYS.INIT failed: no CPU may make LP.INIT any more.
+    init_failed: bool,
     /// The call that the search made fail, and how; what the kernel owes depends on both.
     injected: Option<(Call, Failure)>,
 }
@@ -67,7 +69,7 @@ impl Ghost {
             let behind = (0..cpus).any(|other| other != cpu && self.acknowledged[other] + 1 < step);
             match () {
                 () if loader_busy && call.is_of_loader() => Some(Rule::SerialLoader),
-                () if self.failed != 0 && step > self.failed => Some(Rule::StopOnFailure),
+                () if self.failed != 0 && step > self.failed || self.init_failed && call == Call::LpInit => Some(Rule::StopOnFailure),
                 () if behind || self.acknowledged[cpu] >= step => Some(Rule::Lockstep),
                 () if refused => Some(Rule::Succeeds),
                 () => None,
@@ -113,6 +115,7 @@ impl Ghost {
         if !success && self.failed == 0 && !matches!(call, Call::ReadVersion(_)) {
             self.failed = call.step().unwrap_or(DONE);
         }
+        self.init_failed |= !success && call == Call::SysInit;
     }
 
     /// Whether a call may still be made to fail.
@@ -153,6 +156,6 @@ impl Ghost {
         bytes.extend(self.seen);
         bytes.extend(self.acknowledged);
         let injected = self.injected.map_or(0, |(call, failure)| call.code() << 2 | (failure as u8 + 1));
-        bytes.extend([self.installed, self.initialized, self.once, self.failed, injected]);
+        bytes.extend([self.installed, self.initialized, self.once, self.failed, self.init_failed.into(), injected]);
     }
 }

@@ -87,6 +87,10 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
             returns: BTreeMap::new(),
             peak: 0,
         };
+        if let Some(rule) = self.broken_at_start(&first)? {
+            let steps = self.tell(&first, &[])?;
+            return Ok(search.explored(Some(Finding { rule, steps, note: None })));
+        }
         let mut front = vec![first];
         let mut from = 0;
         while !front.is_empty() {

@@ -109,6 +109,9 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
 
     /// Judges the end.
     pub(super) fn judge_end(&self, state: &State<F::State>) -> Result<Option<crate::rules::Rule>, Stop> {
+        if self.section.control.is_none() {
+            return Ok(None);
+        }
         let returns = self.returns(state);
         let told = &self.section.told;
         if let Some(code) = returns.iter().find(|code| !told.contains_key(code)) {

@@ -81,9 +81,9 @@ impl Graph {
         loop {
             let mut changed = false;
             // A state is mostly followed by later ones, so that few rounds are needed.
-            for state in (0..self.len()).rev().filter(|state| !ends[*state]).collect::<Vec<_>>() {
+            for state in (0..self.len()).rev() {
                 let successors = &self.edges[state * self.actions..(state + 1) * self.actions];
-                if successors.iter().any(|to| *to < BROKEN && ends[*to as usize]) {
+                if !ends[state] && successors.iter().any(|to| *to < BROKEN && ends[*to as usize]) {
                     ends[state] = true;
                     changed = true;
                 }
@@ -104,7 +104,7 @@ impl Graph {
 
     /// Refuses to grow beyond `limit_mib`; `more`: bytes that the search uses besides.
     pub(super) fn check(&self, more: usize, limit_mib: usize) -> Result<(), Unprovable> {
-        let full = self.len() >= BROKEN as usize - 1 || (self.bytes() + more) >> 20 > limit_mib;
+        let full = self.len() >= BROKEN as usize - 1 || self.bytes() + more > limit_mib << 20;
         if full { Err(Unprovable::Memory { states: self.len(), limit_mib }) } else { Ok(()) }
     }
 }

@@ -39,6 +39,9 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
             Pending::Load { address, size } => self.take_load(cpu, address, size, out)?,
             Pending::Store(_) | Pending::Locked { .. } => {
                 let input = match pending {
+                    Pending::Locked { address, .. } if self.section.control.is_some_and(|c| c.state == address) => {
+                        return Err(self.access_error("the update's step is changed by a locked instruction", address));
+                    }
                     Pending::Locked { address, size } => Input::Value(self.read(out, address, size)?),
                     _ => Input::Go,
                 };
@@ -65,6 +68,11 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         })
     }
 
+    /// What the private runs before all operations break.
+    pub(super) fn broken_at_start(&self, first: &State<F::State>) -> Result<Option<Rule>, Stop> {
+        (0..self.cpus()).map(|cpu| self.broken_after(cpu, first)).find(|broken| !matches!(broken, Ok(None))).unwrap_or(Ok(None))
+    }
+
     /// Rules about where the CPU is now: what it called, and whether it was the last to leave.
     fn broken_after(&self, cpu: usize, out: &State<F::State>) -> Result<Option<Rule>, Stop> {
         let local = self.locals.get(out.locals[cpu]);
@@ -86,7 +94,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     fn take_load(&mut self, cpu: usize, address: u64, size: u8, out: &mut State<F::State>) -> Result<Option<Rule>, Stop> {
         let value = self.read(out, address, size)?;
         self.advance(cpu, Input::Value(value), out)?;
-        if address != self.section.control.state || size != 4 {
+        if self.section.control.is_none_or(|control| address != control.state) {
             return Ok(None);
         }
         // A step that is no step is none that anybody may begin.
@@ -114,7 +122,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
 
     /// A store that makes the count of acknowledgements another number than zero is the CPU's acknowledgement.
     fn watch_acknowledgement(&self, cpu: usize, write: Write, out: &mut State<F::State>) {
-        let count = self.section.control.acknowledged;
+        let Some(count) = self.section.control.map(|control| control.acknowledged) else { return };
         let covers = write.address <= count && count < write.address + u64::from(write.size);
         if covers && write.value >> ((count.wrapping_sub(write.address) & 7) * 8) & 0xffff_ffff != 0 {
             out.ghost.acknowledge(cpu);
@@ -123,7 +131,12 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
 
     fn read(&self, state: &State<F::State>, address: u64, size: u8) -> Result<u64, Stop> {
         if self.dead_fields(address, size) & state.dead != 0 {
-            return Err(self.node_error("a queue node that is not in use is read", address));
+            return Err(self.access_error("a queue node that is not in use is read", address));
+        }
+        // The rules look at whole reads of the step. Other ways to read it would escape them.
+        let whole = |start: u64| address == start && size == 4 || address + u64::from(size) <= start || start + 4 <= address;
+        if self.section.control.is_some_and(|control| !whole(control.state)) {
+            return Err(self.access_error("the update's step is read in a way that the rules do not see", address));
         }
         Ok(state.load(self.slot(address), address, size))
     }
@@ -133,7 +146,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         if touched != 0 {
             let whole = write.address & 7 == 0 && (write.size == 8 || write.size == 4 && touched & 0x5555 == 0);
             if !whole {
-                return Err(self.node_error("a part of a queue node that is not in use is written", write.address));
+                return Err(self.access_error("a part of a queue node that is not in use is written", write.address));
             }
             state.dead &= !touched;
         }
@@ -141,7 +154,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         Ok(())
     }
 
-    fn node_error(&self, what: &'static str, address: u64) -> Stop {
+    fn access_error(&self, what: &'static str, address: u64) -> Stop {
         let at = self.interpreter.memory.source().symbols().name(address);
         Unprovable::Access { what, at, address }.into()
     }

@@ -11,8 +11,8 @@ pub const MAX_CPUS: usize = 8;
 pub struct Section {
     /// The CPUs before their first instruction, by number; one without a place in the section has returned 0.
     pub starts: Vec<Option<Vcpu>>,
-    /// The state machine's words.
-    pub control: Control,
+    /// The state machine's words; none for code that is no update, of which only `progress` is judged.
+    pub control: Option<Control>,
     /// What the kernel keeps of a success; none where there is no such record.
     pub record: Option<Record>,
     /// Nodes of lock queues, whose content is dropped while they are not in use.
