@@ -9,11 +9,7 @@ use crate::request::Request;
 use crate::search::{Explored, Explorer, Options, Progress};
 
 /// Explores every order of the CPUs' operations; `progress` is called now and then.
-pub fn prove<S: Source>(
-    source: S,
-    request: Request,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Report, Unprovable> {
+pub fn prove<S: Source>(source: S, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Report, Unprovable> {
     let Request { cpus, entry, keeps_dead, keeps_pending_loop, .. } = request;
     assert!((1..=8).contains(&cpus), "a caller's bound");
     let image = source.digest().to_owned();
@@ -23,10 +19,10 @@ pub fn prove<S: Source>(
     let Prepared { interpreter, section, .. } = &mut prepared;
     let options = Options { failures: request.failures, keeps_dead, memory_mib: request.memory_mib };
     let mut explorer = Explorer::new(interpreter, &firmware, section, options);
-    let explored = explorer.explore(progress)?;
+    let result = explorer.explore(progress)?;
     let private = (explorer.locals().len(), explorer.locals().transitions());
     let shared = explorer.shared().to_vec();
-    Ok(written(&request, image, &prepared, &explored, private, &shared, &firmware))
+    Ok(written(&request, image, &prepared, &result, private, &shared, firmware))
 }
 
 fn written<S: Source>(
@@ -36,7 +32,7 @@ fn written<S: Source>(
     explored: &Explored,
     (private_states, private_transitions): (usize, usize),
     shared: &[u64],
-    firmware: &Small,
+    firmware: Small,
 ) -> Report {
     let interpreter = &prepared.interpreter;
     let symbols = interpreter.memory.source().symbols();
@@ -63,7 +59,11 @@ fn written<S: Source>(
         transitions: explored.transitions,
         depth: explored.depth,
         ends: explored.ends,
-        returns: explored.returns.iter().map(|(codes, states)| report::Returned { codes: codes.clone(), states: *states }).collect(),
+        returns: explored
+            .returns
+            .iter()
+            .map(|(codes, states)| report::Returned { codes: codes.clone(), states: *states })
+            .collect(),
         private_states,
         private_transitions,
         instructions_executed: interpreter.executed(),

@@ -140,7 +140,9 @@ pub(crate) fn reductions(request: &Request, changes: &[&'static str]) -> Vec<Red
             argument: "a read of one ends the exploration",
         });
     }
-    all.extend(changes.iter().map(|argument| Reduction { name: "the count of the lock's pending loop is 1", argument }));
+    all.extend(
+        changes.iter().map(|argument| Reduction { name: "the count of the lock's pending loop is 1", argument }),
+    );
     all
 }
 

@@ -104,7 +104,8 @@ fn vmlinux(arguments: &Arguments) -> Result<(String, PathBuf), Trouble> {
         }
     };
     let release = format!("Linux {}", kernel.release);
-    let none = || Trouble::usage("the kernel has no vmlinux", "give a vmlinux with --kernel, or a build tree that has one");
+    let none =
+        || Trouble::usage("the kernel has no vmlinux", "give a vmlinux with --kernel, or a build tree that has one");
     kernel.vmlinux.map(|file| (release, file)).ok_or_else(none)
 }
 

@@ -128,7 +128,9 @@ impl Firmware for Small {
 
     fn write(&self, state: &State, bytes: &mut Vec<u8>) {
         bytes.extend([state.phase as u8, u8::from(state.initialized), state.installed, state.lps]);
-        bytes.extend(state.inside.iter().map(|inside| inside.map_or(0, |(call, verdict)| call.code() << 2 | verdict as u8)));
+        bytes.extend(
+            state.inside.iter().map(|inside| inside.map_or(0, |(call, verdict)| call.code() << 2 | verdict as u8)),
+        );
     }
 
     fn assumptions(&self) -> Vec<String> {

@@ -104,9 +104,9 @@ impl<S: Source> Memory<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::elf::ElfImage;
     use super::super::symbols::Symbols;
+    use super::*;
 
     fn memory() -> Memory<ElfImage> {
         Memory::new(ElfImage::from_parts(vec![(0x1000, (0..32).collect())], Symbols::default()))

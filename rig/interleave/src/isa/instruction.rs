@@ -101,17 +101,13 @@ impl<B: Bus> Execution<'_, B> {
     }
 
     pub(super) fn put(&mut self, operand: u32, value: u64) -> Result<(), B::Stop> {
-        match self.instruction.op_kind(operand) {
-            OpKind::Register => {
-                self.set_register(self.instruction.op_register(operand), value);
-                Ok(())
-            }
-            _ => {
-                let size = self.size_of(operand);
-                let access = self.access(self.address(), size);
-                self.bus.store(access, value & mask(size))
-            }
+        if self.instruction.op_kind(operand) == OpKind::Register {
+            self.set_register(self.instruction.op_register(operand), value);
+            return Ok(());
         }
+        let size = self.size_of(operand);
+        let access = self.access(self.address(), size);
+        self.bus.store(access, value & mask(size))
     }
 
     fn register(&self, register: Register) -> u64 {

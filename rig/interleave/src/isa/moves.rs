@@ -42,7 +42,7 @@ impl<B: Bus> Execution<'_, B> {
         Ok(true)
     }
 
-    /// SETcc and CMOVcc. A conditional move of 32 bits that is not done clears the upper half all the same.
+    /// `SETcc` and `CMOVcc`. A conditional move of 32 bits that is not done clears the upper half all the same.
     fn conditional(&mut self) -> Result<bool, B::Stop> {
         match self.instruction.op_count() {
             1 => {

@@ -25,11 +25,9 @@ pub(super) fn fill<S: Source>(memory: &mut Memory<S>, cpus: usize) -> Result<Boo
         gs_bases.push(fill_area(memory, cpu)?);
     }
     let all = (1 << cpus) - 1;
-    for (name, value) in [
-        ("nr_cpu_ids", cpus as u64),
-        ("__num_online_cpus", cpus as u64),
-        ("__num_possible_cpus", cpus as u64),
-    ] {
+    for (name, value) in
+        [("nr_cpu_ids", cpus as u64), ("__num_online_cpus", cpus as u64), ("__num_possible_cpus", cpus as u64)]
+    {
         // Older kernels count the possible CPUs when they need to.
         if let Some(address) = memory.source().symbols().find(name) {
             memory.fill(address, 4, value)?;

@@ -61,8 +61,11 @@ pub fn prepare<S: Source>(source: S, setting: Setting) -> Result<Prepared<S>, Un
         memory.zero(stack(cpu));
     }
     let boot::Boot { gs_bases, mut assumptions } = boot::fill(&mut memory, setting.cpus)?;
-    let changes =
-        if !setting.keeps_pending_loop && pending_loop::shorten(&mut memory) { vec![pending_loop::ARGUMENT] } else { vec![] };
+    let changes = if !setting.keeps_pending_loop && pending_loop::shorten(&mut memory) {
+        vec![pending_loop::ARGUMENT]
+    } else {
+        vec![]
+    };
     let (mut memory, started) = uploader::run(memory, gs_bases[0], setting.cpus)?;
     for (address, value) in &started.words {
         memory.set(*address, *value);
@@ -89,12 +92,14 @@ pub fn prepare<S: Source>(source: S, setting: Setting) -> Result<Prepared<S>, Un
     Ok(Prepared { interpreter, section, assumptions, digest, changes })
 }
 
-/// `struct update_ctrl` of Linux's `seamldr.c`: state, num_ack, num_failed, lock. What the uploader made of it must fit.
+/// `struct update_ctrl` of Linux's `seamldr.c`: `state`, `num_ack`, `num_failed`, `lock`. What the uploader made of it must fit.
 fn control<S: Source>(memory: &Memory<S>) -> Result<Control, Unprovable> {
     let (state, size) = memory.source().symbols().extent("update_ctrl")?;
     let begins = (0..4).map(|field| memory.value(state + field * 4, 4)).eq([Some(1), Some(0), Some(0), Some(0)]);
     if size != 16 || !begins {
-        return Err(Unprovable::Uploader("update_ctrl is not (1, 0, 0, unlocked) in 16 bytes when the section begins".into()));
+        return Err(Unprovable::Uploader(
+            "update_ctrl is not (1, 0, 0, unlocked) in 16 bytes when the section begins".into(),
+        ));
     }
     Ok(Control { state, acknowledged: state + 4 })
 }
@@ -124,11 +129,12 @@ fn starts<S: Source>(
     Ok(starts)
 }
 
-/// `struct multi_stop_data` of Linux's `stop_machine.c` when the stopper threads are woken: fn, data, num_threads, active_cpus,
-/// state (MULTI_STOP_PREPARE), thread_ack.
+/// `struct multi_stop_data` of Linux's `stop_machine.c` when the stopper threads are woken: `fn`, `data`, `num_threads`,
+/// `active_cpus`, `state` (`MULTI_STOP_PREPARE`), `thread_ack`.
 fn fill_stop_data<S: Source>(memory: &mut Memory<S>, started: &uploader::Started, cpus: u64) -> Result<(), Unprovable> {
     let mask = STOP_DATA + 0x100;
-    let fields = [(0, 8, started.function), (8, 8, started.argument), (16, 4, cpus), (24, 8, mask), (32, 4, 1), (36, 4, cpus)];
+    let fields =
+        [(0, 8, started.function), (8, 8, started.argument), (16, 4, cpus), (24, 8, mask), (32, 4, 1), (36, 4, cpus)];
     for (offset, size, value) in fields {
         memory.fill(STOP_DATA + offset, size, value)?;
     }

@@ -5,7 +5,7 @@ use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register
 
 /// What is read, and what is written whatever happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effects {
+pub(super) struct Effects {
     pub(super) reads: u32,
     pub(super) writes: u32,
 }

@@ -53,12 +53,12 @@ impl Facts {
     }
 
     /// `cpu` touches a word. Returns whether it is shared.
-    pub(super) fn touch(&mut self, cpu: u8, word: u64, writes: bool, symbols: &Symbols) -> Result<bool, Stop> {
+    pub(super) fn touch(&mut self, cpu: u8, word: u64, is_write: bool, symbols: &Symbols) -> Result<bool, Stop> {
         if self.shared.contains(&word) {
             return Ok(true);
         }
         let (readers, writers) = self.touched.entry(word).or_default();
-        *(if writes { &mut *writers } else { &mut *readers }) |= 1 << cpu;
+        *(if is_write { &mut *writers } else { &mut *readers }) |= 1 << cpu;
         if *writers != 0 && (*readers | *writers).count_ones() > 1 {
             self.shared.insert(word);
             return Err(Stop::Restart(format!("{} is shared", symbols.name(word))));

@@ -22,24 +22,24 @@ pub struct Local {
 #[derive(Debug, Default)]
 pub struct Locals {
     numbers: HashMap<Vcpu, u32>,
-    locals: Vec<Local>,
+    all: Vec<Local>,
     transitions: usize,
 }
 
 impl Locals {
     /// The private state with a number.
     pub fn get(&self, number: u32) -> &Local {
-        &self.locals[number as usize]
+        &self.all[number as usize]
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.locals.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.locals.is_empty()
+        self.all.is_empty()
     }
 
     /// How many (private state, input) pairs were executed.
@@ -53,9 +53,9 @@ impl Locals {
         if let Some(number) = self.numbers.get(&vcpu) {
             return *number;
         }
-        let number = self.locals.len() as u32;
+        let number = self.all.len() as u32;
         self.numbers.insert(vcpu.clone(), number);
-        self.locals.push(Local { vcpu, pending: ran.pending, after: Vec::new() });
+        self.all.push(Local { vcpu, pending: ran.pending, after: Vec::new() });
         number
     }
 
@@ -73,7 +73,7 @@ impl Locals {
         let ran = interpreter.run(self.get(number).vcpu.clone(), input)?;
         let write = ran.write;
         let next = self.number(ran, &interpreter.facts, &interpreter.memory);
-        self.locals[number as usize].after.push((input, next, write));
+        self.all[number as usize].after.push((input, next, write));
         self.transitions += 1;
         Ok((next, write))
     }

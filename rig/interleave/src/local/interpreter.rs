@@ -87,7 +87,9 @@ impl<S: Source> Interpreter<S> {
             }
             let watched = (steps >= LONG).then_some(&mut waiting);
             let (next, effects, after) = match self.contracts.at(rip).copied() {
-                Some(Contract { effect: Effect::Starts, .. }) => return Ok(Ran { vcpu, write, pending: Pending::Start }),
+                Some(Contract { effect: Effect::Starts, .. }) => {
+                    return Ok(Ran { vcpu, write, pending: Pending::Start });
+                }
                 Some(contract) => (self.replace(&mut vcpu, contract)?, Effects::of_contract(), vcpu),
                 None => match self.instruction(&vcpu, &mut input, &mut write, watched)? {
                     One::Done { next, effects, vcpu } => (next, effects, vcpu),
@@ -108,7 +110,12 @@ impl<S: Source> Interpreter<S> {
         let top = vcpu.registers.gpr[gpr::RSP];
         let Some(back) = vcpu.word(top) else {
             let at = self.memory.source().symbols().name(at);
-            return Err(Unprovable::Access { what: "a function is entered without a return address", at, address: top }.into());
+            return Err(Unprovable::Access {
+                what: "a function is entered without a return address",
+                at,
+                address: top,
+            }
+            .into());
         };
         for changed in [gpr::RCX, gpr::RDX, gpr::RSI, gpr::RDI, gpr::R8, gpr::R9, gpr::R10, gpr::R11] {
             vcpu.registers.gpr[changed] = CLOBBERED;
@@ -183,7 +190,9 @@ impl<S: Source> Interpreter<S> {
         }
         let symbols = self.memory.source().symbols();
         let Some(bytes) = self.memory.code(address) else {
-            return Err(Unprovable::Access { what: "no code is known there", at: symbols.name(address), address }.into());
+            return Err(
+                Unprovable::Access { what: "no code is known there", at: symbols.name(address), address }.into()
+            );
         };
         let instruction = Decoder::with_ip(64, &bytes, address, DecoderOptions::NONE).decode();
         if instruction.is_invalid() {

@@ -10,17 +10,15 @@ use crate::isa::{flag, gpr};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Live registers and flags before each instruction.
-pub(super) fn compute(
-    edges: &BTreeMap<u64, BTreeSet<u64>>,
-    effects: &BTreeMap<u64, Effects>,
-) -> HashMap<u64, u32> {
+pub(super) fn compute(edges: &BTreeMap<u64, BTreeSet<u64>>, effects: &BTreeMap<u64, Effects>) -> HashMap<u64, u32> {
     let always = 1 << gpr::RSP | flag_bits(flag::IF);
     let mut live: HashMap<u64, u32> = HashMap::from([(RETURN, 1 << gpr::RAX)]);
     loop {
         let mut changed = false;
         for (from, successors) in edges.iter().rev() {
             let unknown = |to: &u64| if edges.contains_key(to) { 0 } else { u32::MAX };
-            let behind = successors.iter().fold(0, |all, to| all | live.get(to).copied().unwrap_or_else(|| unknown(to)));
+            let behind =
+                successors.iter().fold(0, |all, to| all | live.get(to).copied().unwrap_or_else(|| unknown(to)));
             let Effects { reads, writes } = effects[from];
             let before = always | reads | behind & !writes;
             changed |= live.insert(*from, before) != Some(before);

@@ -89,7 +89,11 @@ impl<S: Source> Window<'_, S> {
         }
         let Access { address, size, locked, .. } = access;
         let Some(value) = self.offered.take() else {
-            return Err(Stop::At(if locked { Pending::Locked { address, size } } else { Pending::Load { address, size } }));
+            return Err(Stop::At(if locked {
+                Pending::Locked { address, size }
+            } else {
+                Pending::Load { address, size }
+            }));
         };
         self.loaded = Some(value);
         Ok(value)

@@ -69,7 +69,9 @@ impl Ghost {
             let behind = (0..cpus).any(|other| other != cpu && self.acknowledged[other] + 1 < step);
             match () {
                 () if loader_busy && call.is_of_loader() => Some(Rule::SerialLoader),
-                () if self.failed != 0 && step > self.failed || self.init_failed && call == Call::LpInit => Some(Rule::StopOnFailure),
+                () if self.failed != 0 && step > self.failed || self.init_failed && call == Call::LpInit => {
+                    Some(Rule::StopOnFailure)
+                }
                 () if behind || self.acknowledged[cpu] >= step => Some(Rule::Lockstep),
                 () if refused => Some(Rule::Succeeds),
                 () => None,

@@ -67,16 +67,26 @@ impl Rule {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Participation => "each CPU does each all-CPU step (INSTALL, LP.INIT) exactly once",
-            Self::Lockstep => "no CPU begins a step before every CPU acknowledged the one before, and none works in a step after it acknowledged it",
+            Self::Lockstep => {
+                "no CPU begins a step before every CPU acknowledged the one before, and none works in a step after it acknowledged it"
+            }
             Self::LeadOnly => "SHUTDOWN and UPDATE run once, on CPU 0; SYS.INIT runs once",
             Self::UpdateOnly => "only the update's own SEAMCALLs run",
             Self::InterruptsOff => "interrupts are disabled at each SEAMCALL, and nothing that can sleep is called",
             Self::SerialLoader => "never two CPUs inside P-SEAMLDR",
-            Self::Progress => "from every state that can be reached the end can be reached, where every CPU has left; without a failure each acknowledged the last step before",
+            Self::Progress => {
+                "from every state that can be reached the end can be reached, where every CPU has left; without a failure each acknowledged the last step before"
+            }
             Self::StopOnFailure => "after a call failed no CPU begins a later step, and the uploader is told",
-            Self::QuietKernel => "the kernel executes no warning, except that of a version that cannot be read after UPDATE",
-            Self::Succeeds => "without a failure the firmware refuses no call, the new module runs at the end, and each CPU and the uploader get 0",
-            Self::RecordAfter => "after a success the kernel has the new module's version, and marks module and CPUs as initialised",
+            Self::QuietKernel => {
+                "the kernel executes no warning, except that of a version that cannot be read after UPDATE"
+            }
+            Self::Succeeds => {
+                "without a failure the firmware refuses no call, the new module runs at the end, and each CPU and the uploader get 0"
+            }
+            Self::RecordAfter => {
+                "after a success the kernel has the new module's version, and marks module and CPUs as initialised"
+            }
         }
     }
 }
@@ -88,13 +98,15 @@ mod tests {
     #[test]
     fn names_are_those_that_serde_writes() {
         // The judge's own names are in rig-judge, on which this crate does not depend; the end-to-end test compares them.
-        let kebab = |rule: Rule| format!("{rule:?}").chars().fold(String::new(), |mut name, c| {
-            if c.is_uppercase() && !name.is_empty() {
-                name.push('-');
-            }
-            name.extend(c.to_lowercase());
-            name
-        });
+        let kebab = |rule: Rule| {
+            format!("{rule:?}").chars().fold(String::new(), |mut name, c| {
+                if c.is_uppercase() && !name.is_empty() {
+                    name.push('-');
+                }
+                name.extend(c.to_lowercase());
+                name
+            })
+        };
         for rule in Rule::ALL {
             assert_eq!(rule.name(), kebab(rule));
         }

@@ -95,7 +95,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         let mut from = 0;
         while !front.is_empty() {
             for state in &front {
-                if from as usize % BATCH == 0 {
+                if (from as usize).is_multiple_of(BATCH) {
                     search.look(front.capacity(), self.options.memory_mib, progress)?;
                 }
                 if let Some((action, rule)) = self.expand(state, from, &mut search)? {

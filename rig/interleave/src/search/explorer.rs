@@ -5,7 +5,7 @@ use super::state::{MAX_WORDS, State};
 use crate::error::Unprovable;
 use crate::firmware::{Failure, Firmware};
 use crate::image::Source;
-use crate::local::{Input, Interpreter, Locals, Pending, Ran, Stop};
+use crate::local::{Input, Interpreter, Locals, Pending, RETURN, Ran, Stop, Vcpu};
 use crate::rules::{Ghost, Outcome};
 
 /// What is explored.
@@ -53,8 +53,7 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
 
     /// How a step can go: as the state says, and with each failure.
     pub(super) fn kinds(&self) -> &'static [Option<Failure>] {
-        const KINDS: [Option<Failure>; 4] =
-            [None, Some(Failure::ALL[0]), Some(Failure::ALL[1]), Some(Failure::ALL[2])];
+        const KINDS: [Option<Failure>; 4] = [None, Some(Failure::ALL[0]), Some(Failure::ALL[1]), Some(Failure::ALL[2])];
         if self.options.failures { &KINDS } else { &KINDS[..1] }
     }
 
@@ -70,17 +69,17 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
         let ghost = Ghost::default();
         let mut state = State { locals: [0; MAX_CPUS], words: [0; MAX_WORDS], dead: 0, firmware, ghost };
         for (slot, address) in self.words.iter().enumerate() {
-            let unmapped = || Unprovable::Access { what: "no memory is known there", at: "the start".into(), address: *address };
+            let unmapped =
+                || Unprovable::Access { what: "no memory is known there", at: "the start".into(), address: *address };
             state.words[slot] = self.interpreter.memory.word(*address).ok_or_else(unmapped)?;
         }
         let section = self.section;
         for (cpu, start) in section.starts.iter().enumerate() {
-            let ran = match start {
-                Some(vcpu) => self.interpreter.run(vcpu.clone(), Input::Begin)?,
-                None => {
-                    let vcpu = crate::local::Vcpu::new(cpu as u8, crate::local::RETURN);
-                    Ran { vcpu, write: None, pending: Pending::Done { returned: 0 } }
-                }
+            let ran = if let Some(vcpu) = start {
+                self.interpreter.run(vcpu.clone(), Input::Begin)?
+            } else {
+                let vcpu = Vcpu::new(cpu as u8, RETURN);
+                Ran { vcpu, write: None, pending: Pending::Done { returned: 0 } }
             };
             state.locals[cpu] = self.locals.number(ran, &self.interpreter.facts, &self.interpreter.memory);
         }

@@ -59,7 +59,9 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
                 self.take_leave(cpu, failure, out)?;
                 None
             }
-            Pending::Done { .. } | Pending::Start => return Err(Unprovable::Uploader("the section starts another".into()).into()),
+            Pending::Done { .. } | Pending::Start => {
+                return Err(Unprovable::Uploader("the section starts another".into()).into());
+            }
         };
         self.drop_dead_nodes(out);
         Ok(match broken.or(self.broken_after(cpu, out)?) {
@@ -70,7 +72,10 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
 
     /// What the private runs before all operations break.
     pub(super) fn broken_at_start(&self, first: &State<F::State>) -> Result<Option<Rule>, Stop> {
-        (0..self.cpus()).map(|cpu| self.broken_after(cpu, first)).find(|broken| !matches!(broken, Ok(None))).unwrap_or(Ok(None))
+        (0..self.cpus())
+            .map(|cpu| self.broken_after(cpu, first))
+            .find(|broken| !matches!(broken, Ok(None)))
+            .unwrap_or(Ok(None))
     }
 
     /// Rules about where the CPU is now: what it called, and whether it was the last to leave.
@@ -91,7 +96,13 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         Ok(write)
     }
 
-    fn take_load(&mut self, cpu: usize, address: u64, size: u8, out: &mut State<F::State>) -> Result<Option<Rule>, Stop> {
+    fn take_load(
+        &mut self,
+        cpu: usize,
+        address: u64,
+        size: u8,
+        out: &mut State<F::State>,
+    ) -> Result<Option<Rule>, Stop> {
         let value = self.read(out, address, size)?;
         self.advance(cpu, Input::Value(value), out)?;
         if self.section.control.is_none_or(|control| address != control.state) {
@@ -134,7 +145,8 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
             return Err(self.access_error("a queue node that is not in use is read", address));
         }
         // The rules look at whole reads of the step. Other ways to read it would escape them.
-        let whole = |start: u64| address == start && size == 4 || address + u64::from(size) <= start || start + 4 <= address;
+        let whole =
+            |start: u64| address == start && size == 4 || address + u64::from(size) <= start || start + 4 <= address;
         if self.section.control.is_some_and(|control| !whole(control.state)) {
             return Err(self.access_error("the update's step is read in a way that the rules do not see", address));
         }
@@ -144,7 +156,8 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     fn write(&self, state: &mut State<F::State>, write: Write) -> Result<(), Stop> {
         let touched = self.dead_fields(write.address, write.size) & state.dead;
         if touched != 0 {
-            let whole = write.address & 7 == 0 && (write.size == 8 || write.size == 4 && touched & 0x5555 == 0);
+            let whole =
+                write.address.is_multiple_of(8) && (write.size == 8 || write.size == 4 && touched & 0x5555 == 0);
             if !whole {
                 return Err(self.access_error("a part of a queue node that is not in use is written", write.address));
             }
@@ -164,7 +177,8 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         let end = address + u64::from(size);
         let touches = |start: u64, length: u64| address < start + length && start < end;
         let field = |(number, node): (usize, &super::section::QueueNode)| {
-            u16::from(touches(node.start, 8)) << (2 * number) | u16::from(touches(node.start + 8, 4)) << (2 * number + 1)
+            u16::from(touches(node.start, 8)) << (2 * number)
+                | u16::from(touches(node.start + 8, 4)) << (2 * number + 1)
         };
         self.section.nodes.iter().enumerate().map(field).fold(0, |all, bits| all | bits)
     }

@@ -4,7 +4,7 @@ use crate::local::Vcpu;
 use std::collections::BTreeMap;
 
 /// Most CPUs.
-pub const MAX_CPUS: usize = 8;
+pub(super) const MAX_CPUS: usize = 8;
 
 /// A section and its addresses.
 #[derive(Clone, Debug)]

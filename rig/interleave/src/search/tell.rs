@@ -38,7 +38,9 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         let local = self.locals.get(state.locals[cpu]);
         let now = |address: u64, size: u8| state.load(self.slot(address), address, size);
         let deed = match local.pending {
-            Pending::Load { address, size } => format!("reads {:#x} from {}", now(address, size), self.variable(address)),
+            Pending::Load { address, size } => {
+                format!("reads {:#x} from {}", now(address, size), self.variable(address))
+            }
             Pending::Store(write) => format!("writes {:#x} to {}", write.value, self.variable(write.address)),
             Pending::Locked { address, size } => {
                 format!("exchanges {}, which was {:#x}", self.variable(address), now(address, size))
