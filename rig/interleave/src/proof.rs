@@ -2,14 +2,24 @@
 
 use crate::error::Unprovable;
 use crate::firmware::{Failure, Firmware, Small};
-use crate::image::Source;
+use crate::image::{ElfImage, Source};
 use crate::kernel::{Prepared, Setting, prepare};
 use crate::report::{self, Report, Verdict};
 use crate::request::Request;
 use crate::search::{Explored, Explorer, Options, Progress};
 
 /// Explores every order of the CPUs' operations; `progress` is called now and then.
-pub fn prove<S: Source>(source: S, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Report, Unprovable> {
+///
+/// It is no generic function, so that all of the search is compiled with this crate's optimisation and not with its caller's.
+pub fn prove(image: ElfImage, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Report, Unprovable> {
+    prove_from(image, request, progress)
+}
+
+fn prove_from<S: Source>(
+    source: S,
+    request: Request,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, Unprovable> {
     let Request { cpus, entry, keeps_dead, keeps_pending_loop, .. } = request;
     assert!((1..=8).contains(&cpus), "a caller's bound");
     let image = source.digest().to_owned();

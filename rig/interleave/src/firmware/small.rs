@@ -30,9 +30,9 @@ enum Verdict {
     Busy,
 }
 
-/// See [`Small`].
+/// The state of [`Small`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct State {
+pub struct SmallState {
     phase: Phase,
     initialized: bool,
     all: u8,
@@ -42,7 +42,7 @@ pub struct State {
     inside: [Option<(Call, Verdict)>; CPUS],
 }
 
-impl State {
+impl SmallState {
     fn verdict(&self, cpu: usize, call: Call) -> Verdict {
         let bit = 1 << cpu;
         let in_loader = |inside: &Option<(Call, Verdict)>| inside.is_some_and(|(call, _)| call.is_of_loader());
@@ -81,20 +81,20 @@ impl State {
 }
 
 impl Firmware for Small {
-    type State = State;
+    type State = SmallState;
 
-    fn start(&self, cpus: usize) -> State {
+    fn start(&self, cpus: usize) -> SmallState {
         assert!(cpus <= CPUS, "a caller's bound");
-        State { all: ((1_u16 << cpus) - 1) as u8, ..State::default() }
+        SmallState { all: ((1_u16 << cpus) - 1) as u8, ..SmallState::default() }
     }
 
-    fn enter(&self, state: &mut State, cpu: usize, call: Call) -> bool {
+    fn enter(&self, state: &mut SmallState, cpu: usize, call: Call) -> bool {
         let verdict = state.verdict(cpu, call);
         state.inside[cpu] = Some((call, verdict));
         verdict == Verdict::Right
     }
 
-    fn leave(&self, state: &mut State, cpu: usize, failure: Option<Failure>) -> Reply {
+    fn leave(&self, state: &mut SmallState, cpu: usize, failure: Option<Failure>) -> Reply {
         let (call, verdict) = state.inside[cpu].take().expect("only a CPU that is inside leaves");
         let status = |status: Status| Reply { rax: Some(status.0), r8: None };
         match (failure, verdict) {
@@ -114,7 +114,7 @@ impl Firmware for Small {
         }
     }
 
-    fn call(&self, state: &State, cpu: usize) -> Option<Call> {
+    fn call(&self, state: &SmallState, cpu: usize) -> Option<Call> {
         state.inside[cpu].map(|(call, _)| call)
     }
 
@@ -122,11 +122,11 @@ impl Firmware for Small {
         u64::from(part) * 10 + if updated { 7 } else { 5 }
     }
 
-    fn is_updated(&self, state: &State) -> bool {
+    fn is_updated(&self, state: &SmallState) -> bool {
         state.phase == Phase::Updated
     }
 
-    fn write(&self, state: &State, bytes: &mut Vec<u8>) {
+    fn write(&self, state: &SmallState, bytes: &mut Vec<u8>) {
         bytes.extend([state.phase as u8, u8::from(state.initialized), state.installed, state.lps]);
         bytes.extend(
             state.inside.iter().map(|inside| inside.map_or(0, |(call, verdict)| call.code() << 2 | verdict as u8)),
@@ -147,7 +147,7 @@ impl Firmware for Small {
 mod tests {
     use super::*;
 
-    fn call(state: &mut State, cpu: usize, call: Call) -> Reply {
+    fn call(state: &mut SmallState, cpu: usize, call: Call) -> Reply {
         Small.enter(state, cpu, call);
         Small.leave(state, cpu, None)
     }
