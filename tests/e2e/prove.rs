@@ -133,11 +133,9 @@ fn reductions_change_no_verdict(#[case] unreduced: Request) {
     plant(image, SECTION, &[0x75, 0x08, 0x85, 0xd2], 2, &[0x31]);
 })]
 #[case::no_lock_of_the_loader(Rule::SerialLoader, false, |image: &mut ElfImage| {
-    // The compiler puts the part of seamldr_call() behind its first check into a function of its own.
-    let own = ["seamldr_call", "seamldr_call.part.0"];
-    let function = own.into_iter().find(|name| image.symbols().find(name).is_some()).expect("it is compiled");
-    replace_calls(image, function, "_raw_spin_lock", NOP_5);
-    replace_calls(image, function, "_raw_spin_unlock", NOP_5);
+    // seamldr_call() is inlined there.
+    replace_calls(image, "seamldr_install", "_raw_spin_lock", NOP_5);
+    replace_calls(image, "seamldr_install", "_raw_spin_unlock", NOP_5);
 })]
 #[case::interrupts_enabled(Rule::InterruptsOff, false, |image: &mut ElfImage| {
     // endbr64 becomes sti and three nops

@@ -110,6 +110,6 @@ mod tests {
         assert_eq!(Call::new(34, 0x0800_0001_0000_0005), Call::ReadVersion(2));
         assert_eq!(Call::new(34, 0x0800_0001_0000_0006), Call::Other);
         assert_eq!(Call::new(53, 0), Call::Update);
-        assert_eq!(Call::new(1 << 63 | 53, 0), Call::Other);
+        assert_eq!(Call::new((1 << 63) + 53, 0), Call::Other);
     }
 }
