@@ -15,6 +15,7 @@ mod kmod;
 mod kmod_errors;
 mod kvm_backend;
 mod kvm_td;
+mod prove;
 mod races;
 mod trust_domains;
 mod tutorial;

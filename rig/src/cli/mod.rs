@@ -15,6 +15,7 @@ mod merge;
 mod mutants;
 mod new_scenario;
 mod output;
+mod prove;
 mod replay;
 mod run;
 mod scenario;
@@ -101,6 +102,9 @@ enum Command {
     /// Change Linux's update code in every small way that the rules know, and show that each change is noticed.
     #[command(after_help = mutants::EXAMPLES)]
     Mutants(mutants::Arguments),
+    /// Explore every order in which CPUs can walk the update's section of a kernel's machine code.
+    #[command(after_help = prove::EXAMPLES)]
+    Prove(prove::Arguments),
 }
 
 /// Runs the command line; the exit code is the process's.
@@ -134,6 +138,7 @@ pub fn main() -> std::process::ExitCode {
         Command::CompareAcks(arguments) => (arguments.json, compare_acks::run(&arguments)),
         Command::Engines(arguments) => (arguments.json, engines::run(&arguments)),
         Command::Mutants(arguments) => (arguments.json, mutants::run(&arguments)),
+        Command::Prove(arguments) => (arguments.json, prove::run(&arguments)),
     };
     match result {
         Ok(exit) => code(exit),
@@ -184,6 +189,7 @@ mod tests {
             merge::EXAMPLES,
             scenario::EXAMPLES,
             mutants::EXAMPLES,
+            prove::EXAMPLES,
         ];
         for line in commands.iter().flat_map(|text| text.lines()).filter_map(|l| l.trim().strip_prefix("cargo ")) {
             let words = line.split("  ").next().unwrap().split_ascii_whitespace();

@@ -1,0 +1,75 @@
+//! What the search asks of a firmware model.
+
+use crate::call::Call;
+use std::hash::Hash;
+
+/// How the search makes a SEAMCALL fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// An error status in RAX.
+    Status,
+    /// VMfailInvalid: CF is set, RAX keeps its value.
+    VmfailInvalid,
+    /// The status `RND_NO_ENTROPY`, upon which the kernel calls again.
+    NoEntropy,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Status, Self::VmfailInvalid, Self::NoEntropy];
+
+    /// For reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "an error status",
+            Self::VmfailInvalid => "VMfailInvalid",
+            Self::NoEntropy => "RND_NO_ENTROPY",
+        }
+    }
+}
+
+/// What a SEAMCALL brings back. Other registers keep their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reply {
+    /// RAX; none for VMfailInvalid.
+    pub rax: Option<u64>,
+    /// R8, if the call returns something there.
+    pub r8: Option<u64>,
+}
+
+impl Reply {
+    /// Whether the call did its work.
+    pub fn is_success(self) -> bool {
+        self.rax == Some(0)
+    }
+}
+
+/// A firmware model. A call takes time: other CPUs act between [`Firmware::enter`] and [`Firmware::leave`].
+pub trait Firmware {
+    /// Its state, without that of the CPUs' registers.
+    type State: Copy + Eq + Hash + std::fmt::Debug;
+
+    /// The state before an update, for this many CPUs.
+    fn start(&self, cpus: usize) -> Self::State;
+
+    /// `cpu` makes `call`. The result says, too, whether the firmware will refuse it because of its state.
+    fn enter(&self, state: &mut Self::State, cpu: usize, call: Call) -> bool;
+
+    /// The call of `cpu` comes back, with a failure or as the state says.
+    fn leave(&self, state: &mut Self::State, cpu: usize, failure: Option<Failure>) -> Reply;
+
+    /// The call in which `cpu` is.
+    fn call(&self, state: &Self::State, cpu: usize) -> Option<Call>;
+
+    /// What the module answers to a read of a part of its version, before or after the update.
+    fn version(&self, part: u8, updated: bool) -> u64;
+
+    /// Whether the new module runs.
+    fn is_updated(&self, state: &Self::State) -> bool;
+
+    /// All of the state, for fingerprints.
+    fn write(&self, state: &Self::State, bytes: &mut Vec<u8>);
+
+    /// What the model leaves out, for certificates.
+    fn assumptions(&self) -> Vec<String>;
+}

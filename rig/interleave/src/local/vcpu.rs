@@ -1,0 +1,119 @@
+//! The private state of one CPU.
+
+use crate::firmware::Reply;
+use crate::isa::Registers;
+use std::ops::Range;
+
+/// Bytes of each CPU's stack, which is as large as the kernel's.
+pub const STACK_SIZE: u64 = 0x4000;
+
+/// The address to which the outermost function returns.
+pub const RETURN: u64 = 0xffff_dead_0000_0000;
+
+/// The stack of `cpu`, where no memory of the kernel is.
+pub const fn stack(cpu: u8) -> Range<u64> {
+    let start = 0xffff_c900_0000_0000 + cpu as u64 * 0x10_0000;
+    start..start + STACK_SIZE
+}
+
+/// Registers and all words that only this CPU touches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Vcpu {
+    /// Its number.
+    pub cpu: u8,
+    /// General registers, flags and instruction pointer.
+    pub registers: Registers,
+    /// What an instruction that reads and then writes a shared word has read.
+    pub latch: Option<u64>,
+    /// Whether it is inside a SEAMCALL.
+    pub inside: bool,
+    /// Whether it executed a warning.
+    pub warned: bool,
+    /// Whether it called what must not be called.
+    pub forbidden: bool,
+    /// Its words that differ from initial memory, by address.
+    pub words: Vec<(u64, u64)>,
+}
+
+impl Vcpu {
+    /// A CPU that is about to execute `rip` on an empty stack, with interrupts disabled.
+    pub fn new(cpu: u8, rip: u64) -> Self {
+        let registers = Registers { rip, ..Registers::default() };
+        Self { cpu, registers, latch: None, inside: false, warned: false, forbidden: false, words: Vec::new() }
+    }
+
+    /// Its own value of a word, if it differs from initial memory.
+    pub fn word(&self, address: u64) -> Option<u64> {
+        let place = self.words.binary_search_by_key(&address, |(word, _)| *word).ok()?;
+        Some(self.words[place].1)
+    }
+
+    /// Writes one of its own words.
+    pub fn set_word(&mut self, address: u64, value: u64) {
+        match self.words.binary_search_by_key(&address, |(word, _)| *word) {
+            Ok(place) => self.words[place].1 = value,
+            Err(place) => self.words.insert(place, (address, value)),
+        }
+    }
+}
+
+/// A store to shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Its address.
+    pub address: u64,
+    /// Bytes.
+    pub size: u8,
+    /// What is stored.
+    pub value: u64,
+}
+
+/// The operation that a CPU does next and others can notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// Reads a shared word.
+    Load {
+        /// Its address.
+        address: u64,
+        /// Bytes.
+        size: u8,
+    },
+    /// Writes a shared word.
+    Store(Write),
+    /// A locked instruction on a shared word.
+    Locked {
+        /// Its address.
+        address: u64,
+        /// Bytes.
+        size: u8,
+    },
+    /// Begins a SEAMCALL.
+    Enter {
+        /// RAX.
+        rax: u64,
+        /// RDX.
+        rdx: u64,
+    },
+    /// Comes back from a SEAMCALL.
+    Leave,
+    /// The function has returned.
+    Done {
+        /// EAX.
+        returned: u32,
+    },
+    /// The uploader starts the section.
+    Start,
+}
+
+/// What the operation brings, with which the CPU goes on to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The CPU begins; no operation comes first.
+    Begin,
+    /// Nothing: the store is made, or the call begun.
+    Go,
+    /// The value that a load or a locked instruction finds.
+    Value(u64),
+    /// What a SEAMCALL brings back.
+    Reply(Reply),
+}

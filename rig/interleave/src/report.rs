@@ -1,0 +1,235 @@
+//! What a proof says: a certificate if the rules hold, a counterexample if they do not.
+
+use crate::contract::{Contract, Effect};
+use crate::image::Source;
+use crate::kernel::Entry;
+use crate::local::Interpreter;
+use crate::request::Request;
+use crate::rules::Rule;
+use crate::search;
+use iced_x86::{Decoder, DecoderOptions};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// What came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// No order that was asked about breaks a rule, and all were explored.
+    Holds,
+    /// At least one order breaks a rule.
+    Refuted,
+}
+
+/// A certificate, or a counterexample.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Form of this file.
+    pub form: u32,
+    /// Version of the program.
+    pub tool: String,
+    /// What came out.
+    pub verdict: Verdict,
+    /// The shortest way to a broken rule.
+    pub finding: Option<Counterexample>,
+    /// SHA-256 of the kernel's image.
+    pub image: String,
+    /// SHA-256 of the instructions that were executed, each with its address.
+    pub code: String,
+    /// SHA-256 of initial memory.
+    pub initial_state: String,
+    /// CPUs.
+    pub cpus: usize,
+    /// How memory orders accesses.
+    pub memory_model: &'static str,
+    /// Where the CPUs begin.
+    pub entry: Entry,
+    /// In which ways one SEAMCALL, whichever, may fail; empty: none fails.
+    pub failures: Vec<&'static str>,
+    /// What makes the exploration smaller, with the argument why nothing is missed.
+    pub reductions: Vec<Reduction>,
+    /// Functions that were called and not executed.
+    pub contracts: Vec<Replaced>,
+    /// What was judged.
+    pub rules: Vec<Named>,
+    /// What is taken for given, in words.
+    pub assumptions: Vec<String>,
+    /// States, up to the first that is wrong.
+    pub states: usize,
+    /// Operations from them.
+    pub transitions: u64,
+    /// Length of the longest of the shortest ways.
+    pub depth: usize,
+    /// States in which all CPUs have left.
+    pub ends: usize,
+    /// What the CPUs returned there.
+    pub returns: Vec<Returned>,
+    /// Private states of single CPUs.
+    pub private_states: usize,
+    /// Their transitions, each executed once.
+    pub private_transitions: usize,
+    /// Instructions that were executed for all of this.
+    pub instructions_executed: u64,
+    /// How often the exploration began again because a fact was refuted.
+    pub restarts: usize,
+    /// Peak of the memory of the search's tables, in bytes.
+    pub table_bytes: usize,
+    /// Words that more than one CPU touches and one writes.
+    pub shared: Vec<String>,
+    /// Which of each function's instructions were executed.
+    pub coverage: Vec<Coverage>,
+}
+
+/// A broken rule.
+#[derive(Clone, Debug, Serialize)]
+pub struct Counterexample {
+    /// Its name.
+    pub rule: &'static str,
+    /// What it demands.
+    pub meaning: &'static str,
+    /// Operations in order, and at the end where each CPU is.
+    pub steps: Vec<String>,
+    /// Why that breaks the rule, where the last step does not say so.
+    pub note: Option<String>,
+}
+
+impl From<&search::Finding> for Counterexample {
+    fn from(finding: &search::Finding) -> Self {
+        let search::Finding { rule, steps, note } = finding;
+        Self { rule: rule.name(), meaning: rule.meaning(), steps: steps.clone(), note: note.clone() }
+    }
+}
+
+/// A name and what it means.
+#[derive(Clone, Debug, Serialize)]
+pub struct Named {
+    /// The name.
+    pub name: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// All rules.
+pub(crate) fn rules() -> Vec<Named> {
+    Rule::ALL.iter().map(|rule| Named { name: rule.name(), meaning: rule.meaning() }).collect()
+}
+
+/// What makes an exploration smaller.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reduction {
+    /// What is done.
+    pub name: &'static str,
+    /// Why nothing is missed.
+    pub argument: &'static str,
+}
+
+/// What this request's exploration uses.
+pub(crate) fn reductions(request: &Request, changes: &[&'static str]) -> Vec<Reduction> {
+    let mut all = vec![Reduction {
+        name: "private runs are one step",
+        argument: "between two operations on shared words or SEAMCALLs a CPU touches words that no other CPU touches, or that nobody writes; where that proves false the exploration begins again",
+    }];
+    if !request.keeps_dead {
+        all.push(Reduction {
+            name: "dead registers, flags and stack are dropped",
+            argument: "they are written before they are read on every path that was executed; a path that was not seen begins the exploration again, and a read below the stack pointer ends it",
+        });
+        all.push(Reduction {
+            name: "queue nodes of locks that are not in use are dropped",
+            argument: "a read of one ends the exploration",
+        });
+    }
+    all.extend(
+        changes.iter().map(|argument| Reduction { name: "the count of the lock's pending loop is 1", argument }),
+    );
+    all
+}
+
+/// A function that was called and not executed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replaced {
+    /// Its name.
+    pub function: &'static str,
+    /// What stands for it.
+    pub effect: String,
+    /// Why that is enough.
+    pub reason: &'static str,
+}
+
+impl From<&Contract> for Replaced {
+    fn from(contract: &Contract) -> Self {
+        let effect = match contract.effect {
+            Effect::Returns(value) => format!("returns {value:#x}"),
+            Effect::Forbidden => "breaks a rule".into(),
+            Effect::Starts => "starts the section".into(),
+        };
+        Self { function: contract.function, effect, reason: contract.reason }
+    }
+}
+
+/// What the CPUs returned, in some states.
+#[derive(Clone, Debug, Serialize)]
+pub struct Returned {
+    /// By CPU.
+    pub codes: Vec<i32>,
+    /// In how many states.
+    pub states: usize,
+}
+
+/// How much of a function was executed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Coverage {
+    /// The function.
+    pub function: String,
+    /// Its instructions that were executed.
+    pub executed: usize,
+    /// All of its instructions.
+    pub instructions: usize,
+}
+
+/// How much of each function was executed, by name.
+pub(crate) fn coverage<S: Source>(interpreter: &Interpreter<S>) -> Vec<Coverage> {
+    let source = interpreter.memory.source();
+    let mut by_function: BTreeMap<&str, usize> = BTreeMap::new();
+    for address in interpreter.facts.executed() {
+        if let Some((name, _)) = source.symbols().around(address)
+            && interpreter.contracts.at(address).is_none()
+        {
+            *by_function.entry(name).or_default() += 1;
+        }
+    }
+    let all = |name: &str| {
+        let (start, size) = source.symbols().extent(name).ok()?;
+        let bytes = source.bytes(start)?;
+        let code = &bytes[..bytes.len().min(size as usize)];
+        Some(Decoder::with_ip(64, code, start, DecoderOptions::NONE).iter().count())
+    };
+    let row = |(name, executed): (&str, usize)| Coverage {
+        function: name.into(),
+        executed,
+        instructions: all(name).unwrap_or(executed),
+    };
+    by_function.into_iter().map(row).collect()
+}
+
+/// SHA-256 of instructions, each with its address.
+pub(crate) fn digest_of_code(code: &BTreeMap<u64, Vec<u8>>) -> String {
+    let mut hash = Sha256::new();
+    for (address, bytes) in code {
+        hash.update(address.to_le_bytes());
+        hash.update([bytes.len() as u8]);
+        hash.update(bytes);
+    }
+    hex::encode(hash.finalize())
+}
+
+/// What holds for every proof.
+pub(crate) const GENERAL: [&str; 6] = [
+    "the interpreter of instructions is right; it has not been compared with QEMU or a processor step by step",
+    "memory is sequentially consistent: what store buffers of real processors make possible besides is not explored",
+    "no interrupt, NMI, machine check or hotplug comes in the section",
+    "one update, from a state in which no other failed before",
+    "SEAMCALL changes RAX, R8 of a read, and flags, and no other register",
+    "no two of the explored states have one 128-bit fingerprint",
+];

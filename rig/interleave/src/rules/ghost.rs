@@ -1,0 +1,163 @@
+//! What the rules remember. No CPU reads it; it is a part of the state that is explored.
+
+use super::rule::Rule;
+use crate::call::{Call, DONE, Step};
+use crate::firmware::Failure;
+
+/// Most CPUs.
+const CPUS: usize = 8;
+
+/// Events so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ghost {
+    /// The step that each CPU last saw, and the last that it acknowledged.
+    seen: [Step; CPUS],
+    acknowledged: [Step; CPUS],
+    /// CPUs that called INSTALL, and LP.INIT, as bits.
+    installed: u8,
+    initialized: u8,
+    /// SHUTDOWN, SYS.INIT and UPDATE were called, as bits 0 to 2.
+    once: u8,
+    /// The step of the first call that failed; 0 if none did.
+    failed: Step,
+    /// SYS.INIT failed: no CPU may make LP.INIT any more.
+    init_failed: bool,
+    /// The call that the search made fail, and how; what the kernel owes depends on both.
+    injected: Option<(Call, Failure)>,
+}
+
+/// What the search found when every CPU had left.
+#[derive(Clone, Copy)]
+pub struct Outcome<'a> {
+    /// What each CPU's function returned.
+    pub returns: &'a [u32],
+    /// What the uploader gets for each of these.
+    pub told: &'a dyn Fn(u32) -> u32,
+    /// Whether a CPU executed a warning.
+    pub warned: bool,
+    /// Whether the new module runs.
+    pub updated: bool,
+    /// Whether the kernel's own record says that the update succeeded.
+    pub recorded: bool,
+}
+
+impl Ghost {
+    /// `cpu` read the state.
+    pub fn read_state(&mut self, cpu: usize, cpus: usize, step: Step) -> Option<Rule> {
+        if step < self.seen[cpu] {
+            return Some(Rule::Lockstep);
+        }
+        if step == self.seen[cpu] {
+            return None;
+        }
+        self.seen[cpu] = step;
+        if self.failed != 0 && step > self.failed {
+            return Some(Rule::StopOnFailure);
+        }
+        (0..cpus).any(|other| self.acknowledged[other] + 1 < step).then_some(Rule::Lockstep)
+    }
+
+    /// `cpu` counted its acknowledgement.
+    pub fn acknowledge(&mut self, cpu: usize) {
+        self.acknowledged[cpu] = self.seen[cpu];
+    }
+
+    /// `cpu` begins a call; `refused`: because of the firmware's state it will not be done.
+    pub fn enter(&mut self, cpu: usize, cpus: usize, call: Call, loader_busy: bool, refused: bool) -> Option<Rule> {
+        let Some(step) = call.step() else { return Some(Rule::UpdateOnly) };
+        let broken = self.is_repeated(cpu, call).or_else(|| {
+            let behind = (0..cpus).any(|other| other != cpu && self.acknowledged[other] + 1 < step);
+            match () {
+                () if loader_busy && call.is_of_loader() => Some(Rule::SerialLoader),
+                () if self.failed != 0 && step > self.failed || self.init_failed && call == Call::LpInit => {
+                    Some(Rule::StopOnFailure)
+                }
+                () if behind || self.acknowledged[cpu] >= step => Some(Rule::Lockstep),
+                () if refused => Some(Rule::Succeeds),
+                () => None,
+            }
+        });
+        // A failed state of the firmware refuses later calls, which a CPU may still be about to make in the same step.
+        broken.filter(|rule| *rule != Rule::Succeeds || self.failed == 0)
+    }
+
+    fn is_repeated(&self, cpu: usize, call: Call) -> Option<Rule> {
+        let bit = 1 << cpu;
+        let lead = matches!(call, Call::Shutdown | Call::Update | Call::ReadHandoff | Call::ReadVersion(_));
+        let again = |mask: u8| self.once & mask != 0;
+        match call {
+            _ if lead && cpu != 0 => Some(Rule::LeadOnly),
+            Call::Shutdown if again(1) => Some(Rule::LeadOnly),
+            Call::SysInit if again(2) => Some(Rule::LeadOnly),
+            Call::Update if again(4) => Some(Rule::LeadOnly),
+            Call::Install if self.installed & bit != 0 => Some(Rule::Participation),
+            Call::LpInit if self.initialized & bit != 0 => Some(Rule::Participation),
+            _ => None,
+        }
+    }
+
+    /// A call of `cpu` came back. A call without entropy was not made: the kernel may call again.
+    pub fn leave(&mut self, cpu: usize, call: Call, failure: Option<Failure>, success: bool) {
+        if failure.is_some() {
+            self.injected = failure.map(|failure| (call, failure));
+        }
+        if failure == Some(Failure::NoEntropy) {
+            return;
+        }
+        let bit = 1 << cpu;
+        match call {
+            Call::Shutdown => self.once |= 1,
+            Call::SysInit => self.once |= 2,
+            Call::Update => self.once |= 4,
+            Call::Install => self.installed |= bit,
+            Call::LpInit => self.initialized |= bit,
+            _ => {}
+        }
+        // A version that cannot be read is warned about and stops nothing.
+        if !success && self.failed == 0 && !matches!(call, Call::ReadVersion(_)) {
+            self.failed = call.step().unwrap_or(DONE);
+        }
+        self.init_failed |= !success && call == Call::SysInit;
+    }
+
+    /// Whether a call may still be made to fail.
+    pub fn may_fail(&self) -> bool {
+        self.injected.is_none()
+    }
+
+    /// Every CPU left.
+    pub fn end(&self, cpus: usize, outcome: &Outcome<'_>) -> Option<Rule> {
+        let failures = || outcome.returns.iter().filter(|code| **code != 0);
+        let version = matches!(self.injected, Some((Call::ReadVersion(_), Failure::Status | Failure::VmfailInvalid)));
+        if outcome.warned != version {
+            return Some(Rule::QuietKernel);
+        }
+        if self.failed != 0 {
+            // stop_machine hands on one of the errors, and which one depends on the order.
+            let told = failures().next().is_some() && failures().all(|code| (outcome.told)(*code) != 0);
+            return (!told).then_some(Rule::StopOnFailure);
+        }
+        let all = ((1_u16 << cpus) - 1) as u8;
+        if (0..cpus).any(|cpu| self.acknowledged[cpu] != DONE) {
+            return Some(Rule::Progress);
+        }
+        if self.once != 7 {
+            return Some(Rule::LeadOnly);
+        }
+        if self.installed != all || self.initialized != all {
+            return Some(Rule::Participation);
+        }
+        if failures().next().is_some() || (outcome.told)(0) != 0 || !outcome.updated {
+            return Some(Rule::Succeeds);
+        }
+        (!version && !outcome.recorded).then_some(Rule::RecordAfter)
+    }
+
+    /// All of it, for fingerprints.
+    pub fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.seen);
+        bytes.extend(self.acknowledged);
+        let injected = self.injected.map_or(0, |(call, failure)| call.code() << 2 | (failure as u8 + 1));
+        bytes.extend([self.installed, self.initialized, self.once, self.failed, self.init_failed.into(), injected]);
+    }
+}

@@ -1,0 +1,7 @@
+//! What must hold in every order.
+
+mod ghost;
+mod rule;
+
+pub use ghost::{Ghost, Outcome};
+pub use rule::Rule;

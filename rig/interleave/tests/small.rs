@@ -1,0 +1,144 @@
+//! The search on machine code of a few bytes, whose states can be counted by hand.
+
+use rig_interleave::Unprovable;
+use rig_interleave::contract::{Contract, Contracts, Effect};
+use rig_interleave::firmware::Small;
+use rig_interleave::image::{ElfImage, Memory, Symbols};
+use rig_interleave::local::{Facts, Interpreter, RETURN, Vcpu, stack};
+use rig_interleave::rules::Rule;
+use rig_interleave::search::{Explored, Explorer, Options, Section};
+use std::collections::BTreeMap;
+
+const CODE: u64 = 0x1000;
+const COUNTER: u64 = 0x2000;
+
+/// lock inc dword [COUNTER]
+const LOCK_INC: &[u8] = &[0xf0, 0xff, 0x04, 0x25, 0x00, 0x20, 0x00, 0x00];
+/// inc dword [COUNTER]
+const INC: &[u8] = &[0xff, 0x04, 0x25, 0x00, 0x20, 0x00, 0x00];
+/// l: mov eax, [COUNTER]; cmp eax, 2; jne l
+const WAIT_FOR_TWO: &[u8] = &[0x8b, 0x04, 0x25, 0x00, 0x20, 0x00, 0x00, 0x83, 0xf8, 0x02, 0x75, 0xf4];
+/// xor eax, eax; ret
+const LEAVE: &[u8] = &[0x31, 0xc0, 0xc3];
+
+/// Explores `cpus` CPUs that all run `code`.
+fn explore(cpus: usize, code: &[&[u8]], keeps_dead: bool, memory_mib: usize) -> Result<Explored, Unprovable> {
+    let symbols = Symbols::new([("counter".into(), COUNTER, 16), ("sleep".into(), 0x1800, 1)]);
+    let mut text = code.concat();
+    text.resize(0x1000, 0xf4);
+    let image = ElfImage::from_parts(vec![(CODE, text), (COUNTER, vec![0; 64])], symbols);
+    let mut memory = Memory::new(image);
+    let mut starts = Vec::new();
+    for cpu in 0..cpus as u8 {
+        memory.zero(stack(cpu));
+        let top = stack(cpu).end - 0x100;
+        memory.fill(top, 8, RETURN)?;
+        let mut vcpu = Vcpu::new(cpu, CODE);
+        vcpu.registers.gpr[4] = top;
+        starts.push(Some(vcpu));
+    }
+    let sleep = Contract { function: "sleep", effect: Effect::Forbidden, reason: "it sleeps" };
+    let contracts = Contracts::new(&[sleep], |_| Some(0x1800));
+    let mut interpreter = Interpreter::new(memory, contracts, vec![0; cpus], Facts::new(keeps_dead));
+    let section = Section { starts, control: None, record: None, nodes: vec![], told: BTreeMap::new() };
+    let options = Options { failures: false, keeps_dead, memory_mib };
+    Explorer::new(&mut interpreter, &Small, &section, options).explore(&mut |_| {})
+}
+
+#[test]
+fn states_are_those_counted_by_hand() {
+    let explored = explore(2, &[LOCK_INC, WAIT_FOR_TWO, LEAVE], false, 64).unwrap();
+    // Each CPU is before its increment, waits, or has left; the counter follows from that: none, one of two, both, one of two
+    // has left, both have.
+    assert_eq!(explored.states, 1 + 2 + 1 + 2 + 1);
+    assert_eq!(explored.finding, None);
+    assert_eq!(explored.ends, 1);
+    // Two increments from the first state. From each of the next two: the other's increment, and a look at a 1. From the fourth
+    // two looks at a 2; from each of the next two the other's.
+    assert_eq!(explored.transitions, 2 + 2 * 2 + 2 + 2);
+}
+
+#[test]
+fn an_increment_that_is_not_locked_loses_one() {
+    let explored = explore(2, &[INC, WAIT_FOR_TWO, LEAVE], false, 64).unwrap();
+    let finding = explored.finding.expect("the counter can stay at 1");
+    assert_eq!(finding.rule, Rule::Progress);
+    // Both have read before either wrote: whatever follows, the counter becomes 1.
+    assert_eq!(finding.steps.len() - 1, 2, "{:#?}", finding.steps);
+    assert!(finding.steps[0].contains("reads 0x0 from counter"), "{:#?}", finding.steps);
+}
+
+#[test]
+fn verdicts_do_not_depend_on_what_is_dropped() {
+    for code in [&[LOCK_INC, WAIT_FOR_TWO, LEAVE], &[INC, WAIT_FOR_TWO, LEAVE]] {
+        let [dropped, kept] = [false, true].map(|keeps_dead| explore(2, code, keeps_dead, 64).unwrap());
+        assert_eq!(dropped.finding.map(|f| (f.rule, f.steps.len())), kept.finding.map(|f| (f.rule, f.steps.len())));
+        assert!(dropped.states <= kept.states);
+    }
+}
+
+#[test]
+fn three_cpus_overrun_a_count_of_two() {
+    let finding = explore(3, &[LOCK_INC, WAIT_FOR_TWO, LEAVE], false, 64).unwrap().finding;
+    assert_eq!(finding.map(|finding| finding.rule), Some(Rule::Progress), "the counter passes 2 while a CPU waits");
+}
+
+#[test]
+fn an_instruction_that_is_not_known_ends_the_proof() {
+    // cpuid
+    let error = explore(2, &[LOCK_INC, &[0x0f, 0xa2], LEAVE], false, 64).unwrap_err();
+    assert!(matches!(&error, Unprovable::Instruction { address: 0x1008, .. }), "{error:?}");
+    assert!(error.to_string().contains("Cpuid"), "{error}");
+}
+
+#[test]
+fn a_shared_access_across_words_ends_the_proof() {
+    // inc qword [COUNTER + 4]
+    let error = explore(2, &[&[0x48, 0xff, 0x04, 0x25, 0x04, 0x20, 0x00, 0x00], LEAVE], false, 64).unwrap_err();
+    assert!(matches!(error, Unprovable::Access { address: 0x2004, .. }), "{error:?}");
+}
+
+#[test]
+fn memory_that_is_not_known_ends_the_proof() {
+    // mov eax, [0x5000]
+    let error = explore(1, &[&[0x8b, 0x04, 0x25, 0x00, 0x50, 0x00, 0x00], LEAVE], false, 64).unwrap_err();
+    assert!(matches!(error, Unprovable::Access { address: 0x5000, .. }), "{error:?}");
+}
+
+#[test]
+fn what_lies_below_the_stack_pointer_is_not_read() {
+    // push rax; pop rax; mov rax, [rsp - 8]
+    let error = explore(1, &[&[0x50, 0x58, 0x48, 0x8b, 0x44, 0x24, 0xf8], LEAVE], false, 64).unwrap_err();
+    assert!(matches!(error, Unprovable::Access { what: "it reads below its stack pointer", .. }), "{error:?}");
+}
+
+#[test]
+fn what_must_not_be_called_breaks_a_rule() {
+    // call sleep
+    let finding = explore(1, &[&[0xe8, 0xfb, 0x07, 0x00, 0x00], LOCK_INC, LEAVE], false, 64).unwrap().finding;
+    // One CPU shares nothing, so the call lies in its first private run, before any operation that is explored.
+    assert_eq!(finding.map(|finding| finding.rule), Some(Rule::InterruptsOff));
+}
+
+#[test]
+fn a_wait_for_what_nobody_writes_is_stuck() {
+    // l: cmp dword [COUNTER], 0; je l
+    let wait = [0x83, 0x3c, 0x25, 0x00, 0x20, 0x00, 0x00, 0x00, 0x74, 0xf6];
+    let finding = explore(1, &[&wait, LEAVE], false, 64).unwrap().finding;
+    assert_eq!(finding.map(|finding| finding.rule), Some(Rule::Progress));
+}
+
+#[test]
+fn a_loop_that_waits_for_nothing_ends_the_proof() {
+    // l: jmp l
+    let error = explore(1, &[&[0xeb, 0xfe]], false, 64).unwrap_err();
+    assert!(matches!(error, Unprovable::Access { what: "a loop without a shared access", .. }), "{error:?}");
+}
+
+#[test]
+fn more_memory_than_allowed_ends_the_proof() {
+    assert!(matches!(
+        explore(2, &[LOCK_INC, WAIT_FOR_TWO, LEAVE], false, 0).unwrap_err(),
+        Unprovable::Memory { limit_mib: 0, .. }
+    ));
+}
