@@ -128,6 +128,7 @@ fn keyids_that_are_not_their_tds_are_found() {
 
 #[test]
 fn a_wrong_count_of_tds_being_built_is_found() {
+    type Change = fn(&mut Protected);
     let kot = [KeyState::Reserved, KeyState::Assigned];
     assert_eq!(keys_found(&kot, 1, |_| {}), ["0 TDs are being built, and the module counts 1"]);
     let building = |p: &mut Protected| {
@@ -136,7 +137,6 @@ fn a_wrong_count_of_tds_being_built_is_found() {
     };
     assert_eq!(keys_found(&kot, 1, building), Vec::<String>::new());
     assert_eq!(keys_found(&kot, 0, building), ["1 TDs are being built, and the module counts 0"]);
-    type Change = fn(&mut Protected);
     let uncounted: [Change; 3] = [
         |p| (td(p).op_state, td(p).lifecycle) = (OpState::Initialized, Lifecycle::KeysConfigured),
         |p| (td(p).op_state, td(p).mrtd_context) = (OpState::Initialized, CONTEXT_VERSION),

@@ -8,6 +8,7 @@ pub(crate) const SUBLEAVES_NONE: u32 = u32::MAX;
 
 /// What distinguishes a generation. Sources of all figures are in the files of the generations.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what a generation does or does not do is no state of it")]
 pub struct Figures {
     /// Major, minor and update version.
     pub version: (u16, u16, u16),

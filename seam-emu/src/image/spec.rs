@@ -59,6 +59,7 @@ fn or_the_name_of_a_generation(schema: &mut schemars::Schema) {
 }
 
 /// What is left out of files.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_default(generation: &Generation) -> bool {
     *generation == Generation::default()
 }

@@ -154,7 +154,11 @@ fn e05_states_are_told_in_statuses() {
         let enter = Regs { rcx: td.vcpus[0], ..call(Leaf::VpEnter) };
         assert_eq!(m.call(0, enter), status(0xC000_0608_0000_0000 | op), "{generation:?}: the TD is initialised");
         m.ok(0, finalize(&td));
-        assert_eq!(m.call(0, finalize(&td)), status(0xC000_0608_0000_0000 | 2 * op), "{generation:?}: it is runnable");
+        assert_eq!(
+            m.call(0, finalize(&td)),
+            status(0xC000_0608_0000_0000 | (2 * op)),
+            "{generation:?}: it is runnable"
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
 use seam_emu::{Generation, Regs};
 
-/// OPERAND_INVALID for RAX.
+/// `OPERAND_INVALID` for RAX.
 const BAD_LEAF: Answer = Answer::Status(Status::OPERAND_INVALID);
 const UPDATE_COMPATIBILITY: u64 = 1 << 47;
 
