@@ -135,7 +135,6 @@ fn reductions_change_no_verdict(#[case] unreduced: Request) {
 #[case::no_lock_of_the_loader(Rule::SerialLoader, false, |image: &mut ElfImage| {
     // seamldr_call() is inlined there.
     replace_calls(image, "seamldr_install", "_raw_spin_lock", NOP_5);
-    replace_calls(image, "seamldr_install", "_raw_spin_unlock", NOP_5);
 })]
 #[case::interrupts_enabled(Rule::InterruptsOff, false, |image: &mut ElfImage| {
     // endbr64 becomes sti and three nops

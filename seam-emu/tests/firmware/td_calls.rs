@@ -252,20 +252,6 @@ fn a_td_cannot_have_more_pages_or_vcpus_than_it_may() {
 }
 
 #[test]
-fn two_vcpus_cannot_have_one_apic_id() {
-    let (mut m, mut td) = at(S::WithVcpu);
-    let tdvpr = td.page();
-    m.ok(0, Regs { rcx: tdvpr, rdx: td.tdr, ..call(Leaf::VpCreate) });
-    for _ in 1..6 {
-        m.ok(0, Regs { rcx: td.page(), rdx: tdvpr, ..call(Leaf::VpAddcx) });
-    }
-    let init = |id| Regs { rax: Leaf::VpInit.number() | 1 << 16, rcx: tdvpr, r8: id, ..Regs::default() };
-    assert_eq!(m.call(0, init(0)), Answer::Status(Status::X2APIC_ID_NOT_UNIQUE), "the first vCPU's");
-    assert_eq!(m.call(0, init(1 << 32)), Answer::Status(INVALID.operand(O::R8)));
-    m.ok(0, init(1));
-}
-
-#[test]
 fn a_mapped_td_is_not_entered_before_it_is_finalized() {
     check(S::Mapped, |td| {
         let (tdr, page, vcpu) = (td.tdr, fresh(td), td.vcpus[0]);

@@ -2,6 +2,7 @@
 
 use crate::common::td::{SCRIPT_GPA, params};
 use crate::common::{Answer, Machine, call};
+use seam_emu::abi::status::Operand;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
 use seam_emu::script::{Op, Script};
@@ -260,4 +261,24 @@ fn tds_are_lost_when_an_updated_module_is_configured_instead() {
     m.boot_linux();
     assert_eq!(m.firmware.td_usage(), (0, 0, 0));
     assert_eq!(m.firmware.audit(), Vec::<String>::new());
+}
+
+#[test]
+fn two_vcpus_cannot_have_one_apic_id() {
+    let mut m = Machine::new(2);
+    m.boot_linux();
+    let mut td = m.td_create(0);
+    m.td_keys(&mut td);
+    let init = m.td_init_call(&td, &params());
+    m.ok(0, init);
+    m.td_vcpu(&mut td, 0);
+    let tdvpr = td.page();
+    m.ok(0, Regs { rcx: tdvpr, rdx: td.tdr, ..call(Leaf::VpCreate) });
+    for _ in 1..6 {
+        m.ok(0, Regs { rcx: td.page(), rdx: tdvpr, ..call(Leaf::VpAddcx) });
+    }
+    let init = |id| Regs { rax: Leaf::VpInit.number() | 1 << 16, rcx: tdvpr, r8: id, ..Regs::default() };
+    assert_eq!(m.call(0, init(0)), Answer::Status(Status::X2APIC_ID_NOT_UNIQUE), "the first vCPU's");
+    assert_eq!(m.call(0, init(1 << 32)), Answer::Status(Status::OPERAND_INVALID.operand(Operand::R8)));
+    m.ok(0, init(1));
 }
