@@ -13,7 +13,7 @@ pub struct Fault {
     /// The LP whose calls are meant; none: any LP's.
     #[serde(default)]
     pub lp: Option<usize>,
-    /// Which of the matching calls is the first hit, counted from 1. For bad luck ([`FaultAction::bad_luck`]) only calls
+    /// Which of the matching calls is the first hit, counted from 1. For bad luck (see [`FaultAction::Status`]) only calls
     /// count that come to where it could strike, such as the last of a session.
     #[serde(default = "one")]
     pub nth: u32,
@@ -51,9 +51,9 @@ pub enum FaultPoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FaultAction {
-    /// RAX gets this value, in place of the leaf's work or over its result, whatever firmware could answer. The three
-    /// statuses that firmware comes to by bad luck ([`FaultAction::bad_luck`]) are not put in place of anything: the
-    /// leaf meets the bad luck where its source does, and does what its source does then.
+    /// RAX gets this value, in place of the leaf's work or over its result, whatever firmware could answer. Three statuses
+    /// come by bad luck (ENOENTROPY of INSTALL, EINTERRUPT of CLEANUP, `INTERRUPTED_RESUMABLE` of CACHE.WB): they are put
+    /// in place of nothing, but the leaf meets the bad luck where its source does, and does what its source does then.
     Status(u64),
     /// The instruction fails with CF set.
     VmFailInvalid,

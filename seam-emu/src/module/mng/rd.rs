@@ -45,8 +45,6 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, version: u8, regs: &mut Regs)
 fn value(td: &Td, id: FieldId, platform_eax: u32) -> Result<u64, Status> {
     let settings = &td.settings;
     Ok(match (id.class(), id.code()) {
-        // Memory errors, which are not modelled, make a TD dead.
-        (CLASS_TDR, 1) => 0,
         (CLASS_TDR, 2) => td.tdcs_pages.len() as u64,
         (CLASS_TDR, 4) => td.children,
         (CLASS_MANAGEMENT, 1) => td.vcpus.into(),
@@ -55,8 +53,8 @@ fn value(td: &Td, id: FieldId, platform_eax: u32) -> Result<u64, Status> {
         (CLASS_EXECUTION, 1) => settings.xfam,
         (CLASS_EXECUTION, 2) => settings.max_vcpus.into(),
         (CLASS_EXECUTION, 3) => settings.config_flags & 1,
-        // TSC offset and multiplier: the TD's clock is the host's.
-        (CLASS_EXECUTION, 10) => 0,
+        // Memory errors, which are not modelled, make a TD dead. TSC offset and multiplier: the TD's clock is the host's.
+        (CLASS_TDR, 1) | (CLASS_EXECUTION, 10) => 0,
         (CLASS_EXECUTION, 11) => 1 << 48,
         (CLASS_EXECUTION, 12) => settings.tsc_frequency.into(),
         (CLASS_EXECUTION, 22) => settings.config_flags,

@@ -14,7 +14,7 @@ const MIGRATABLE: u64 = 1 << 29;
 const PERFMON: u64 = 1 << 63;
 /// Most nested VMs of a TD.
 const MAX_L2_VMS: u8 = 3;
-/// Bits of IA32_ARCH_CAPABILITIES that a VMM may configure (`init_virt_ia32_arch_capabilities`).
+/// Bits of `IA32_ARCH_CAPABILITIES` that a VMM may configure (`init_virt_ia32_arch_capabilities`).
 const ARCH_CAPABILITIES: u64 = 1 << 4 | 1 << 19 | 1 << 20 | 1 << 24;
 
 /// What TDH.MNG.INIT took from [`TdParams`].
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) tsc_frequency: u16,
     /// MRCONFIGID, MROWNER, MROWNERCONFIG.
     pub(crate) ids: Vec<u8>,
-    /// What was configured of IA32_ARCH_CAPABILITIES.
+    /// What was configured of `IA32_ARCH_CAPABILITIES`.
     pub(crate) arch_capabilities: u64,
     /// Leaf, subleaf, and EAX to EDX as the TD sees them, of the rows that can be configured.
     pub(crate) cpuid: Vec<[u32; 6]>,
