@@ -55,9 +55,10 @@ pub enum FaultPoint {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FaultAction {
-    /// RAX gets this value, in place of the leaf's work or over its result, whatever firmware could answer. The three
-    /// statuses that firmware comes to by bad luck ([`FaultAction::bad_luck`]) are not put in place of anything: the
-    /// leaf meets the bad luck where its source does, and does what its source does then.
+    /// RAX gets this value, in place of the leaf's work or over its result, whatever firmware could answer. Three
+    /// statuses come by bad luck (ENOENTROPY of INSTALL, EINTERRUPT of CLEANUP, `INTERRUPTED_RESUMABLE` of CACHE.WB): they
+    /// are put in place of nothing, but the leaf meets the bad luck where its source does, and does what its source does
+    /// then.
     Status(
         #[serde(deserialize_with = "value_or_name")]
         #[cfg_attr(feature = "schema", schemars(schema_with = "schema_of_status"))]
