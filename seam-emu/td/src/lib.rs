@@ -14,6 +14,7 @@ pub mod npt;
 pub mod permissions;
 pub mod reset;
 pub mod serve;
+pub mod td;
 pub mod tdcall;
 pub mod vcpu;
 pub mod ve;

@@ -2,7 +2,7 @@
 //! TDX module `tdh_vp_init.c` for general-purpose registers, XCR0 and DR6; OVMF's reset vector for the mode. The other registers'
 //! values (EFER, PAT, descriptor tables) are unverified.
 
-use crate::serve::gpr;
+use crate::td::gpr;
 use crate::vcpu::{Vcpu, real_cr4};
 use crate::vmcb::{self, Segment, SegmentName as S, Vmcb, intercept};
 

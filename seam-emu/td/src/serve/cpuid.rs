@@ -1,7 +1,7 @@
 //! CPUID in a TD. Only leaf 0x21 is the module's here; all others raise #VE, as those do that a module does not virtualise. The
 //! tables of virtual CPUID values are not there yet.
 
-use super::{Next, Td, gpr};
+use crate::td::{Next, Td, gpr};
 use crate::ve::{VeInfo, reason};
 use crate::vmcb;
 

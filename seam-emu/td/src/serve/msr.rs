@@ -1,8 +1,8 @@
 //! RDMSR and WRMSR in a TD. EFER is served in place; MSRs that are switched do not exit; all others raise #VE, as those do that
 //! a module does not virtualise. The table of the module's MSRs is not there yet.
 
-use super::{Next, Td, gpr};
 use crate::event::Event;
+use crate::td::{Next, Td, gpr};
 use crate::ve::{VeInfo, reason};
 use crate::vmcb;
 

@@ -1,6 +1,6 @@
 use super::*;
-use crate::vcpu::About;
-use crate::vmcb::{SIZE, Segment, SegmentName};
+use crate::vcpu::{About, Vcpu};
+use crate::vmcb::{SIZE, Segment, SegmentName, Vmcb};
 
 const ABOUT: About = About { gpaw: 48, attributes: 1 << 28, xfam: 7, vcpus: 2, max_vcpus: 4, index: 1, cpuid_1_eax: 0 };
 

@@ -1,7 +1,7 @@
 //! XSETBV in a TD. Source: SDM volume 2 on XSETBV, and ABI: XCR0 enables nothing beyond the TD's XFAM.
 
-use super::{Next, Td, gpr};
 use crate::event::Event;
+use crate::td::{Next, Td, gpr};
 
 const X87: u64 = 1;
 const SSE: u64 = 1 << 1;

@@ -1,12 +1,12 @@
 //! TDG.VP.VEINFO.GET (leaf 3). Source: ABI on TDG.VP.VEINFO.GET, TDX module `tdg_vp_veinfo_get.c`.
 
-use super::{clear, status};
-use crate::serve::{Td, gpr};
+use super::status;
+use crate::td::{Td, gpr};
 
 /// RCX out: exit reason; RDX: qualification; R8: linear address; R9: guest-physical address; R10: length and information of the
 /// instruction. The next #VE can come afterwards.
 pub(super) fn run(td: &mut Td<'_>) -> u64 {
-    clear(td);
+    td.clear_outputs();
     (td.gprs[gpr::RCX], td.gprs[gpr::RDX]) = (0, 0);
     let Some(info) = td.vcpu.ve.take() else { return status::NO_VALID_VE_INFO };
     td.gprs[gpr::RCX] = u64::from(info.reason);

@@ -1,7 +1,7 @@
 //! TDG.VP.VMCALL (leaf 0): the TD asks its VMM. Source: ABI on TDG.VP.VMCALL and TDH.VP.ENTER, TDX module `tdg_vp_vmcall.c`.
 
 use super::status;
-use crate::serve::{Leave, Td, gpr};
+use crate::td::{Leave, Td, gpr};
 use crate::ve::reason;
 use crate::vmcb;
 
