@@ -1,0 +1,32 @@
+//! TDCALL: leaves of the TDX module for its TDs, one file each. Source: ABI, chapter on guest-side interface functions.
+
+mod status;
+mod ve_info_get;
+pub mod vmcall;
+mod vp_info;
+
+use crate::td::{Next, Td};
+use crate::vmcb;
+
+/// Bytes of the instruction.
+const LENGTH: u64 = 4;
+/// Bits of RAX that number the leaf; above them, the version.
+const LEAF: u64 = 0xFFFF;
+
+/// Runs the leaf that RAX names. Leaves that are not modelled are refused as ones that do not exist.
+pub(crate) fn run(td: &mut Td<'_>) -> Next {
+    let rax = td.vmcb.get(vmcb::RAX);
+    td.advance(LENGTH);
+    let status = match rax & LEAF {
+        _ if rax & !LEAF != 0 => status::OPERAND_INVALID_RAX,
+        0 => match vmcall::begin(td) {
+            Ok(leave) => return Next::Leave(leave),
+            Err(status) => status,
+        },
+        1 => vp_info::run(td),
+        3 => ve_info_get::run(td),
+        _ => status::OPERAND_INVALID_RAX,
+    };
+    td.vmcb.set(vmcb::RAX, status);
+    Next::Resume
+}
