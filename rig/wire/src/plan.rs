@@ -156,7 +156,6 @@ pub enum HoldStart {
 
 impl HoldStart {
     /// It is the default, which is not written.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     pub fn is_section(&self) -> bool {
         *self == Self::Section
     }
