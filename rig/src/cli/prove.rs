@@ -157,14 +157,15 @@ fn text(report: &Report, name: &str, seconds: f64) -> String {
     let rows = coverage.map(|row| format!("{} {} of {}", row.function, row.executed, row.instructions));
     list(&mut text, "instructions executed", rows);
     let replaced = report.contracts.iter().map(|row| format!("{} {}: {}", row.function, row.effect, row.reason));
-    list(&mut text, "functions that are not executed", replaced);
+    list(&mut text, "functions that are replaced, not executed", replaced);
     list(&mut text, "reductions", report.reductions.iter().map(|row| format!("{}: {}", row.name, row.argument)));
     list(&mut text, "assumptions", report.assumptions.iter().cloned());
     text.trim_end().to_owned()
 }
 
 fn list(text: &mut String, heading: &str, rows: impl Iterator<Item = String>) {
-    let _ = writeln!(text, "\n{heading}:");
+    let rows: Vec<String> = rows.collect();
+    let _ = writeln!(text, "\n{heading}:{}", if rows.is_empty() { " none" } else { "" });
     for row in rows {
         let _ = writeln!(text, "  {row}");
     }
