@@ -12,6 +12,7 @@ use crate::module::protected::{PageType, PamtEntry};
 /// States of a vCPU.
 const VCPU_UNINITIALIZED: u64 = 0;
 const VCPU_READY: u64 = 2;
+const VCPU_DISABLED: u64 = 8;
 
 impl Context<'_> {
     /// Checks and locks a page that must be of `kind`. Source: TDX module `check_and_lock_explicit_4k_private_hpa`.
@@ -91,10 +92,14 @@ impl Context<'_> {
     }
 
     /// `VCPU_STATE_INCORRECT`, with the vCPU's state where the module's generation tells it. Source of the states: TDX module
-    /// `tdx_tdvps.h`; a vCPU here is never disabled.
+    /// `tdx_tdvps.h`.
     pub(crate) fn vcpu_state_incorrect(&mut self, tdvpr: u64) -> Status {
         let told = self.module().identity.figures().vcpu_state_in_status;
-        let state = if self.vcpu(tdvpr).ready { VCPU_READY } else { VCPU_UNINITIALIZED };
+        let state = match self.vcpu(tdvpr) {
+            Vcpu { disabled: true, .. } => VCPU_DISABLED,
+            Vcpu { ready: true, .. } => VCPU_READY,
+            _ => VCPU_UNINITIALIZED,
+        };
         Status(Status::VCPU_STATE_INCORRECT.0 | if told { state } else { 0 })
     }
 

@@ -130,9 +130,14 @@ impl Machine {
 
     /// A finished TD with one vCPU per given LP that runs a script.
     pub(crate) fn td(&mut self, n: u64, lps: &[usize], script: &Script) -> Td {
+        self.td_with(&params(), n, lps, script)
+    }
+
+    /// The same with other parameters of MNG.INIT.
+    pub(crate) fn td_with(&mut self, params: &TdParams, n: u64, lps: &[usize], script: &Script) -> Td {
         let mut td = self.td_create(n);
         self.td_keys(&mut td);
-        let init = self.td_init_call(&td, &params());
+        let init = self.td_init_call(&td, params);
         self.ok(0, init);
         for &lp in lps {
             self.td_vcpu(&mut td, lp);

@@ -4,8 +4,10 @@ use super::{MODULE_HV, hand_over, invalid, ready, status};
 use crate::common::td::{SCRIPT_GPA, SOURCE, Td, params};
 use crate::common::{Answer, Machine, call};
 use seam_emu::abi::status::Operand;
+use seam_emu::abi::td_params::TdParams;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
+use seam_emu::script::{Op, Script};
 use seam_emu::{Generation, Regs};
 
 const AVOID_COMPAT_SENSITIVE: u64 = 1 << 16;
@@ -159,6 +161,19 @@ fn e05_states_are_told_in_statuses() {
             status(0xC000_0608_0000_0000 | (2 * op)),
             "{generation:?}: it is runnable"
         );
+    }
+}
+
+#[test]
+fn e05_a_vcpu_that_is_over_is_told_in_its_status() {
+    for (generation, state) in [(Generation::V1_5_05, 0), (Generation::V1_5_16, 8), (Generation::V1_5_25, 8)] {
+        let mut m = ready(generation);
+        // Without SEPT_VE_DISABLE a pending page gives a #VE, for which a script has no handler: a triple fault.
+        let params = TdParams { attributes: 0, ..params() };
+        let mut td = m.td_with(&params, 0, &[0], &Script::new().then(Op::Store, 0, 0x9008));
+        m.ok(0, Regs { rcx: 0x9000, rdx: td.tdr, r8: td.page(), ..call(Leaf::MemPageAug) });
+        assert_eq!(m.enter(&td, 0, 0), 0x4000_0001_0000_0002);
+        assert_eq!(m.enter(&td, 0, 0), 0xC000_0700_0000_0000 | state, "{generation:?}");
     }
 }
 

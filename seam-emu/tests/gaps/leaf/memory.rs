@@ -5,6 +5,7 @@ use super::status;
 use crate::common::td::{SCRIPT_GPA, Td, params};
 use crate::common::{Answer, Machine, call};
 use seam_emu::Regs;
+use seam_emu::abi::td_params::TdParams;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::script::{Op, Script};
 
@@ -14,18 +15,9 @@ const VIOLATION: u64 = 48;
 fn td(script: &Script, ve: bool) -> (Machine, Td) {
     let mut m = Machine::new(1);
     m.boot_linux();
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let mut params = params();
-    if ve {
-        params.attributes = 0;
-    }
-    let init = m.td_init_call(&td, &params);
-    m.ok(0, init);
-    m.td_vcpu(&mut td, 0);
-    m.td_tables(&mut td);
-    m.td_load(&mut td, SCRIPT_GPA, &script.to_pages());
-    m.ok(0, Regs { rcx: td.tdr, ..call(Leaf::MrFinalize) });
+    let usual = params();
+    let params = if ve { TdParams { attributes: 0, ..usual } } else { usual };
+    let td = m.td_with(&params, 0, &[0], script);
     (m, td)
 }
 
