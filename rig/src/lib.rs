@@ -8,6 +8,7 @@ pub mod cli;
 pub mod dist;
 pub mod doctor;
 pub mod explore;
+mod file_hash;
 pub mod guest;
 pub mod machine;
 mod milliseconds;

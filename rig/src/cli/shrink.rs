@@ -231,20 +231,11 @@ fn finish(arguments: &Arguments, shrunk: &Shrunk, folder: &Path) -> Result<u8, T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{HoldStart, Place, UntilSpec};
+    use crate::scenario::{Place, UntilSpec};
 
     fn shrunk(holds: usize, not_judged: u32) -> Shrunk {
         let (at, until) = (Place::State(1), UntilSpec::Time { time_us: 5 });
-        let hold = HoldSpec {
-            cpu: 1,
-            at,
-            nth: 1,
-            until,
-            from: HoldStart::Section,
-            limit_ms: 1,
-            required: false,
-            update: None,
-        };
+        let hold = HoldSpec { limit_ms: 1, required: false, ..HoldSpec::new(1, at, until) };
         let scenario = Scenario { holds: vec![hold; holds], ..Scenario::default() };
         Shrunk { before: (4, 2), enough: 5, times: 5, made: 9, not_judged, scenario }
     }

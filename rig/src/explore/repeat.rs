@@ -161,7 +161,7 @@ pub fn free(holds: Vec<HoldSpec>) -> Vec<HoldSpec> {
 mod tests {
     use super::super::fake::{Fake, Script};
     use super::*;
-    use crate::scenario::{HoldStart, Place, Since};
+    use crate::scenario::{Place, Since};
 
     fn repeated(scripts: &[Script], times: u32) -> (Vec<Repetition>, Tally) {
         let dir = tempfile::tempdir().unwrap();
@@ -234,16 +234,7 @@ mod tests {
 
     fn hold(cpu: u32, state: u64) -> HoldSpec {
         let until = UntilSpec::Passed { cpu: cpu + 3, passes: Place::State(1), nth: 1, since: Since::Update };
-        HoldSpec {
-            cpu,
-            at: Place::State(state),
-            nth: 1,
-            until,
-            from: HoldStart::Section,
-            limit_ms: 1,
-            required: false,
-            update: None,
-        }
+        HoldSpec { limit_ms: 1, required: false, ..HoldSpec::new(cpu, Place::State(state), until) }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! *Blind* holds nothing: repetition alone, to compare with.
 
 use super::random::Stream;
-use crate::scenario::{HoldSpec, HoldStart, Place, Since, UntilSpec};
+use crate::scenario::{HoldSpec, Place, Since, UntilSpec};
 use clap::ValueEnum;
 use seam_emu::abi::Leaf;
 use serde::{Deserialize, Serialize};
@@ -85,22 +85,18 @@ pub fn schedule(seed: u64, strategy: Strategy, space: &Space) -> Vec<HoldSpec> {
     }
 }
 
+/// A hold of a schedule. A run does not fail because it was not reached or expired.
+fn hold(cpu: u32, (at, nth): (Place, u32), until: UntilSpec) -> HoldSpec {
+    HoldSpec { nth, limit_ms: ORDER_LIMIT_MS, required: false, ..HoldSpec::new(cpu, at, until) }
+}
+
 fn delays(stream: &mut Stream, space: &Space) -> Vec<HoldSpec> {
     let count = 1 + stream.below(MOST_DELAYS);
     let holds = (0..count).map(|_| {
         let cpu = below(stream, space.lps);
         let (at, nth) = space.place(stream);
         let time_us = DELAY_US << stream.below(DELAY_DOUBLINGS + 1);
-        HoldSpec {
-            cpu,
-            at,
-            nth,
-            from: HoldStart::Section,
-            until: UntilSpec::Time { time_us },
-            limit_ms: ORDER_LIMIT_MS,
-            required: false,
-            update: None,
-        }
+        hold(cpu, (at, nth), UntilSpec::Time { time_us })
     });
     holds.collect()
 }
@@ -117,16 +113,7 @@ fn priorities(stream: &mut Stream, space: &Space) -> Vec<HoldSpec> {
         let (cpu, partner) = (order[rank], order[rank + 1]);
         let (at, nth) = space.place(stream);
         let until = UntilSpec::Passed { cpu: partner, passes: at.clone(), nth, since: Since::Update };
-        HoldSpec {
-            cpu,
-            at,
-            nth,
-            until,
-            from: HoldStart::Section,
-            limit_ms: ORDER_LIMIT_MS,
-            required: false,
-            update: None,
-        }
+        hold(cpu, (at, nth), until)
     });
     holds.collect()
 }

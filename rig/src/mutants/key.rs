@@ -1,6 +1,7 @@
 //! What a result depends on, as a hash: a result is used again only if all of it is the same.
 
 use super::{Mutant, target};
+use crate::file_hash::sha256_of_file;
 use crate::trouble::Trouble;
 use rig_images::{Images, KernelRequest};
 use sha2::{Digest, Sha256};
@@ -19,8 +20,10 @@ impl Common {
     pub(super) fn of(images: &Images) -> Result<Self, Trouble> {
         let kernel = of_kernel(images)?;
         let own = std::env::current_exe().map_err(|e| Trouble::file("find", Path::new("/proc/self/exe"), &e))?;
-        let tools =
-            [own, images.agent()?, images.plugin()?].iter().map(|path| of_file(path)).collect::<Result<_, _>>()?;
+        let tools = [own, images.agent()?, images.plugin()?]
+            .iter()
+            .map(|path| sha256_of_file(path))
+            .collect::<Result<_, _>>()?;
         Ok(Self { kernel, tools })
     }
 
@@ -43,7 +46,7 @@ impl Common {
 
 /// Hash of the unmodified kernel's image.
 pub(super) fn of_kernel(images: &Images) -> Result<String, Trouble> {
-    of_file(&images.kernel(&KernelRequest::default())?.bzimage)
+    sha256_of_file(&images.kernel(&KernelRequest::default())?.bzimage)
 }
 
 /// SHA-256 of texts of which none can run into the next, in hexadecimal.
@@ -54,11 +57,6 @@ pub(super) fn hash(parts: &[&str]) -> String {
         hasher.update(part);
     }
     format!("{:x}", hasher.finalize())
-}
-
-fn of_file(path: &Path) -> Result<String, Trouble> {
-    let content = std::fs::read(path).map_err(|e| Trouble::file("read", path, &e))?;
-    Ok(format!("{:x}", Sha256::digest(content)))
 }
 
 #[cfg(test)]

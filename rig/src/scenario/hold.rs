@@ -244,6 +244,12 @@ impl From<Place> for String {
 }
 
 impl HoldSpec {
+    /// A hold on the first pass, in each update, with what a scenario leaves out.
+    pub(crate) fn new(cpu: u32, at: Place, until: UntilSpec) -> Self {
+        let (nth, from, limit_ms) = (one(), HoldStart::default(), default_limit_ms());
+        Self { cpu, at, nth, from, until, limit_ms, required: yes(), update: None }
+    }
+
     /// Says what cannot be, in a machine with this many CPUs that makes this many updates.
     pub(crate) fn check(&self, cpus: u32, updates: u32) -> Result<(), String> {
         let exists = |cpu: u32, key: &str| {
@@ -316,16 +322,7 @@ mod tests {
     }
 
     fn hold(until: UntilSpec) -> HoldSpec {
-        HoldSpec {
-            cpu: 1,
-            at: Place::State(1),
-            nth: 1,
-            until,
-            from: HoldStart::Section,
-            limit_ms: 1,
-            required: true,
-            update: None,
-        }
+        HoldSpec { limit_ms: 1, ..HoldSpec::new(1, Place::State(1), until) }
     }
 
     #[test]

@@ -216,6 +216,16 @@ pub enum CpuState {
     Offline,
 }
 
+impl CpuState {
+    /// Its name in scenarios and reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+}
+
 /// When a CPU is switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -28,7 +28,7 @@ pub(super) const FIGURES: Figures = Figures {
 };
 
 /// Leaves with a version 1: those of 1.5.01 and TDH.VP.INIT.
-pub(super) const VERSIONED: [Leaf; 6] =
+const VERSIONED: [Leaf; 6] =
     [Leaf::MemPagePromote, Leaf::MemSeptAdd, Leaf::MemSeptRemove, Leaf::MngRd, Leaf::VpRd, Leaf::VpInit];
 
 /// Source: `cpuid_configurations.c`.

@@ -4,7 +4,7 @@ use super::check::{check, words_of};
 use super::seen::Seen;
 use super::{client_checks, holds, hw_checks, load_checks, recorded, td_checks, update_checks};
 use crate::run::record::told::Told;
-use crate::scenario::{Act, CpuState, Ending, Expect, Moment, Scenario};
+use crate::scenario::{Act, Ending, Expect, Moment, Scenario};
 use rig_judge::verdict::{Check, HoldReport};
 use rig_judge::{Finding, Invariant, RunEnd, Standing};
 
@@ -56,9 +56,8 @@ fn switches(scenario: &Scenario, told: &Told) -> Vec<Check> {
     let asked = of(Moment::Before).chain(of(Moment::During)).chain(of(Moment::After)).enumerate();
     asked
         .map(|(at, switch)| {
-            let to = if switch.to == CpuState::Online { "online" } else { "offline" };
             let seen = told.switches.get(at).map_or("not tried".to_owned(), |(_, errno)| words_of(*errno));
-            check(&format!("CPU {} {to}", switch.cpu), &words_of(switch.errno), &seen)
+            check(&format!("CPU {} {}", switch.cpu, switch.to.name()), &words_of(switch.errno), &seen)
         })
         .collect()
 }

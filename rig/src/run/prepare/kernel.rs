@@ -2,12 +2,12 @@
 
 use super::guest_files::initramfs;
 use super::learn;
+use crate::file_hash::sha256_of_file;
 use crate::scenario::{Scenario, Subject};
 use crate::symbols::Symbols;
 use crate::trouble::Trouble;
 use rig_images::{Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::origin::KernelImage;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,7 +36,7 @@ pub(super) fn of_scenario(images: &Images, scenario: &Scenario) -> Result<Kernel
 /// be older than the `vmlinux` beside it.
 pub(super) fn image(kernel: &Kernel) -> KernelImage {
     let path = boot_file(kernel);
-    let sha256 = std::fs::read(&path).ok().map(|bytes| hex::encode(Sha256::digest(bytes)));
+    let sha256 = sha256_of_file(&path).ok();
     KernelImage { path, build: None, sha256 }
 }
 

@@ -10,7 +10,7 @@ use rig_wire::agent::Command;
 /// Switches the CPUs that the scenario switches before or after its updates. A refusal is an outcome, like that of an update.
 pub(super) async fn switch_cpus(drive: &Drive<'_>, told: &mut Told, when: Moment) -> Result<(), DriveError> {
     for switch in at(drive, when) {
-        drive.doing(told, &format!("taking CPU {} {}", switch.cpu, word(switch.to)));
+        drive.doing(told, &format!("taking CPU {} {}", switch.cpu, switch.to.name()));
         let errno = switch_cpu(drive, switch).await.map_err(|error| failed(told, error))?;
         told.switches.push((switch.clone(), errno));
     }
@@ -33,12 +33,5 @@ pub(super) async fn switch_cpu(drive: &Drive<'_>, switch: &CpuSwitch) -> Result<
         Ok(_) => Ok(None),
         Err(GuestError::Failed(failure)) if failure.errno.is_some() => Ok(failure.errno),
         Err(error) => Err(error),
-    }
-}
-
-fn word(to: CpuState) -> &'static str {
-    match to {
-        CpuState::Online => "online",
-        CpuState::Offline => "offline",
     }
 }

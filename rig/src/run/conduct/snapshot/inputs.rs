@@ -3,19 +3,17 @@
 use super::boot_config::boot_config;
 use super::note::FORM;
 use super::saved::Snapshot;
+use crate::file_hash::sha256_of_file;
 use crate::run::prepare::prepared::Prepared;
 use crate::trouble::Trouble;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The same without what hosts that explore together do not share, and with the judge.
 pub(crate) fn explored(made_of: &Value) -> Result<Value, Trouble> {
     let mut all = made_of.clone();
     all.as_object_mut().expect("hashes have names").remove("snapshot");
-    all["rig"] = json!(hash_file(&own_program()?)?);
+    all["rig"] = json!(sha256_of_file(&own_program()?)?);
     Ok(all)
 }
 
@@ -34,26 +32,26 @@ pub(crate) fn made_of(prepared: &Prepared, snapshot: Option<&Snapshot>) -> Resul
 pub(crate) fn inputs(prepared: &Prepared) -> Result<Value, Trouble> {
     let spec = &prepared.machine().spec;
     let emulator = match &spec.plugin {
-        Some((library, _)) => hash_file(library)?,
+        Some((library, _)) => sha256_of_file(library)?,
         // It is a part of this program; and a CPU that is the host's is saved as that.
-        None => hash_file(&own_program()?)? + &host_cpu(),
+        None => sha256_of_file(&own_program()?)? + &host_cpu(),
     };
     let mut qemu: Vec<_> =
         prepared.description().artifacts.iter().filter(|a| a.path.is_none()).map(|a| &a.sha256).collect();
     // They are found by threads side by side, in any order.
     qemu.sort_unstable();
-    let own = prepared.machine().own_qemu.as_deref().map(hash_file).transpose()?;
+    let own = prepared.machine().own_qemu.as_deref().map(sha256_of_file).transpose()?;
     let plan = &prepared.machine().plan;
     Ok(json!({
         "form": FORM,
         "machine": spec.shape(),
-        "kernel": hash_file(&spec.kernel)?,
-        "initramfs": hash_file(&spec.initramfs)?,
+        "kernel": sha256_of_file(&spec.kernel)?,
+        "initramfs": sha256_of_file(&spec.initramfs)?,
         "plugin": emulator,
         "qemu": if own.is_some() { json!(own) } else { json!(qemu) },
         "modules": prepared.subject().modules.iter().map(|m| [&m.name, &m.parameters]).collect::<Vec<_>>(),
         "firmware": boot_config(&plan.firmware),
-        "module_image": hash_file(&plan.module_image)?,
+        "module_image": sha256_of_file(&plan.module_image)?,
         "vmx_basic": plan.seamret_keeps_vmcs,
         "deterministic": plan.deterministic,
         // They decide what the boot's events show.
@@ -73,11 +71,4 @@ fn host_cpu() -> String {
     let lasting = ["vendor_id", "cpu family", "model", "stepping", "flags"];
     let first = text.split("\n\n").next().unwrap_or_default();
     first.lines().filter(|line| lasting.iter().any(|key| line.starts_with(key))).collect()
-}
-
-fn hash_file(path: &Path) -> Result<String, Trouble> {
-    let failed = |e| Trouble::file("read", path, &e);
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(path).map_err(failed)?, &mut hash).map_err(failed)?;
-    Ok(hex::encode(hash.finalize()))
 }
