@@ -35,8 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) at_end: AtEnd,
     /// What an UPDATE is to spoil.
     pub(crate) corruption: Option<Corruption>,
-    /// Bad luck that strikes this call ([`crate::FaultAction::bad_luck`]).
-    pub(crate) bad_luck: Option<(FaultPoint, Status)>,
+    /// The failure that this call meets in the middle of its work ([`crate::FaultAction::internal_failure`]).
+    pub(crate) internal_failure: Option<(FaultPoint, Status)>,
 }
 
 impl Context<'_> {
@@ -88,9 +88,9 @@ impl Context<'_> {
 }
 
 impl Context<'_> {
-    /// Where the leaf meets bad luck of this kind, if the plan has it so.
-    pub(crate) fn bad_luck(&self, status: Status) -> Option<FaultPoint> {
-        self.bad_luck.filter(|(_, struck)| *struck == status).map(|(at, _)| at)
+    /// Where the leaf meets this failure in the middle of its work, if the plan has it so.
+    pub(crate) fn internal_failure(&self, status: Status) -> Option<FaultPoint> {
+        self.internal_failure.filter(|(_, struck)| *struck == status).map(|(at, _)| at)
     }
 
     /// Whether another LP is inside the module (`lp_is_busy`).

@@ -15,8 +15,8 @@ pub struct Fault {
     /// The LP whose calls are meant; none: any LP's.
     #[serde(default)]
     pub lp: Option<usize>,
-    /// Which of the matching calls is the first hit, counted from 1. For bad luck ([`FaultAction::bad_luck`]) only calls
-    /// count that come to where it could strike, such as the last of a session.
+    /// Which of the matching calls is the first hit, counted from 1. For an internal failure
+    /// ([`FaultAction::internal_failure`]) only calls count that come to where it could strike, such as the last of a session.
     #[serde(default = "one")]
     pub nth: u32,
     /// How many matching calls in a row are hit; none: all later ones too.
@@ -56,8 +56,8 @@ pub enum FaultPoint {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FaultAction {
     /// RAX gets this value, in place of the leaf's work or over its result, whatever firmware could answer. Three
-    /// statuses come by bad luck (ENOENTROPY of INSTALL, EINTERRUPT of CLEANUP, `INTERRUPTED_RESUMABLE` of CACHE.WB): they
-    /// are put in place of nothing, but the leaf meets the bad luck where its source does, and does what its source does
+    /// statuses are internal failures (ENOENTROPY of INSTALL, EINTERRUPT of CLEANUP, `INTERRUPTED_RESUMABLE` of CACHE.WB): they
+    /// are put in place of nothing, but the leaf meets the failure where its source does, and does what its source does
     /// then.
     Status(
         #[serde(deserialize_with = "value_or_name")]
@@ -161,7 +161,7 @@ impl FaultAction {
     /// SEAMLDR.INSTALL (before the SEAM range is touched, or after the new module was loaded, when the SEAM database
     /// gets its entry), and an interrupt in SEAMLDR.CLEANUP or TDH.PHYMEM.CACHE.WB. Source: P-SEAMLDR
     /// `seamldr_install.c` and `seamldr_cleanup.c`, TDX module `tdh_phymem_cache_wb.c`.
-    pub(crate) fn bad_luck(self, leaf: Leaf) -> Option<Status> {
+    pub(crate) fn internal_failure(self, leaf: Leaf) -> Option<Status> {
         let Self::Status(value) = self else { return None };
         let own = match leaf {
             Leaf::LdrInstall => Status::ENOENTROPY,
@@ -194,7 +194,7 @@ impl Fault {
                 return Err(FaultError::WindowAfter);
             }
         }
-        match self.action.bad_luck(leaf) {
+        match self.action.internal_failure(leaf) {
             Some(Status::ENOENTROPY) if self.lp.is_some() => return Err(FaultError::EntropyOnOneLp),
             Some(Status::ENOENTROPY) | None => {}
             Some(_) if self.at == FaultPoint::After => return Err(FaultError::InterruptAfter(self.leaf.clone())),
@@ -232,8 +232,8 @@ impl Striker {
         }
     }
 
-    /// Counts a call, and tells which fault strikes it: the first that matches. `exposed`: bad luck could strike it, so
-    /// that it counts for such faults too.
+    /// Counts a call, and returns the fault that strikes it: the first that matches. `exposed`: an internal failure could
+    /// strike it, so that it counts for such faults too.
     pub(crate) fn strike(
         &mut self,
         faults: &[Fault],
@@ -244,7 +244,7 @@ impl Striker {
         let mut struck = None;
         for (fault, count) in faults.iter().zip(&mut self.counts) {
             let other_call = fault.leaf != leaf.name() || fault.lp.is_some_and(|only| only != lp);
-            if other_call || (!exposed && fault.action.bad_luck(leaf).is_some()) {
+            if other_call || (!exposed && fault.action.internal_failure(leaf).is_some()) {
                 continue;
             }
             *count = count.saturating_add(1);

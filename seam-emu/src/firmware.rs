@@ -5,8 +5,8 @@ use crate::context::Context;
 use crate::faults::Striker;
 use crate::image::{Image, ImageError};
 use crate::inflight::{AtEnd, InFlight, LpCalls, Phase};
+use crate::internal_failure;
 use crate::locks::{LockId, Locks, Mode};
-use crate::luck;
 use crate::module::td::digest;
 use crate::module::{self, Handoff, Protected, SysState};
 use crate::platform::Platform;
@@ -170,7 +170,7 @@ impl Firmware {
     fn begin(&mut self, lp: usize, regs: &mut Regs, mem: &mut dyn GuestMemory, now_ns: u64) -> Reply {
         let leaf = leaf_of(regs.rax);
         let fault = leaf.filter(|_| !self.config.faults.is_empty()).and_then(|leaf| {
-            let exposed = luck::is_exposed(&self.state.world, &self.config, leaf, lp);
+            let exposed = internal_failure::is_exposed(&self.state.world, &self.config, leaf, lp);
             self.state.striker.strike(&self.config.faults, leaf, lp, exposed)
         });
         match fault {
@@ -223,9 +223,9 @@ impl Firmware {
             }
             (None, _) => 0,
         };
-        // A leaf may fail for another reason before it comes to its bad luck.
-        done.completion.by_fault =
-            fault.is_some() && luck::met_by(leaf, fault).is_none_or(|(_, status)| done.output.rax == status.0);
+        // A leaf may fail for another reason before it comes to its internal failure.
+        done.completion.by_fault = fault.is_some()
+            && internal_failure::met_by(leaf, fault).is_none_or(|(_, status)| done.output.rax == status.0);
         if fault == Some((FaultPoint::After, FaultAction::NeverReturns)) {
             return self.park(lp, leaf, input, u64::MAX, Phase::Never);
         }
@@ -261,8 +261,8 @@ impl Firmware {
             contended: false,
             unmodelled: false,
             at_end: AtEnd::default(),
-            corruption: luck::corruption(fault),
-            bad_luck: luck::met_by(leaf, fault),
+            corruption: internal_failure::corruption(fault),
+            internal_failure: internal_failure::met_by(leaf, fault),
         };
         let to_seamldr = input.rax >> 63 != 0;
         if to_seamldr && !cx.locks.is_held(LockId::SeamLdr) {
@@ -270,7 +270,7 @@ impl Firmware {
             assert!(entered, "nobody holds it");
         }
         let mut outcome = Outcome::Return;
-        let fault = fault.filter(|_| cx.bad_luck.is_none());
+        let fault = fault.filter(|_| cx.internal_failure.is_none());
         match fault {
             Some((FaultPoint::Before, FaultAction::Status(status))) => output.rax = status,
             Some((FaultPoint::Before, FaultAction::VmFailInvalid)) => outcome = Outcome::VmFailInvalid,

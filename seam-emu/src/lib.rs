@@ -19,7 +19,7 @@ mod describe;
 mod durations;
 mod firmware;
 mod inflight;
-mod luck;
+mod internal_failure;
 mod memory;
 mod module;
 mod notes;

@@ -40,7 +40,7 @@ fn explore(cpus: usize, code: &[&[u8]], keeps_dead: bool, memory_mib: usize) -> 
     let sleep = Contract { function: "sleep", effect: Effect::Forbidden, reason: "it sleeps" };
     let contracts = Contracts::new(&[sleep], |_| Some(0x1800));
     let mut interpreter = Interpreter::new(memory, contracts, vec![0; cpus], Facts::new(keeps_dead));
-    let section = Section { starts, control: None, record: None, nodes: vec![], told: BTreeMap::new() };
+    let section = Section { starts, control: None, record: None, nodes: vec![], uploader_results: BTreeMap::new() };
     let options = Options { failures: false, keeps_dead, memory_mib };
     Explorer::new(&mut interpreter, &Small, &section, options).explore(&mut |_| {})
 }

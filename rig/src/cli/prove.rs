@@ -76,7 +76,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     };
     let begun = Instant::now();
     eprintln!("prove: exploring {} CPUs of {name}", arguments.cpus);
-    let report = rig_interleave::prove(image, request, &mut teller(begun)).map_err(|error| refused(&error))?;
+    let report =
+        rig_interleave::prove(image, request, &mut progress_printer(begun)).map_err(|error| refused(&error))?;
     let seconds = begun.elapsed().as_secs_f64();
     if let Some(path) = &arguments.out {
         let text = serde_json::to_string_pretty(&report).expect("a report is plain data") + "\n";
@@ -114,8 +115,8 @@ fn refused(error: &Unprovable) -> Trouble {
     Trouble::environment(format!("there is no verdict: {error}"), error.remedy())
 }
 
-/// Tells on stderr how far the search is: after a second, and then every two.
-fn teller(begun: Instant) -> impl FnMut(rig_interleave::search::Progress) {
+/// Writes to stderr how far the search is: after a second, and then every two.
+fn progress_printer(begun: Instant) -> impl FnMut(rig_interleave::search::Progress) {
     let mut due = Duration::from_secs(1);
     move |at| {
         let elapsed = begun.elapsed();

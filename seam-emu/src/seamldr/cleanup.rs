@@ -11,7 +11,7 @@ use crate::context::{Context, Outcome};
 pub(super) fn run(cx: &mut Context<'_>) -> Outcome {
     check_lp(cx)?;
     check_flow(cx, Flow::Cleanup)?;
-    let interrupt = cx.bad_luck(Status::EINTERRUPT).is_some();
+    let interrupt = cx.internal_failure(Status::EINTERRUPT).is_some();
     let (lp, package) = (cx.lp, cx.config.lps[cx.lp].package);
     let world = &mut *cx.world;
     if world.loader.cleanup_lps[lp] || !world.loader.init_done {

@@ -34,7 +34,7 @@ pub(super) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     cx.world.loader.init_done = true;
     let result = read_candidate(cx, regs.rcx).map_err(|status| (status, Damage::Recoverable)).and_then(|candidate| {
         let layout = Layout::plan(&candidate.sigstruct, candidate.module.len() as u64, cx.platform, cx.config);
-        let no_entropy = cx.bad_luck(Status::ENOENTROPY);
+        let no_entropy = cx.internal_failure(Status::ENOENTROPY);
         install(cx.world, cx.config, &candidate, &layout, no_entropy)
     });
     finish(cx, &result);

@@ -28,7 +28,7 @@ impl Failure {
     }
 }
 
-/// What a SEAMCALL brings back. Other registers keep their values.
+/// What a SEAMCALL returns. Other registers keep their values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reply {
     /// RAX; none for VMfailInvalid.

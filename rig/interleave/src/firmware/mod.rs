@@ -1,4 +1,4 @@
-//! The firmware beneath the section: what a SEAMCALL does.
+//! The firmware that answers the SEAMCALLs of the section.
 
 mod interface;
 mod small;

@@ -1,6 +1,6 @@
 //! What a boot leaves behind, as far as the section can tell: filled into the memory of an ELF file.
 //!
-//! A machine that runs has all of this by itself. Each value here is an assumption, and is told as one.
+//! A machine that runs has all of this by itself. Each value here is an assumption, which the report lists.
 
 use crate::error::Unprovable;
 use crate::image::{Memory, Source};

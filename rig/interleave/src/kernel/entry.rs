@@ -85,7 +85,13 @@ pub fn prepare<S: Source>(source: S, setting: Setting) -> Result<Prepared<S>, Un
         version: symbols.address("tdx_sysinfo")?,
     };
     let nodes = symbols.find("qnodes").into_iter().flat_map(there).map(|start| QueueNode { start }).collect();
-    let section = Section { starts, control: Some(control), record: Some(record), nodes, told: started.told };
+    let section = Section {
+        starts,
+        control: Some(control),
+        record: Some(record),
+        nodes,
+        uploader_results: started.uploader_results,
+    };
     let contracts = Contracts::new(SECTION, |name| symbols.find(name));
     let digest = memory.digest();
     let interpreter = Interpreter::new(memory, contracts, gs_bases, Facts::new(setting.keeps_dead));

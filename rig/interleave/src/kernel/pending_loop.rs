@@ -13,7 +13,7 @@ const FUNCTION: &str = "queued_spin_lock_slowpath";
 /// `mov r32, 512`: an opcode from 0xb8 to 0xbf, and the number.
 const LOOPS: [u8; 4] = 512_u32.to_le_bytes();
 
-/// What is told of it in a certificate.
+/// What a certificate says of it.
 pub(super) const ARGUMENT: &str = "the lock's loop that reads one word up to 512 times before it queues reads it up to twice: reading the same value again changes nothing, and the count is dead behind the loop";
 
 /// Changes the count, if the function has exactly one. Returns whether it did.

@@ -23,7 +23,7 @@ pub(super) struct Started {
     /// CPUs that run the function, as bits.
     pub(super) participants: u64,
     /// What the uploader gets for each value that the section returns.
-    pub(super) told: BTreeMap<u32, u32>,
+    pub(super) uploader_results: BTreeMap<u32, u32>,
     /// What it wrote.
     pub(super) words: Vec<(u64, u64)>,
 }
@@ -52,7 +52,8 @@ pub(super) fn run<S: Source>(memory: Memory<S>, gs_base: u64, cpus: usize) -> Re
     if !interpreter.used().any(|contract| contract.function == "cpus_read_lock") {
         return Err(Unprovable::Uploader("it does not lock out CPU hotplug, so the set of CPUs is not stable".into()));
     }
-    let told = RETURNS.iter().map(|code| tail(&mut interpreter, &at_start.vcpu, *code)).collect::<Result<_, _>>()?;
+    let uploader_results =
+        RETURNS.iter().map(|code| tail(&mut interpreter, &at_start.vcpu, *code)).collect::<Result<_, _>>()?;
     let registers = &at_start.vcpu.registers.gpr;
     let mask = registers[gpr::RDX];
     let online = (1 << cpus) - 1;
@@ -63,7 +64,7 @@ pub(super) fn run<S: Source>(memory: Memory<S>, gs_base: u64, cpus: usize) -> Re
     let (function, argument) = (registers[gpr::RDI], registers[gpr::RSI]);
     let own = stack(0);
     let words = at_start.vcpu.words.iter().copied().filter(|(address, _)| !own.contains(address)).collect();
-    Ok((interpreter.memory, Started { function, argument, participants, told, words }))
+    Ok((interpreter.memory, Started { function, argument, participants, uploader_results, words }))
 }
 
 fn fill_image<S: Source>(memory: &mut Memory<S>) -> Result<(), Unprovable> {

@@ -72,7 +72,7 @@ impl<S: Source> Interpreter<S> {
         self.decoded.iter().map(|(address, decoded)| (*address, bytes(*address, decoded))).collect()
     }
 
-    /// From an operation, with what it brings, to the next one.
+    /// From an operation, with its result, to the next one.
     pub fn run(&mut self, mut vcpu: Vcpu, input: Input) -> Result<Ran, Stop> {
         let (mut input, mut write) = (Some(input), None);
         let mut waiting = BTreeSet::new();
@@ -227,7 +227,7 @@ enum One {
     Pending { pending: Pending, vcpu: Vcpu },
 }
 
-/// What an operation brings is used by the instruction that asked for it; if not, this program is wrong.
+/// The result of an operation is used by the instruction that asked for it; if not, this program is wrong.
 fn assert_used(given: Option<Input>, loaded: Option<u64>, stored: Option<Write>, next: Next) {
     let used = match given {
         Some(Input::Value(_)) => loaded.is_some(),

@@ -105,7 +105,7 @@ pub enum Pending {
     Start,
 }
 
-/// What the operation brings, with which the CPU goes on to the next.
+/// The result of the operation, with which the CPU goes on to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The CPU begins; no operation comes first.
@@ -114,6 +114,6 @@ pub enum Input {
     Go,
     /// The value that a load or a locked instruction finds.
     Value(u64),
-    /// What a SEAMCALL brings back.
+    /// What a SEAMCALL returns.
     Reply(Reply),
 }

@@ -32,7 +32,7 @@ pub struct Outcome<'a> {
     /// What each CPU's function returned.
     pub returns: &'a [u32],
     /// What the uploader gets for each of these.
-    pub told: &'a dyn Fn(u32) -> u32,
+    pub uploader_results: &'a dyn Fn(u32) -> u32,
     /// Whether a CPU executed a warning.
     pub warned: bool,
     /// Whether the new module runs.
@@ -134,8 +134,9 @@ impl Ghost {
         }
         if self.failed != 0 {
             // stop_machine hands on one of the errors, and which one depends on the order.
-            let told = failures().next().is_some() && failures().all(|code| (outcome.told)(*code) != 0);
-            return (!told).then_some(Rule::StopOnFailure);
+            let is_reported =
+                failures().next().is_some() && failures().all(|code| (outcome.uploader_results)(*code) != 0);
+            return (!is_reported).then_some(Rule::StopOnFailure);
         }
         let all = ((1_u16 << cpus) - 1) as u8;
         if (0..cpus).any(|cpu| self.acknowledged[cpu] != DONE) {
@@ -147,7 +148,7 @@ impl Ghost {
         if self.installed != all || self.initialized != all {
             return Some(Rule::Participation);
         }
-        if failures().next().is_some() || (outcome.told)(0) != 0 || !outcome.updated {
+        if failures().next().is_some() || (outcome.uploader_results)(0) != 0 || !outcome.updated {
             return Some(Rule::Succeeds);
         }
         (!version && !outcome.recorded).then_some(Rule::RecordAfter)

@@ -88,7 +88,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
             peak: 0,
         };
         if let Some(rule) = self.broken_at_start(&first)? {
-            let steps = self.tell(&first, &[])?;
+            let steps = self.describe(&first, &[])?;
             return Ok(search.explored(Some(Finding { rule, steps, note: None })));
         }
         let mut front = vec![first];
@@ -158,7 +158,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     ) -> Result<Explored, Stop> {
         let mut actions = search.graph.path(from);
         actions.push(action);
-        let steps = self.tell(first, &actions)?;
+        let steps = self.describe(first, &actions)?;
         Ok(search.explored(Some(Finding { rule, steps, note: None })))
     }
 
@@ -169,7 +169,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         count: usize,
         state: u32,
     ) -> Result<Finding, Stop> {
-        let steps = self.tell(first, &search.graph.path(state))?;
+        let steps = self.describe(first, &search.graph.path(state))?;
         let note = format!("from here the end cannot be reached any more; there are {count} such states");
         Ok(Finding { rule: Rule::Progress, steps, note: Some(note) })
     }

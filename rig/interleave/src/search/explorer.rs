@@ -112,15 +112,15 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
             return Ok(None);
         }
         let returns = self.returns(state);
-        let told = &self.section.told;
-        if let Some(code) = returns.iter().find(|code| !told.contains_key(code)) {
+        let uploader_results = &self.section.uploader_results;
+        if let Some(code) = returns.iter().find(|code| !uploader_results.contains_key(code)) {
             let error = format!("what it makes of {} was not looked at", code.cast_signed());
             return Err(Unprovable::Uploader(error).into());
         }
         let warned = state.locals[..self.cpus()].iter().any(|local| self.locals.get(*local).vcpu.warned);
         let outcome = Outcome {
             returns: &returns,
-            told: &|code| told.get(&code).copied().unwrap_or(0),
+            uploader_results: &|code| uploader_results.get(&code).copied().unwrap_or(0),
             warned,
             updated: self.firmware.is_updated(&state.firmware),
             recorded: self.is_recorded(state),

@@ -1,5 +1,6 @@
 //! All states that some order of the CPUs' operations reaches.
 
+mod describe;
 mod explore;
 mod explorer;
 mod fingerprint;
@@ -7,7 +8,6 @@ mod graph;
 mod operation;
 mod section;
 mod state;
-mod tell;
 mod walk;
 
 pub use explore::{Explored, Finding, Progress};

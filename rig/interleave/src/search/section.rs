@@ -18,7 +18,7 @@ pub struct Section {
     /// Nodes of lock queues, whose content is dropped while they are not in use.
     pub nodes: Vec<QueueNode>,
     /// What the uploader gets for each value that a CPU can return.
-    pub told: BTreeMap<u32, u32>,
+    pub uploader_results: BTreeMap<u32, u32>,
 }
 
 /// The words of `struct update_ctrl`.

@@ -21,7 +21,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
     let package = cx.config.lps[cx.lp].package as u8;
     cx.lock(LockId::Wbcache(package), Mode::Exclusive, Status::OPERAND_BUSY.operand(Operand::Wbcache))?;
     cx.lock(LockId::Kot, Mode::Shared, Status::OPERAND_BUSY.operand(Operand::Kot))?;
-    let interrupt = cx.bad_luck(Status::INTERRUPTED_RESUMABLE).is_some();
+    let interrupt = cx.internal_failure(Status::INTERRUPTED_RESUMABLE).is_some();
     let Module { kot, wbt, .. } = cx.module();
     let entry = &mut wbt[usize::from(package)];
     if regs.rcx == START {

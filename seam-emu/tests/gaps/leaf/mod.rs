@@ -2,8 +2,8 @@
 
 mod fields;
 mod init;
+mod internal_failure;
 mod low;
-mod luck;
 mod memory;
 mod vp_init;
 

@@ -109,7 +109,7 @@ fn a02_cleanup_is_interrupted_only_where_it_wipes() {
 }
 
 #[test]
-fn a02_bad_luck_that_cannot_be_is_refused() {
+fn a02_an_internal_failure_that_cannot_be_is_refused() {
     let one_lp = Fault { lp: Some(1), ..fault("SEAMLDR.INSTALL", FaultPoint::Before, Status::ENOENTROPY) };
     let late = fault("SEAMLDR.CLEANUP", FaultPoint::After, Status::EINTERRUPT);
     let resumable = fault("TDH.PHYMEM.CACHE.WB", FaultPoint::After, Status::INTERRUPTED_RESUMABLE);

@@ -15,10 +15,10 @@ pub(crate) fn is_exposed(world: &World, config: &Config, leaf: Leaf, lp: usize) 
     }
 }
 
-/// What the leaf's own work is to meet, if the fault is bad luck.
+/// What the leaf's own work is to meet, if the fault is an internal failure.
 pub(crate) fn met_by(leaf: Option<Leaf>, fault: Option<(FaultPoint, FaultAction)>) -> Option<(FaultPoint, Status)> {
     let (at, action) = fault?;
-    Some((at, action.bad_luck(leaf?)?))
+    Some((at, action.internal_failure(leaf?)?))
 }
 
 /// How the fault spoils a TD, if it does.

@@ -10,7 +10,7 @@ use crate::local::{Pending, Stop, stack};
 
 impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     /// What the CPUs do on a way from the first state, and where each is at its end.
-    pub(super) fn tell(&mut self, first: &State<F::State>, actions: &[u8]) -> Result<Vec<String>, Stop> {
+    pub(super) fn describe(&mut self, first: &State<F::State>, actions: &[u8]) -> Result<Vec<String>, Stop> {
         let (mut state, mut out) = (*first, *first);
         let kinds = self.kinds();
         let mut steps = Vec::new();
