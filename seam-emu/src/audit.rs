@@ -3,9 +3,9 @@
 use crate::Firmware;
 use crate::inflight::InFlight;
 use crate::module::td::measure::NO_CONTEXT;
-use crate::module::td::sept::EntryState;
+use crate::module::td::sept::{EntryState, span};
 use crate::module::td::{Lifecycle, OpState, Td};
-use crate::module::{KeyState, Module, PageType, Protected};
+use crate::module::{KeyState, Module, PageType, PamtEntry, Protected};
 use std::collections::BTreeSet;
 
 impl Firmware {
@@ -28,47 +28,49 @@ impl Firmware {
         found
     }
 
-    /// Number of TDs, of pages that are theirs and of their KeyIDs that are not free.
+    /// Number of TDs, of 4 KB pages that are theirs and of their KeyIDs that are not free.
     pub fn td_usage(&self) -> (usize, usize, usize) {
         let protected = &self.state.world.protected;
         let in_use = |key: &&KeyState| !matches!(key, KeyState::Free | KeyState::Reserved);
         let keyids = self.state.world.module.as_ref().map_or(0, |module| module.kot.iter().filter(in_use).count());
-        (protected.tds.len(), protected.pamt.len(), keyids)
+        let pages = protected.pamt.values().map(PamtEntry::pages).sum::<u64>();
+        (protected.tds.len(), pages as usize, keyids)
     }
 }
 
 /// Every page has one owner and one use, and every count agrees.
 fn audit_pages(protected: &Protected, found: &mut Vec<String>) {
     let mut used = BTreeSet::new();
-    let mut claim = |found: &mut Vec<String>, page: u64, owner: u64, kind: PageType| {
-        if !used.insert(page) {
+    let mut claim = |found: &mut Vec<String>, (page, level): (u64, u8), owner: u64, kind: PageType| {
+        if (page..page + span(level)).step_by(4096).any(|page| !used.insert(page)) {
             found.push(format!("page {page:#x} is used twice"));
         }
         match protected.pamt.get(&page) {
-            Some(entry) if entry.kind == kind && entry.owner == owner => {}
+            Some(entry) if entry.kind == kind && entry.owner == owner && entry.level == level => {}
             other => found.push(format!("page {page:#x} is {kind:?} of {owner:#x}, and the PAMT says {other:?}")),
         }
     };
     for (&tdr, td) in &protected.tds {
-        claim(found, tdr, 0, PageType::Tdr);
+        claim(found, (tdr, 0), 0, PageType::Tdr);
         // After the KeyID is free, pages are reclaimed one by one and the structures that named them are dead.
         if td.lifecycle == Lifecycle::Teardown {
             continue;
         }
         for &page in &td.tdcs_pages {
-            claim(found, page, tdr, PageType::Tdcx);
+            claim(found, (page, 0), tdr, PageType::Tdcx);
         }
-        for (_, _, entry) in td.sept.entries() {
+        for (level, _, entry) in td.sept.entries() {
             let table = matches!(entry.state, EntryState::TableMapped | EntryState::TableBlocked);
-            claim(found, entry.pa, tdr, if table { PageType::Ept } else { PageType::Reg });
+            let (level, kind) = if table { (0, PageType::Ept) } else { (level, PageType::Reg) };
+            claim(found, (entry.pa, level), tdr, kind);
         }
         for (&tdvpr, vcpu) in protected.vcpus.iter().filter(|(_, vcpu)| vcpu.tdr == tdr) {
-            claim(found, tdvpr, tdr, PageType::Tdvpr);
+            claim(found, (tdvpr, 0), tdr, PageType::Tdvpr);
             for &page in &vcpu.pages[1..] {
-                claim(found, page, tdr, PageType::Tdcx);
+                claim(found, (page, 0), tdr, PageType::Tdcx);
             }
         }
-        let owned = protected.pamt.values().filter(|entry| entry.owner == tdr).count() as u64;
+        let owned = protected.pamt.values().filter(|entry| entry.owner == tdr).map(PamtEntry::pages).sum();
         audit_counts(tdr, td, protected, owned, found);
     }
 }

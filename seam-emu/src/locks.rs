@@ -29,6 +29,9 @@ pub enum LockId {
     TdEpoch(u64),
     /// The cache write-back of a package.
     Wbcache(u8),
+    /// The PAMT entry of a 2 MB (level 1) or 1 GB page (level 2).
+    #[expect(missing_docs, reason = "the entry's range")]
+    PamtRange { base: u64, level: u8 },
 }
 
 /// Who else may hold the lock.

@@ -12,7 +12,7 @@ const TDVPR: u64 = 0x3000;
 /// A TD with one TDCS page, a vCPU of two pages on LP 0, a table and a page.
 fn consistent() -> Protected {
     let mut protected = Protected::default();
-    let entry = |kind, owner| PamtEntry { kind, owner, bepoch: 0 };
+    let entry = PamtEntry::small;
     protected.pamt.insert(TDR, entry(PageType::Tdr, 0));
     for (page, kind) in [
         (0x2000, PageType::Tdcx),
@@ -63,7 +63,7 @@ fn a_page_of_another_type_or_owner_is_found() {
     let told = |page: u64, what: &str, owner: u64, other: &str| {
         vec![format!("page {page:#x} is {what} of {owner:#x}, and the PAMT says {other}")]
     };
-    let entry = |kind, owner| format!("Some(PamtEntry {{ kind: {kind}, owner: {owner}, bepoch: 0 }})");
+    let entry = |kind, owner| format!("Some(PamtEntry {{ kind: {kind}, owner: {owner}, bepoch: 0, level: 0 }})");
     let kind = found(|p| p.pamt.get_mut(&0x5000).expect("a page").kind = PageType::Reg);
     assert_eq!(kind, told(0x5000, "Ept", TDR, &entry("Reg", 4096)));
     let tdr = found(|p| p.pamt.get_mut(&TDR).expect("a page").owner = 7);

@@ -75,6 +75,8 @@ fn run(cx: &mut Context<'_>, leaf: Leaf, version: u8, regs: &mut Regs) -> Outcom
         Leaf::MemSeptAdd => mem::sept_add::run(cx, version, regs),
         Leaf::MemPageAdd => mem::page_add::run(cx, regs),
         Leaf::MemPageAug => mem::page_aug::run(cx, regs),
+        Leaf::MemPageDemote => mem::page_demote::run(cx, regs),
+        Leaf::MemPagePromote => mem::page_promote::run(cx, version, regs),
         Leaf::MemPageRemove => mem::page_remove::run(cx, regs),
         Leaf::MemRangeBlock => mem::range_block::run(cx, regs),
         Leaf::MemRangeUnblock => mem::range_unblock::run(cx, regs),

@@ -23,9 +23,7 @@ pub(crate) use dispatch::dispatch;
 pub(crate) use handoff::Handoff;
 pub(crate) use identity::Identity;
 pub(crate) use lifecycle::SysState;
-#[cfg(test)]
-pub(crate) use protected::PamtEntry;
-pub(crate) use protected::{PageType, Protected};
+pub(crate) use protected::{PageType, PamtEntry, Protected};
 pub(crate) use sys::shutdown::transient as transient_shutdown;
 pub(crate) use tdmr::Tdmr;
 

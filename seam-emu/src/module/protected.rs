@@ -35,12 +35,26 @@ pub(crate) struct PamtEntry {
     pub(crate) owner: u64,
     /// TLB epoch in which the page was blocked.
     pub(crate) bepoch: u64,
+    /// Size: 0 is 4 KB, 1 is 2 MB, 2 is 1 GB (`page_size_t`).
+    pub(crate) level: u8,
+}
+
+impl PamtEntry {
+    /// The entry of a page of 4 KB.
+    pub(crate) fn small(kind: PageType, owner: u64) -> Self {
+        Self { kind, owner, bepoch: 0, level: 0 }
+    }
+
+    /// Pages of 4 KB that it stands for.
+    pub(crate) fn pages(&self) -> u64 {
+        1 << (9 * self.level)
+    }
 }
 
 /// Contents of protected memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Protected {
-    /// Pages that are the module's, by physical address.
+    /// Pages that are the module's, by physical address; a large one is here once.
     pub(crate) pamt: BTreeMap<u64, PamtEntry>,
     /// TDs, by their TDR's physical address.
     pub(crate) tds: BTreeMap<u64, Td>,

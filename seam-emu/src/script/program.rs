@@ -25,7 +25,9 @@ pub enum Op {
     Jump = 6,
     /// `r -= 1`, and continues at instruction number `i` unless `r` is 0.
     Loop = 7,
-    /// Accepts the page at private address `i` (TDG.MEM.PAGE.ACCEPT), which becomes zero. An accepted page stays.
+    /// Accepts the page at private address `i` (TDG.MEM.PAGE.ACCEPT), which becomes zero; bits 2:0 are its level (0: 4 KB,
+    /// 1: 2 MB). An accepted page stays. While the VMM works on the entry it is tried again; any other failure's status becomes
+    /// `r`.
     Accept = 8,
     /// TDVMCALL HLT: waits for an interrupt.
     Halt = 9,

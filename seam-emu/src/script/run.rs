@@ -2,6 +2,7 @@
 
 use super::Machine;
 use super::program::{Instruction, MAGIC, Op};
+use crate::abi::Status;
 use sha2::{Digest as _, Sha384};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -24,8 +25,8 @@ pub(crate) enum Reach {
 pub(crate) trait Memory {
     fn read(&mut self, gpa: u64, buf: &mut [u8]) -> Result<(), Reach>;
     fn write(&mut self, gpa: u64, data: &[u8]) -> Result<(), Reach>;
-    /// Accepts a pending page; false if it was accepted before.
-    fn accept(&mut self, gpa: u64) -> Result<bool, Reach>;
+    /// TDG.MEM.PAGE.ACCEPT of a guest-physical address with its level in bits 2:0: its status.
+    fn accept(&mut self, page: u64) -> Result<Status, Reach>;
 }
 
 /// Why a vCPU leaves.
@@ -99,7 +100,13 @@ fn step(machine: &mut Machine, memory: &mut dyn Memory) -> Result<Flow, Exit> {
             return Ok(if machine.registers[r] == 0 { Flow::Next } else { Flow::To(value) });
         }
         Op::Accept => {
-            memory.accept(value & !0xFFF).map_err(violation(true, value))?;
+            match memory.accept(value).map_err(violation(true, value))? {
+                Status::SUCCESS => {}
+                status if status.class() == Status::OPERAND_BUSY => return Ok(Flow::To(machine.position)),
+                status if status.is_error() => machine.registers[r] = status.0,
+                // It was accepted before.
+                _ => {}
+            }
         }
         Op::Index => machine.registers[r] = machine.index.into(),
         Op::StoreChain => {

@@ -182,7 +182,7 @@ fn a_td_waits_where_it_cannot_reach() {
         (Op::StoreChain, 0x9008, true, true),
         (Op::Load, 0xA008, false, false),
         (Op::Store, 0xA008, true, false),
-        (Op::Accept, 0xA008, true, false),
+        (Op::Accept, 0xA000, true, false),
         (Op::Load, 1 << 30, false, false),
         (Op::Accept, 1 << 30, true, false),
         (Op::Load, u64::MAX, false, false),

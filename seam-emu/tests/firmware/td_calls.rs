@@ -410,7 +410,7 @@ const LEGEND: [(char, Status); 16] = [
 ];
 
 /// Every leaf about a TD at every stage of the TD, with operands that are right.
-const TABLE: [(Leaf, &str); 24] = [
+const TABLE: [(Leaf, &str); 26] = [
     (Leaf::VpEnter, "mmmmoo.kk"),
     (Leaf::MngAddcx, "k..ooookk"),
     (Leaf::MemPageAdd, "kcoww.okk"),
@@ -421,6 +421,7 @@ const TABLE: [(Leaf, &str); 24] = [
     (Leaf::MngKeyConfig, ".llllllll"),
     (Leaf::VpCreate, "kco...okk"),
     (Leaf::MngRd, "kco....kk"),
+    (Leaf::MemPageDemote, "kcowwsskk"),
     (Leaf::MrExtend, "kcopp.okk"),
     (Leaf::MrFinalize, "kcon..okk"),
     (Leaf::VpFlush, "mmmm...kk"),
@@ -428,6 +429,7 @@ const TABLE: [(Leaf, &str); 24] = [
     (Leaf::MngKeyFreeid, "llllllldl"),
     (Leaf::MngInit, "kc.ooookk"),
     (Leaf::VpInit, "mmmmvvokk"),
+    (Leaf::MemPagePromote, "kcowwsskk"),
     (Leaf::VpRd, "mmmm...kk"),
     (Leaf::PhymemPageReclaim, "llllllllx"),
     (Leaf::MemPageRemove, "kcoww.bkk"),
@@ -473,7 +475,8 @@ fn the_table_has_every_leaf_about_a_td() {
     }
 }
 
-/// Operands with which the leaf would succeed at the right stage; none for leaves that are not about a TD.
+/// Operands with which the leaf would succeed at the right stage, or for pages of 2 MB, of which there are none, would find
+/// that; none for leaves that are not about a TD.
 fn natural(leaf: Leaf, m: &mut Machine, td: &Td) -> Option<[u64; 4]> {
     let (tdr, page) = (td.tdr, fresh(td));
     let vcpu = td.vcpus.first().copied().unwrap_or(page);
@@ -488,7 +491,7 @@ fn natural(leaf: Leaf, m: &mut Machine, td: &Td) -> Option<[u64; 4]> {
         Leaf::VpAddcx => [page, vcpu, 0, 0],
         Leaf::VpInit | Leaf::VpEnter | Leaf::VpFlush => [vcpu, 0, 0, 0],
         Leaf::VpRd | Leaf::VpWr => [vcpu, 0x2000_0000_0000_000B, 1, 1],
-        Leaf::MemSeptAdd => [0x20_0001, tdr, page, 0],
+        Leaf::MemSeptAdd | Leaf::MemPageDemote | Leaf::MemPagePromote => [0x20_0001, tdr, page, 0],
         Leaf::MemPageAdd => [0x3000, tdr, page, SOURCE],
         Leaf::MemPageAug => [0x3000, tdr, page, 0],
         Leaf::MrExtend | Leaf::MemRangeBlock | Leaf::MemRangeUnblock | Leaf::MemPageRemove => [SCRIPT_GPA, tdr, 0, 0],

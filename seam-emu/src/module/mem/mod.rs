@@ -2,6 +2,8 @@
 
 pub(super) mod page_add;
 pub(super) mod page_aug;
+pub(super) mod page_demote;
+pub(super) mod page_promote;
 pub(super) mod page_remove;
 pub(super) mod range_block;
 pub(super) mod range_unblock;
@@ -13,6 +15,7 @@ use crate::abi::status::Operand;
 use crate::abi::{Leaf, Status};
 use crate::context::Context;
 use crate::locks::{LockId, Mode};
+use crate::module::td::OpState;
 use crate::module::td::sept::{Walked, check_gpa};
 use std::ops::RangeInclusive;
 
@@ -63,4 +66,20 @@ fn check_entry(regs: &mut Regs, target: &Target, leaf: Leaf) -> Result<(), Statu
     }
     (regs.rcx, regs.rdx) = target.walked.details();
     Err(Status::EPT_ENTRY_STATE_INCORRECT.operand(Operand::Rcx))
+}
+
+/// Whether the TD can have no translation left through the target, whose PAMT entry is that of `page`: it must be blocked, and
+/// tracked since. A TD that cannot run yet has no translations. Source: TDX module `sept_state_is_any_blocked`,
+/// `is_tlb_tracked`.
+fn check_untranslated(cx: &mut Context<'_>, regs: &mut Regs, target: &Target, page: u64) -> Result<(), Status> {
+    let blocked_in = cx.world.protected.pamt[&page].bepoch;
+    let td = cx.td(target.tdr);
+    if td.op_state != OpState::Runnable {
+        return Ok(());
+    }
+    if !target.walked.entry.state.is_blocked() {
+        (regs.rcx, regs.rdx) = target.walked.details();
+        return Err(Status::GPA_RANGE_NOT_BLOCKED.operand(Operand::Rcx));
+    }
+    if td.is_tracked(blocked_in) { Ok(()) } else { Err(Status::TLB_TRACKING_NOT_DONE.operand(Operand::Rcx)) }
 }

@@ -9,14 +9,14 @@ use crate::locks::Mode;
 use crate::module::protected::PageType;
 use crate::module::td::sept::{Entry, EntryState};
 
-/// RCX: guest-physical address, level 0 (2 MB pages are not modelled); RDX: the TD's TDR; R8: the page.
+/// RCX: guest-physical address, level 0 (4 KB) or 1 (2 MB); RDX: the TD's TDR; R8: the page.
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let leaf = Leaf::MemPageAug;
-    cx.unmodelled = regs.rcx & 0b111 == 1;
-    let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 0..=0 })?;
+    let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 0..=1 })?;
     check_entry(regs, &target, leaf)?;
-    let page = cx.lock_page(regs.r8, Operand::R8, Mode::Exclusive, PageType::Nda)?;
-    cx.give_page(page, PageType::Reg, target.tdr);
-    cx.td(target.tdr).sept.set(target.gpa, 0, Entry { state: EntryState::Pending, pa: page });
+    let level = target.walked.level;
+    let page = cx.lock_free_range(regs.r8, Operand::R8, level)?;
+    cx.give_range(page, level, PageType::Reg, target.tdr);
+    cx.td(target.tdr).sept.set(target.gpa, level, Entry { state: EntryState::Pending, pa: page });
     Ok(())
 }

@@ -7,18 +7,22 @@ use crate::context::{Context, Outcome};
 use crate::locks::{LockId, Mode};
 use crate::module::protected::PageType;
 use crate::module::td::Lifecycle;
+use crate::module::td::sept::span;
 
-/// RCX: the page. RCX out: its type; RDX: its owner; R8: its size (0: 4 KB). The TDR is the last.
+/// RCX: the page. RCX out: its type; RDX: its owner; R8: its size (0 is 4 KB, 1 is 2 MB, 2 is 1 GB). The TDR is the last.
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let alleged = regs.rcx;
     (regs.rcx, regs.rdx, regs.r8, regs.r9, regs.r10, regs.r11) = (0, 0, 0, 0, 0, 0);
     let page = cx.platform.private_pa(alleged).ok_or(Status::OPERAND_INVALID.operand(Operand::Rcx))?.0;
     let entry = cx.page(page).ok_or(Status::OPERAND_ADDR_RANGE_ERROR.operand(Operand::Rcx))?;
-    cx.lock(LockId::Pamt(page), Mode::Exclusive, Status::OPERAND_BUSY.operand(Operand::Rcx))?;
+    cx.lock_pamt(page, entry.level, Mode::Exclusive, Status::OPERAND_BUSY.operand(Operand::Rcx))?;
     if matches!(entry.kind, PageType::Nda | PageType::Rsvd) {
         return Err(Status::PAGE_METADATA_INCORRECT.operand(Operand::Rcx));
     }
-    (regs.rcx, regs.rdx) = (entry.kind as u64, entry.owner);
+    (regs.rcx, regs.rdx, regs.r8) = (entry.kind as u64, entry.owner, entry.level.into());
+    if !page.is_multiple_of(span(entry.level)) {
+        return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));
+    }
     let is_root = entry.kind == PageType::Tdr;
     let tdr = if is_root { page } else { entry.owner };
     if !is_root {

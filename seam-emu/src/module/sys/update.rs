@@ -71,7 +71,7 @@ fn corrupt(cx: &mut Context<'_>, corruption: Corruption) {
     let Some((&tdr, td)) = cx.world.protected.tds.iter_mut().next() else { return };
     match corruption {
         Corruption::FlipBit => {
-            let Some((_, entry)) = td.sept.pages().next() else { return };
+            let Some((.., entry)) = td.sept.pages().next() else { return };
             let mut byte = [0];
             cx.read(entry.pa, &mut byte);
             cx.write(entry.pa, &[byte[0] ^ 1]);

@@ -1,4 +1,4 @@
-//! Checks that TD leaves share: of physical pages, TDs and vCPUs.
+//! Checks that TD leaves share: of TDs and vCPUs.
 
 use super::measure::{CONTEXT_VERSION, NO_CONTEXT};
 use super::vcpu::Vcpu;
@@ -7,7 +7,7 @@ use crate::abi::status::Operand;
 use crate::abi::{Leaf, Status};
 use crate::context::{Context, Outcome};
 use crate::locks::{LockId, Mode};
-use crate::module::protected::{PageType, PamtEntry};
+use crate::module::protected::PageType;
 
 /// States of a vCPU.
 const VCPU_UNINITIALIZED: u64 = 0;
@@ -15,48 +15,6 @@ const VCPU_READY: u64 = 2;
 const VCPU_DISABLED: u64 = 8;
 
 impl Context<'_> {
-    /// Checks and locks a page that must be of `kind`. Source: TDX module `check_and_lock_explicit_4k_private_hpa`.
-    pub(crate) fn lock_page(
-        &mut self,
-        alleged: u64,
-        operand: Operand,
-        mode: Mode,
-        kind: PageType,
-    ) -> Result<u64, Status> {
-        let page = self.platform.private_pa(alleged).ok_or(Status::OPERAND_INVALID.operand(operand))?.0;
-        let found = self.page(page).ok_or(Status::OPERAND_ADDR_RANGE_ERROR.operand(operand))?;
-        self.lock(LockId::Pamt(page), mode, Status::OPERAND_BUSY.operand(operand))?;
-        if found.kind != kind {
-            return Err(Status::PAGE_METADATA_INCORRECT.operand(operand));
-        }
-        Ok(page)
-    }
-
-    /// PAMT entry of a page; none if no initialised TDMR covers it.
-    pub(crate) fn page(&mut self, page: u64) -> Option<PamtEntry> {
-        let reserved = self.module().tdmrs.iter().find(|tdmr| tdmr.is_usable(page))?.is_reserved(page);
-        let kind = if reserved { PageType::Rsvd } else { PageType::Nda };
-        let free = PamtEntry { kind, owner: 0, bepoch: 0 };
-        Some(self.world.protected.pamt.get(&page).copied().unwrap_or(free))
-    }
-
-    /// Gives a page to a TD.
-    pub(crate) fn give_page(&mut self, page: u64, kind: PageType, owner: u64) {
-        let before = self.world.protected.pamt.insert(page, PamtEntry { kind, owner, bepoch: 0 });
-        assert_eq!(before, None, "only free pages are given away");
-        if kind != PageType::Tdr {
-            self.td(owner).children += 1;
-        }
-    }
-
-    /// Takes a page back from its TD.
-    pub(crate) fn free_page(&mut self, page: u64) {
-        let entry = self.world.protected.pamt.remove(&page).expect("only a TD's pages are taken back");
-        if entry.kind != PageType::Tdr {
-            self.td(entry.owner).children -= 1;
-        }
-    }
-
     /// Checks and locks a TD by its TDR.
     pub(crate) fn lock_td(&mut self, alleged: u64, operand: Operand, mode: Mode) -> Result<u64, Status> {
         self.lock_page(alleged, operand, mode, PageType::Tdr)

@@ -3,6 +3,7 @@
 use crate::GuestMemory;
 use crate::abi::Digest;
 use crate::module::Protected;
+use crate::module::td::sept::span;
 use sha2::{Digest as _, Sha384};
 
 /// Each TD's TDR and digest.
@@ -21,14 +22,16 @@ pub(crate) fn of(protected: &Protected, tdr: u64, mem: &dyn GuestMemory) -> Dige
         put(&mut hash, &(tdvpr, &vcpu.pages, (vcpu.ready, vcpu.disabled), vcpu.index, vcpu.apic_id));
         put(&mut hash, &(vcpu.after_vmcall, vcpu.pend_nmi, &vcpu.vmcs, &vcpu.machine));
     }
-    for (gpa, entry) in td.sept.pages() {
-        let mut page = [0; 4096];
-        // A page outside RAM reads as ones, as the bus gives it.
-        if mem.read(entry.pa, &mut page).is_err() {
-            page.fill(0xFF);
-        }
+    for (level, gpa, entry) in td.sept.pages() {
         put(&mut hash, &gpa);
-        hash.update(page);
+        for pa in (entry.pa..entry.pa + span(level)).step_by(4096) {
+            let mut page = [0; 4096];
+            // A page outside RAM reads as ones, as the bus gives it.
+            if mem.read(pa, &mut page).is_err() {
+                page.fill(0xFF);
+            }
+            hash.update(page);
+        }
     }
     hash.finalize().into()
 }

@@ -5,6 +5,7 @@ pub(crate) mod cpuid;
 pub(crate) mod digest;
 pub(crate) mod measure;
 pub(crate) mod ops;
+pub(crate) mod pages;
 pub(crate) mod params;
 pub(crate) mod sept;
 pub(crate) mod vcpu;

@@ -13,6 +13,8 @@ const ALLOWED: &[(Leaf, [bool; 3])] = &[
     (Leaf::MemPageAug, [false, true, true]),
     (Leaf::MemRangeBlock, [false, true, true]),
     (Leaf::VpCreate, [false, true, false]),
+    (Leaf::MemPageDemote, [false, true, true]),
+    (Leaf::MemPagePromote, [false, true, true]),
     (Leaf::MngRd, [false, true, true]),
     (Leaf::MrExtend, [false, true, false]),
     (Leaf::MrFinalize, [false, true, false]),

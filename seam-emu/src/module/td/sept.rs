@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Secure EPT of a TD: entries that are not free, by level and guest-physical address. A level-0 entry maps a 4 KB
-/// page; an entry of level n maps a table of level n - 1. The root table is the TDCS's.
+/// page; an entry of level n maps a table of level n - 1, or a page of 2 MB (level 1) or 1 GB (level 2). The root table
+/// is the TDCS's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sept {
     entries: BTreeMap<(u8, u64), Entry>,
@@ -42,6 +43,8 @@ const ALLOWED: &[(Leaf, &[EntryState])] = &[
     (Leaf::MemPageAug, &[S::Free]),
     (Leaf::MemRangeBlock, &[S::TableMapped, S::Mapped, S::Pending]),
     (Leaf::MrExtend, &[S::Mapped]),
+    (Leaf::MemPageDemote, &[S::Mapped, S::Blocked, S::Pending, S::PendingBlocked]),
+    (Leaf::MemPagePromote, &[S::TableMapped, S::TableBlocked]),
     (Leaf::MemPageRemove, &[S::Mapped, S::Blocked, S::Pending, S::PendingBlocked]),
     (Leaf::MemRangeUnblock, &[S::TableBlocked, S::Blocked, S::PendingBlocked]),
 ];
@@ -171,11 +174,12 @@ impl Sept {
         Ok(Walked { level, entry: self.entry(gpa, level) })
     }
 
-    /// The page that a TD's access reaches: its physical address, or where the walk ended.
+    /// The physical address that a TD's access reaches, or where the walk ended.
     pub(crate) fn translate(&self, gpa: u64, root: u8) -> Result<u64, Walked> {
-        let walked = self.walk(gpa, 0, root)?;
+        // A walk to a 4 KB page ends above it at a larger page.
+        let (Ok(walked) | Err(walked)) = self.walk(gpa, 0, root);
         match walked.entry.state {
-            S::Mapped => Ok(walked.entry.pa),
+            S::Mapped => Ok(walked.entry.pa + gpa % span(walked.level)),
             _ => Err(walked),
         }
     }
@@ -185,9 +189,9 @@ impl Sept {
         self.entries.iter().map(|((level, gpa), entry)| (*level, *gpa, *entry))
     }
 
-    /// All pages, by guest-physical address.
-    pub(crate) fn pages(&self) -> impl Iterator<Item = (u64, Entry)> {
-        self.entries.iter().take_while(|((level, _), _)| *level == 0).map(|((_, gpa), entry)| (*gpa, *entry))
+    /// All pages with their level, the smallest first, and among those of one level by guest-physical address.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (u8, u64, Entry)> {
+        self.entries().filter(|(_, _, entry)| entry.state.is_leaf())
     }
 }
 
@@ -203,6 +207,18 @@ mod tests {
         }
         sept.set(0x3000, 0, Entry { state: S::Mapped, pa: 0x9000 });
         assert_eq!(sept.translate(0x3000, 3), Ok(0x9000));
+    }
+
+    #[test]
+    fn a_larger_page_is_reached_at_an_offset() {
+        let mut sept = Sept::default();
+        for level in 2..=3 {
+            sept.set(0, level, Entry { state: S::TableMapped, pa: 0x1000 * u64::from(level) });
+        }
+        sept.set(0x20_0000, 1, Entry { state: S::Mapped, pa: 0x4000_0000 });
+        assert_eq!(sept.translate(0x2F_F123, 3), Ok(0x400F_F123));
+        sept.set(0x20_0000, 1, Entry { state: S::Pending, pa: 0x4000_0000 });
+        assert_eq!(sept.translate(0x20_0000, 3).expect_err("pending").level, 1);
     }
 
     #[test]
@@ -265,6 +281,8 @@ mod tests {
             (Leaf::MemRangeUnblock, "..x.x.x"),
             (Leaf::MemPageRemove, "...xxxx"),
             (Leaf::MrExtend, "...x..."),
+            (Leaf::MemPageDemote, "...xxxx"),
+            (Leaf::MemPagePromote, ".xx...."),
             (Leaf::VpEnter, "......."),
         ] {
             let cell = |(state, ..): (S, S, S, u64)| if state.allows(leaf) { 'x' } else { '.' };
@@ -285,7 +303,7 @@ mod tests {
         sept.set(0, 1, table);
         sept.set(0x5000, 0, page);
         assert_eq!(sept.entries().collect::<Vec<_>>(), [(0, 0x5000, page), (1, 0, table)]);
-        assert_eq!(sept.pages().collect::<Vec<_>>(), [(0x5000, page)]);
+        assert_eq!(sept.pages().collect::<Vec<_>>(), [(0, 0x5000, page)]);
         assert_eq!(sept.entry(0x1F_F000, 1), table, "any address that it maps");
         assert_eq!(sept.entry(0x20_0000, 1).state, S::Free);
         sept.set(0x5000, 0, Entry { state: S::Free, pa: 0 });

@@ -6,7 +6,7 @@ use crate::abi::status::Operand;
 use crate::abi::{Leaf, Status};
 use crate::context::{Context, Outcome};
 use crate::locks::{LockId, Mode};
-use crate::module::td::sept::{EntryState, Walked};
+use crate::module::td::sept::{Entry, EntryState, Walked, check_gpa, span};
 use crate::script::{self, Exit, Memory, Reach};
 
 /// Exit reasons of VMX.
@@ -129,13 +129,12 @@ impl Private<'_, '_> {
             return found.map_err(|rwx| Reach::Violation { rwx, details: 0 });
         }
         let root = td.settings.root_level();
-        let page = td.sept.translate(gpa / 4096 * 4096, root).map_err(|stopped| match stopped.entry.state {
+        td.sept.translate(gpa, root).map_err(|stopped| match stopped.entry.state {
             // Source: `td_ept_violation_exit`, by TD_CTLS.PENDING_VE_DISABLE, which is SEPT_VE_DISABLE at first.
             EntryState::Pending if td.settings.gets_ve_for_pending() => Reach::Ve,
             EntryState::Pending => Reach::Violation { rwx: 0, details: EEQ_PENDING },
             _ => PLAIN,
-        })?;
-        Ok(page + gpa % 4096)
+        })
     }
 }
 
@@ -152,26 +151,51 @@ impl Memory for Private<'_, '_> {
         Ok(())
     }
 
-    /// Source: `tdg_mem_page_accept.c`, for 4 KB.
-    fn accept(&mut self, gpa: u64) -> Result<bool, Reach> {
+    /// Source: `tdg_mem_page_accept.c`. It takes no time here, so the VMM never meets the lock that it takes on the entry.
+    fn accept(&mut self, page: u64) -> Result<Status, Reach> {
         let td = self.cx.td(self.tdr);
-        let walked = td.sept.walk(gpa, 0, td.settings.root_level()).map_err(no_page_to_accept)?;
+        let invalid = Status::OPERAND_INVALID.operand(Operand::Rcx);
+        let Ok((gpa, level)) = check_gpa(page, 0..=1) else { return Ok(invalid) };
+        if gpa >= td.settings.shared_bit() {
+            return Ok(invalid);
+        }
+        let walked = match td.sept.walk(gpa, level, td.settings.root_level()) {
+            Ok(walked) => walked,
+            Err(above) if above.entry.state == EntryState::Mapped => {
+                return Ok(detail(Status::PAGE_ALREADY_ACCEPTED, above));
+            }
+            Err(above) => return Err(no_page_to_accept(level, above)),
+        };
+        if self.cx.locks.is_held(LockId::SeptEntry { tdr: self.tdr, gpa, level }) {
+            return Ok(Status::OPERAND_BUSY.operand(Operand::Rcx));
+        }
         let entry = walked.entry;
         match entry.state {
-            EntryState::Mapped => return Ok(false),
+            EntryState::Mapped => return Ok(detail(Status::PAGE_ALREADY_ACCEPTED, walked)),
+            EntryState::TableMapped | EntryState::TableBlocked => {
+                return Ok(detail(Status::PAGE_SIZE_MISMATCH, walked));
+            }
             EntryState::Pending => {}
-            _ => return Err(no_page_to_accept(walked)),
+            _ => return Err(no_page_to_accept(level, walked)),
         }
-        td.sept.set(gpa, 0, crate::module::td::sept::Entry { state: EntryState::Mapped, ..entry });
-        self.cx.write(entry.pa, &[0; 4096]);
-        Ok(true)
+        self.cx.td(self.tdr).sept.set(gpa, level, Entry { state: EntryState::Mapped, ..entry });
+        for pa in (entry.pa..entry.pa + span(level)).step_by(4096) {
+            self.cx.write(pa, &[0; 4096]);
+        }
+        Ok(Status::SUCCESS)
     }
 }
 
-/// The exit of TDG.MEM.PAGE.ACCEPT for level 0 that finds no pending page: where, and what it found
+/// A status that tells at which level the walk ended.
+fn detail(status: Status, walked: Walked) -> Status {
+    Status(status.0 | u64::from(walked.level))
+}
+
+/// The exit of TDG.MEM.PAGE.ACCEPT for `level` that finds no pending page: where, and what it found
 /// (`async_tdexit_ept_violation`).
-fn no_page_to_accept(stopped: Walked) -> Reach {
+fn no_page_to_accept(level: u8, stopped: Walked) -> Reach {
     let state = stopped.entry.state;
-    let info = u64::from(stopped.level) << 3 | state.public() << 6 | u64::from(state.is_leaf()) << 14;
+    let info =
+        u64::from(level) | u64::from(stopped.level) << 3 | state.public() << 6 | u64::from(state.is_leaf()) << 14;
     Reach::Violation { rwx: state.rwx(), details: EEQ_ACCEPT | info << 32 }
 }

@@ -31,15 +31,24 @@ impl Random {
     }
 }
 
-/// An operand: a page of the pool, a guest address with a level, a KeyID, a field, or anything.
+/// An operand: a page of the pool, a guest address with a level, a large page, a KeyID, a field, or anything.
 fn operand(random: &mut Random) -> u64 {
     match random.below(16) {
         0..=8 => td::POOL + 4096 * random.below(48),
         9 => td::SCRIPT_GPA,
-        10 | 11 => (random.below(4) << 12) | random.below(4),
+        10 => (random.below(4) << 12) | random.below(4),
+        11 => (random.below(3) * 0x20_0000) | 1,
         12 => GLOBAL_KEYID + random.below(4),
         13 => 0,
-        14 => random.pick(&[td::TD_PARAMS, td::SOURCE, super::BUFFER, super::PARAMS, 0x0800_0001_0000_0003]),
+        14 => random.pick(&[
+            td::LARGE,
+            td::LARGE + 0x20_0000,
+            td::TD_PARAMS,
+            td::SOURCE,
+            super::BUFFER,
+            super::PARAMS,
+            0x0800_0001_0000_0003,
+        ]),
         _ => random.next() >> random.below(64),
     }
 }

@@ -9,6 +9,8 @@ use zerocopy::FromZeros;
 
 /// Where the test VMM takes pages from, and where it keeps parameters and page contents.
 pub(crate) const POOL: u64 = 0x3000_0000;
+/// Where it takes large pages from.
+pub(crate) const LARGE: u64 = 0x4000_0000;
 pub(crate) const TD_PARAMS: u64 = 0x50_0000;
 pub(crate) const SOURCE: u64 = 0x51_0000;
 /// Where scripts are loaded in a TD.

@@ -3,6 +3,7 @@
 mod fields;
 mod init;
 mod internal_failure;
+mod large;
 mod low;
 mod memory;
 mod vp_init;
