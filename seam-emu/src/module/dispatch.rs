@@ -23,6 +23,11 @@ pub(crate) fn dispatch(cx: &mut Context<'_>, leaf: Option<Leaf>, regs: &mut Regs
     if let Err(status) = gate(cx.module().state, leaf) {
         return status;
     }
+    let is_locked_out = |leaf: Leaf| leaf.name().starts_with("TDH.SYS.") && leaf != Leaf::SysDisable;
+    if cx.module().is_being_disabled && leaf.is_some_and(is_locked_out) {
+        cx.contended = true;
+        return Status::SYS_BUSY;
+    }
     let outcome = match leaf {
         Some(leaf) => check_version(leaf, version, regs).and_then(|()| run(cx, leaf, version, regs)),
         None => Err(bad_leaf),

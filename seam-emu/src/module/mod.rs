@@ -48,6 +48,8 @@ pub(crate) struct Module {
     pub(crate) td_build_count: u16,
     /// TDs whose measurement another form of module began must not be measured on (`update_compatibility`).
     pub(crate) update_compatibility: bool,
+    /// TDH.SYS.DISABLE waits for others: no other TDH.SYS leaf begins.
+    pub(crate) is_being_disabled: bool,
 }
 
 /// State of a TDX KeyID in the KeyID ownership table. Source: TDX module `kot_state_e`.
@@ -87,6 +89,7 @@ impl Module {
             tdmrs: Vec::new(),
             td_build_count: 0,
             update_compatibility: false,
+            is_being_disabled: false,
         }
     }
 

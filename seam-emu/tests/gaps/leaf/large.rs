@@ -83,7 +83,7 @@ fn d00_a_2_mb_page_must_be_aligned_covered_and_free_in_all_its_parts() {
     assert_eq!(m.call(0, aug(GPA | 1, LARGE + 4096)), status(Status::OPERAND_INVALID, 8));
     assert_eq!(m.call(0, aug(GPA | 1, 3 << 30)), status(Status::OPERAND_ADDR_RANGE_ERROR, 8));
     assert_eq!(m.call(0, aug(GPA | 2, LARGE)), status(Status::OPERAND_INVALID, 1), "1 GB is never added");
-    assert_eq!(m.call(0, aug(GPA + 4096 | 1, LARGE)), status(Status::OPERAND_INVALID, 1));
+    assert_eq!(m.call(0, aug((GPA + 4096) | 1, LARGE)), status(Status::OPERAND_INVALID, 1));
     assert_eq!(m.call(0, aug(1, LARGE)), status(Status::EPT_ENTRY_STATE_INCORRECT, 1), "a table is there");
     // The last part is another's, the first part is reserved (the PAMTs begin there), and a part of a large page.
     m.ok(0, Regs { rcx: LARGE + MB2 - 4096, rdx: td.keyid + 1, ..call(Leaf::MngCreate) });
@@ -91,7 +91,7 @@ fn d00_a_2_mb_page_must_be_aligned_covered_and_free_in_all_its_parts() {
         assert_eq!(m.call(0, aug(GPA | 1, page)), status(Status::PAGE_METADATA_INCORRECT, 8), "{page:#x}");
     }
     m.ok(0, aug(GPA | 1, LARGE + MB2));
-    assert_eq!(m.call(0, aug(2 * MB2 | 1, LARGE + MB2)), status(Status::PAGE_METADATA_INCORRECT, 8));
+    assert_eq!(m.call(0, aug((2 * MB2) | 1, LARGE + MB2)), status(Status::PAGE_METADATA_INCORRECT, 8));
     assert_eq!(m.call(0, aug(0x9000, LARGE + MB2 + 4096)), status(Status::PAGE_METADATA_INCORRECT, 8));
     assert_consistent(&m);
 }

@@ -9,7 +9,7 @@ use seam_emu::abi::seamldr::{SCENARIO_LOAD, SeamLdrInfo};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
 use seam_emu::script::Script;
-use seam_emu::{Config, LoaderGeneration, LogicalProcessor, MemoryRange, Regs};
+use seam_emu::{Config, Durations, LoaderGeneration, LogicalProcessor, MemoryRange, Regs, Reply};
 
 fn with_td(spec: &ImageSpec) -> (Machine, Td) {
     let loader = if spec.major >= 2 { LoaderGeneration::V2_0 } else { LoaderGeneration::V1_5_02 };
@@ -159,4 +159,43 @@ fn d00_leaves_of_dynamic_pamts_are_reported() {
         assert_eq!(m.call(0, Regs { rax: number, ..Regs::default() }), status(Status::OPERAND_INVALID, 0));
         assert!(m.completion.unmodelled, "{number}");
     }
+}
+
+#[test]
+fn a16_what_fits_is_reckoned_with_whole_entries_of_tables() {
+    let mut shut = Machine::new(1);
+    shut.boot_linux();
+    let hv = shut.field(0x8900_0001_0000_0000);
+    shut.ok(0, Regs { rcx: hv, ..call(Leaf::SysShutdown) });
+    let fits = |handoff: u16| {
+        let mut m = shut.clone();
+        let file = image(&ImageSpec { num_handoff_pages: handoff, ..ImageSpec::version(1, 5, 7) });
+        m.install(&file, 1) == Answer::Status(Status::SUCCESS)
+    };
+    let candidates: Vec<u16> = (30_000..32_000).collect();
+    let largest = candidates.partition_point(|pages| fits(*pages)) as u16 + 29_999;
+    // Of 124 MB, 31,744 pages: system information 1, code 512, VMCS 1, stacks 3, local data 2, global data 16, so 535. Tables:
+    // one at the top, one for each of five small areas, and for 31,159 pages of data 61 and 1. Rounded up at each level they
+    // would be 11 more.
+    assert_eq!(u64::from(largest) + 1, 31_744 - 535 - (1 + 5 + 61 + 1));
+}
+
+#[test]
+fn a26_no_new_sys_call_begins_while_the_module_is_being_disabled() {
+    let spec = ImageSpec { features0: ImageSpec::default().features0 | 1 << 53, ..ImageSpec::default() };
+    let mut durations = Durations::default();
+    durations.leaf_ns.insert("TDH.SYS.RD".to_owned(), 1000);
+    let mut m = Machine::with(Config { durations, ..Config::for_lps(3) }, &spec);
+    m.boot_linux();
+    let read = Regs { rdx: 0x0800_0001_0000_0004, ..call(Leaf::SysRd) };
+    assert!(matches!(m.execute(1, read).0, Reply::Wait { .. }));
+    let busy = status(Status::SYS_BUSY, 0);
+    assert_eq!(m.call(0, call(Leaf::SysDisable)), busy);
+    assert_eq!(m.call(2, call(Leaf::SysInfo)), busy, "it would have kept the module busy");
+    assert_eq!(m.call(2, Regs { rcx: 0x3000_0000, ..call(Leaf::PhymemPageRdmd) }), status(Status::SUCCESS, 0));
+    assert_eq!(m.call(0, call(Leaf::SysDisable)), busy, "the first call lasts");
+    m.now_ns += 1000;
+    m.ok(1, read);
+    m.ok(0, call(Leaf::SysDisable));
+    assert_eq!(m.call(0, call(Leaf::SysInfo)), status(Status::SYS_SHUTDOWN, 0));
 }
