@@ -32,6 +32,8 @@ pub struct Start {
     pub index: u32,
     /// Its RCX and R8, from TDH.VP.INIT.
     pub initial_rcx: u64,
+    /// The platform's CPUID leaf 1 EAX.
+    pub cpuid_1_eax: u32,
 }
 
 /// Where an access of a TD leads.

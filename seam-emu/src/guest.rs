@@ -29,14 +29,14 @@ impl Firmware {
         Completion::plain(Outcome::Return)
     }
 
-    /// Physical addresses of the TDRs of all TDs.
-    pub fn tds(&self) -> impl Iterator<Item = u64> {
-        self.state.world.protected.tds.keys().copied()
+    /// Whether there is a TD with its TDR at this physical address.
+    pub fn has_td(&self, tdr: u64) -> bool {
+        self.state.world.protected.tds.contains_key(&tdr)
     }
 
-    /// Physical addresses of the TDVPRs of all vCPUs.
-    pub fn vcpus(&self) -> impl Iterator<Item = u64> {
-        self.state.world.protected.vcpus.keys().copied()
+    /// Whether there is a vCPU with its TDVPR at this physical address.
+    pub fn has_vcpu(&self, tdvpr: u64) -> bool {
+        self.state.world.protected.vcpus.contains_key(&tdvpr)
     }
 
     /// The vCPU that this LP runs, by its TDVPR.

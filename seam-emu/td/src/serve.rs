@@ -2,7 +2,7 @@
 
 mod cpuid;
 mod msr;
-mod xcr0;
+pub mod xcr0;
 
 use crate::event::Event;
 use crate::exit::{Access, Exit};

@@ -35,6 +35,7 @@ pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Entry {
     let nmi = std::mem::take(&mut vcpu.pend_nmi) != 0;
     let is_first = vcpu.engine.replace(Engine::Code).is_none();
     let (index, initial_rcx) = (vcpu.index, vcpu.machine.base());
+    let cpuid_1_eax = cx.config.cpuid_1_eax;
     let td = cx.td(tdr);
     let start = Start {
         gpaw: if td.settings.shared_bit() == 1 << 51 { 52 } else { 48 },
@@ -43,6 +44,7 @@ pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Entry {
         max_vcpus: td.settings.max_vcpus.into(),
         index,
         initial_rcx,
+        cpuid_1_eax,
     };
     Entry { tdvpr, tdr, vcpus: td.vcpus, translations: td.translations, nmi, start: is_first.then_some(start) }
 }
