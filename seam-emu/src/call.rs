@@ -1,5 +1,6 @@
 //! What goes into a SEAMCALL and what comes out of it.
 
+use crate::entry::Entry;
 use serde::{Deserialize, Serialize};
 
 /// The general-purpose registers that are operands of SEAMCALL leaves.
@@ -47,6 +48,9 @@ pub enum Reply {
     },
     /// The LP never leaves SEAM (only by a fault of the plan).
     Never,
+    /// The LP runs a TD's vCPU: run its machine code, and say when it leaves ([`crate::Firmware::leave_td`]). Only with
+    /// [`crate::Config::machine_code`].
+    Enter(Entry),
 }
 
 /// The end of a SEAMCALL, and what is remarkable about it.

@@ -42,6 +42,10 @@ pub struct Config {
     pub cpuid_1_eax: u32,
     /// Instructions that a scripted TD executes in one entry before its time slice ends.
     pub script_steps: u32,
+    /// A TD's vCPU whose initial RCX leads to no script runs machine code: TDH.VP.ENTER gives [`crate::Reply::Enter`], and
+    /// the caller brings the processor. Without it such a vCPU only halts.
+    #[serde(skip_serializing_if = "is_false")]
+    pub machine_code: bool,
     /// How long calls last.
     pub durations: Durations,
     /// What goes wrong, and when.
@@ -103,6 +107,12 @@ pub enum LoaderGeneration {
 #[serde(transparent)]
 pub struct KeyHash(#[serde(with = "hex::serde")] pub [u8; 48]);
 
+/// What is off is not written, so that configurations without it have the hash that they had.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(switch: &bool) -> bool {
+    !switch
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self::for_lps(4)
@@ -126,6 +136,7 @@ impl Config {
             debug_unlocked: false,
             cpuid_1_eax: 0x000C_06F2,
             script_steps: 1000,
+            machine_code: false,
             durations: Durations::default(),
             faults: Vec::new(),
         }

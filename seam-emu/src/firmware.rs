@@ -1,7 +1,7 @@
 //! The whole firmware: one value that answers every SEAMCALL of the platform.
 
 use crate::abi::{Leaf, Status};
-use crate::context::Context;
+use crate::entry::Entry;
 use crate::faults::Striker;
 use crate::image::{Image, ImageError};
 use crate::inflight::{AtEnd, InFlight, LpCalls, Phase};
@@ -26,9 +26,9 @@ const NOT_LOADED: u64 = 5;
 #[derive(Clone, Debug)]
 pub struct Firmware {
     pub(crate) config: Config,
-    platform: Platform,
+    pub(crate) platform: Platform,
     pub(crate) state: State,
-    notes: Vec<Note>,
+    pub(crate) notes: Vec<Note>,
 }
 
 /// All that changes.
@@ -215,6 +215,11 @@ impl Firmware {
         let before = self.module_state();
         let mut done = self.run(leaf, lp, input, mem, fault);
         self.note_module_state(before);
+        if let Some(entry) = done.entry {
+            let phase = Phase::InTd { tdvpr: entry.tdvpr, at_end: done.at_end };
+            self.state.calls[lp].push(InFlight { leaf, input, until_ns: u64::MAX, phase });
+            return Reply::Enter(entry);
+        }
         let duration_ns = match (leaf, fault) {
             (_, Some((_, FaultAction::TransientShutdownNs(ns)))) if done.at_end.reopen => ns,
             (Some(leaf), fault) => {
@@ -247,23 +252,9 @@ impl Firmware {
         fault: Option<(FaultPoint, FaultAction)>,
     ) -> Done {
         let mut output = input;
-        let State { world, locks, calls, .. } = &mut self.state;
-        let mut cx = Context {
-            config: &self.config,
-            platform: &self.platform,
-            world,
-            locks,
-            mem,
-            notes: &mut self.notes,
-            lp,
-            calls,
-            pages: 0,
-            contended: false,
-            unmodelled: false,
-            at_end: AtEnd::default(),
-            corruption: internal_failure::corruption(fault),
-            internal_failure: internal_failure::met_by(leaf, fault),
-        };
+        let mut cx = self.context(lp, mem);
+        cx.corruption = internal_failure::corruption(fault);
+        cx.internal_failure = internal_failure::met_by(leaf, fault);
         let to_seamldr = input.rax >> 63 != 0;
         if to_seamldr && !cx.locks.is_held(LockId::SeamLdr) {
             let entered = cx.locks.try_lock(LockId::SeamLdr, Mode::Exclusive, lp);
@@ -286,11 +277,11 @@ impl Firmware {
             _ => {}
         }
         let completion = Completion { outcome, by_fault: false, unmodelled: cx.unmodelled, contended: cx.contended };
-        Done { output, completion, pages: cx.pages, at_end: cx.at_end }
+        Done { output, completion, pages: cx.pages, at_end: cx.at_end, entry: cx.entry }
     }
 
     /// The LP leaves SEAM.
-    fn leave(&mut self, lp: usize, at_end: AtEnd) {
+    pub(crate) fn leave(&mut self, lp: usize, at_end: AtEnd) {
         self.state.locks.release_all(lp);
         let world = &mut self.state.world;
         if let Some((tdr, epoch)) = at_end.td_exit
@@ -383,6 +374,7 @@ struct Done {
     completion: Completion,
     pages: u64,
     at_end: AtEnd,
+    entry: Option<Entry>,
 }
 
 /// The leaf that RAX names.

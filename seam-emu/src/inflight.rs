@@ -36,6 +36,8 @@ pub(crate) enum Phase {
     Finished { output: Regs, completion: Completion },
     /// It never ends.
     Never,
+    /// The LP runs a TD's machine code.
+    InTd { tdvpr: u64, at_end: AtEnd },
 }
 
 impl InFlight {

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// First bytes of a saved state.
 const MAGIC: [u8; 8] = *b"SEAM-EMU";
 /// Version of the saved form; any change to the state changes it.
-const FORM: u32 = 3;
+const FORM: u32 = 4;
 
 /// A saved state.
 #[derive(Serialize, Deserialize)]

@@ -222,6 +222,7 @@ impl Desk {
                 self.visits[cpu].until_ns = u64::MAX;
                 None
             }
+            Reply::Enter(_) => unreachable!("a plan with machine code is refused"),
         }
     }
 

@@ -46,6 +46,9 @@ fn talk(emulator: &Emulator, mut stream: UnixStream) -> std::io::Result<()> {
 
 fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
     match request {
+        Control::Save { .. } if emulator.root.is_some() => {
+            ControlReply::Failed { cause: "machine code in TDs cannot be saved".into() }
+        }
         Control::Save { path } => match replace(path, &emulator.save()) {
             Ok(()) => ControlReply::Ok { text: String::new() },
             Err(e) => ControlReply::Failed { cause: format!("cannot write {}: {e}", path.display()) },

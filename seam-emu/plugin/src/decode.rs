@@ -33,6 +33,10 @@ pub(crate) enum Intercept {
     Movdir64b,
     /// The agent speaks to the rig ([`rig_wire::exchange`]).
     Exchange,
+    /// `66 0F 01 CC`.
+    Tdcall,
+    /// `66 0F 01 CD`.
+    Seamret,
     /// Another instruction of VMX or SEAM that TCG lacks: it will raise #UD and is reported.
     Unhandled,
 }
@@ -47,8 +51,10 @@ pub(crate) fn classify(bytes: &[u8]) -> Option<Intercept> {
     match bytes {
         bytes if bytes.starts_with(&EXCHANGE) => Some(Intercept::Exchange),
         [0x66, 0x0f, 0x01, 0xcf, ..] => Some(Intercept::Seamcall),
-        // TDCALL, SEAMRET, SEAMOPS.
-        [0x66, 0x0f, 0x01, 0xcc..=0xce, ..] => Some(Intercept::Unhandled),
+        [0x66, 0x0f, 0x01, 0xcc, ..] => Some(Intercept::Tdcall),
+        [0x66, 0x0f, 0x01, 0xcd, ..] => Some(Intercept::Seamret),
+        // SEAMOPS.
+        [0x66, 0x0f, 0x01, 0xce, ..] => Some(Intercept::Unhandled),
         [0x0f, 0x01, 0xc4, ..] => Some(Intercept::Vmxoff),
         // VMLAUNCH, VMRESUME, VMCALL is left to TCG.
         [0x0f, 0x01, 0xc2 | 0xc3, ..] | [0x0f, 0x78 | 0x79, ..] => Some(Intercept::Unhandled),
@@ -227,7 +233,9 @@ mod tests {
     fn intercepts_are_told_by_their_bytes() {
         let table: &[(&[u8], Option<Intercept>)] = &[
             (&[0x66, 0x0f, 0x01, 0xcf], Some(Intercept::Seamcall)),
-            (&[0x66, 0x0f, 0x01, 0xcc], Some(Intercept::Unhandled)),
+            (&[0x66, 0x0f, 0x01, 0xcc], Some(Intercept::Tdcall)),
+            (&[0x66, 0x0f, 0x01, 0xcd], Some(Intercept::Seamret)),
+            (&[0x66, 0x0f, 0x01, 0xce], Some(Intercept::Unhandled)),
             (&[0x0f, 0x01, 0xc4], Some(Intercept::Vmxoff)),
             // vmxon 0x8(%rsp), with and without the displacement that TCG does not see.
             (&[0xf3, 0x0f, 0xc7, 0x74, 0x24, 0x08], Some(Intercept::Vmxon)),

@@ -6,6 +6,7 @@ use crate::identity::Identity;
 use crate::in_flight::InFlight;
 use crate::recorder::Recorder;
 use crate::rewind;
+use crate::root::Root;
 use crate::sight::Sight;
 use crate::ticks::Ticks;
 use crate::vmx_state::Facade;
@@ -37,6 +38,8 @@ pub(crate) struct Emulator {
     pub(crate) identity: Identity,
     /// The agent's stream, where it has no port.
     pub(crate) exchange: Option<Exchange>,
+    /// Where TDs with machine code run, if the plan has them.
+    pub(crate) root: Option<Root>,
     /// What each vCPU remembers while its SEAMCALL is in flight.
     in_flight: Vec<Mutex<InFlight>>,
     /// What each vCPU last saw of the watched words.
@@ -111,6 +114,7 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
     if plan.schedules.iter().any(|holds| !holds.is_empty()) && !rewind::is_possible() {
         return Err(LoadError::Qemu(rewind::IMPOSSIBLE));
     }
+    let root = root(&plan, vcpus).map_err(LoadError::Qemu)?;
     let identity = Identity::new(plan.deterministic, vcpus).map_err(LoadError::Qemu)?;
     let (firmware, saved) = start(&plan, vcpus)?;
     let holds = Holds::new(plan.schedules.clone(), plan.update_function.is_some());
@@ -125,10 +129,22 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
         recorder: Recorder::new(ring, Clock::new(plan.deterministic, (plan.counts_instructions, vcpus), saved.now_ns)),
         identity,
         exchange: plan.exchange.is_some().then(Exchange::new),
+        root,
         in_flight: saved.in_flight.into_iter().map(Mutex::new).collect(),
         plan,
     };
     Ok(EMULATOR.get_or_init(|| emulator))
+}
+
+/// SEAM root, if the plan has machine code. Hidden memory is in the SEAM range.
+fn root(plan: &Plan<Config>, vcpus: usize) -> Result<Option<Root>, &'static str> {
+    if !plan.firmware.machine_code {
+        return Ok(None);
+    }
+    if plan.restore.is_some() {
+        return Err("a saved state has no machine code in TDs: boot, or leave out machine_code");
+    }
+    Root::new(vcpus, plan.firmware.seamrr.base, !plan.deterministic).map(Some)
 }
 
 /// The firmware to start with, and the state of everything around it.
@@ -195,6 +211,11 @@ impl Emulator {
             *current = Arc::new(list);
         }
         same
+    }
+
+    /// Whether a TD's code runs on this LP.
+    pub(crate) fn is_in_td(&self, lp: usize) -> bool {
+        self.root.as_ref().is_some_and(|root| root.is_in_td(lp))
     }
 
     /// Whether several vCPUs run at the same time.

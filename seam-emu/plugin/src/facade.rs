@@ -40,12 +40,15 @@ pub(crate) fn vmxoff(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
     Some(pc + 3)
 }
 
-/// INVEPT and INVVPID: always a success, since nothing is translated by an EPT here. #UD outside VMX root operation.
+/// INVEPT and INVVPID: always a success, since nothing but TDs with machine code is translated by an EPT here. #UD outside VMX root operation.
 pub(crate) fn invalidate(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> {
     if !emulator.facade.in_vmx_root(vcpu) || registers::read(Reg::Cs) & 3 != 0 {
         return None;
     }
     let next = pc + decode::length(&memory::read_code::<15>(pc), pc)?;
+    if let Some(root) = &emulator.root {
+        root.invalidate();
+    }
     let code = memory::read_code::<15>(next);
     decode::after_success(&code, next).or_else(|| {
         seamcall::report_unknown(emulator, vcpu as u16, next, &code);

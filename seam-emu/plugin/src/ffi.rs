@@ -143,6 +143,8 @@ unsafe extern "C" {
     pub(crate) fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;
     pub(crate) fn qemu_plugin_insn_data(insn: *const Insn, dest: *mut c_void, len: usize) -> usize;
     pub(crate) fn qemu_plugin_insn_vaddr(insn: *const Insn) -> u64;
+    /// Host address of the instruction's first byte; null where it lies in no RAM.
+    pub(crate) fn qemu_plugin_insn_haddr(insn: *const Insn) -> *mut c_void;
     pub(crate) fn qemu_plugin_mem_is_store(info: u32) -> bool;
     pub(crate) fn qemu_plugin_mem_get_value(info: u32) -> MemValue;
     pub(crate) fn qemu_plugin_get_registers() -> *mut GArray;

@@ -24,6 +24,7 @@ mod points;
 mod recorder;
 mod registers;
 mod rewind;
+mod root;
 mod seamcall;
 mod settled;
 mod sight;
@@ -107,6 +108,9 @@ fn register(id: u64) {
 
 extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
     registers::learn();
+    if let Some(root) = &emulator::get().root {
+        root.start();
+    }
     let plan = &emulator::get().plan;
     if plan.deterministic {
         if let Err(cause) = unkicked::keep_turns() {
@@ -164,12 +168,28 @@ extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
             Site { insn, pc: ffi::qemu_plugin_insn_vaddr(insn), bytes, len }
         })
     };
+    let is_stub = is_stub(tb);
     for site in sites {
+        if is_stub {
+            if decode::classify(site.bytes()) == Some(Intercept::Seamret) {
+                site.on_execute(on_seamret, CB_RW_REGS_PC, site.pc);
+            }
+            continue;
+        }
         instrument_watched(&site);
         if let Some(intercept) = decode::classify(site.bytes()) {
             instrument(&site, intercept);
         }
     }
+}
+
+/// Whether a block lies in SEAM root's hidden memory. That address space is not the guest's, so it goes by the place in memory.
+fn is_stub(tb: *mut Tb) -> bool {
+    emulator::get().root.as_ref().is_some_and(|root| {
+        // SAFETY: a block has an instruction, whose handle is valid during its translation.
+        let host = unsafe { ffi::qemu_plugin_insn_haddr(ffi::qemu_plugin_tb_get_insn(tb, 0)) };
+        root.has_stub_at(host as usize)
+    })
 }
 
 fn instrument(site: &Site, intercept: Intercept) {
@@ -192,7 +212,8 @@ fn instrument(site: &Site, intercept: Intercept) {
         Intercept::Invalidate => (on_invalidate, CB_RW_REGS_PC),
         Intercept::Movdir64b => (on_movdir64b, CB_RW_REGS_PC),
         Intercept::Exchange => (on_exchange, CB_RW_REGS),
-        Intercept::Unhandled => (on_unhandled, CB_NO_REGS),
+        Intercept::Tdcall if emulator::get().root.is_some() => (on_tdcall, CB_RW_REGS_PC),
+        Intercept::Tdcall | Intercept::Seamret | Intercept::Unhandled => (on_unhandled, CB_NO_REGS),
     };
     site.on_execute(callback, flags, site.pc);
 }
@@ -231,32 +252,52 @@ fn resume(next: Option<u64>) {
     }
 }
 
+/// The LP whose callback is running, if the instruction is the VMM's: what a TD executes is TCG's and SEAM root's.
+fn vmm(argument: c_uint) -> Option<usize> {
+    let lp = running(argument);
+    (!emulator::get().is_in_td(lp)).then_some(lp)
+}
+
 extern "C" fn on_seamcall(vcpu: c_uint, userdata: *mut c_void) {
-    resume(seamcall::execute(emulator::get(), running(vcpu), userdata as u64));
+    resume(vmm(vcpu).and_then(|lp| seamcall::execute(emulator::get(), lp, userdata as u64)));
 }
 
 extern "C" fn on_vmxon(vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::vmxon(emulator::get(), running(vcpu), userdata as u64));
+    resume(vmm(vcpu).and_then(|lp| facade::vmxon(emulator::get(), lp, userdata as u64)));
 }
 
 extern "C" fn on_vmxoff(vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::vmxoff(emulator::get(), running(vcpu), userdata as u64));
+    resume(vmm(vcpu).and_then(|lp| facade::vmxoff(emulator::get(), lp, userdata as u64)));
 }
 
 extern "C" fn on_invalidate(vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::invalidate(emulator::get(), running(vcpu), userdata as u64));
+    resume(vmm(vcpu).and_then(|lp| facade::invalidate(emulator::get(), lp, userdata as u64)));
 }
 
 extern "C" fn on_movdir64b(vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::movdir64b(emulator::get(), running(vcpu), userdata as u64));
+    resume(vmm(vcpu).and_then(|lp| facade::movdir64b(emulator::get(), lp, userdata as u64)));
 }
 
-extern "C" fn on_rdmsr(_vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::rdmsr(emulator::get(), userdata as u64));
+extern "C" fn on_rdmsr(vcpu: c_uint, userdata: *mut c_void) {
+    resume(vmm(vcpu).and_then(|_| facade::rdmsr(emulator::get(), userdata as u64)));
 }
 
 extern "C" fn on_wrmsr(vcpu: c_uint, userdata: *mut c_void) {
-    resume(facade::wrmsr(emulator::get(), running(vcpu), userdata as u64));
+    resume(vmm(vcpu).and_then(|lp| facade::wrmsr(emulator::get(), lp, userdata as u64)));
+}
+
+extern "C" fn on_seamret(vcpu: c_uint, userdata: *mut c_void) {
+    let emulator = emulator::get();
+    let root = emulator.root.as_ref().expect("only SEAM root has a stub");
+    resume(root::seamret(emulator, root, running(vcpu), userdata as u64));
+}
+
+extern "C" fn on_tdcall(vcpu: c_uint, userdata: *mut c_void) {
+    let (emulator, lp) = (emulator::get(), running(vcpu));
+    match &emulator.root {
+        Some(root) if root.is_in_td(lp) => resume(root::tdcall(root, lp, userdata as u64)),
+        _ => on_unhandled(vcpu, userdata),
+    }
 }
 
 /// Undoes the packing of [`instrument`]: the next instruction's address, sign-extended, and a register's number.
@@ -266,13 +307,19 @@ fn unpack_cr4(userdata: *mut c_void) -> (u64, u8) {
 }
 
 extern "C" fn on_read_cr4(vcpu: c_uint, userdata: *mut c_void) {
-    let (next, reg) = unpack_cr4(userdata);
-    resume(facade::read_cr4(emulator::get(), running(vcpu), reg, next));
+    let (emulator, lp, (next, reg)) = (emulator::get(), running(vcpu), unpack_cr4(userdata));
+    resume(match &emulator.root {
+        Some(root) if root.is_in_td(lp) => root::read_cr4(root, lp, reg, next),
+        _ => facade::read_cr4(emulator, lp, reg, next),
+    });
 }
 
 extern "C" fn on_write_cr4(vcpu: c_uint, userdata: *mut c_void) {
-    let (next, reg) = unpack_cr4(userdata);
-    resume(facade::write_cr4(emulator::get(), running(vcpu), reg, next));
+    let (emulator, lp, (next, reg)) = (emulator::get(), running(vcpu), unpack_cr4(userdata));
+    resume(match &emulator.root {
+        Some(root) if root.is_in_td(lp) => root::write_cr4(root, lp, reg, next),
+        _ => facade::write_cr4(emulator, lp, reg, next),
+    });
 }
 
 extern "C" fn on_block(vcpu: c_uint, userdata: *mut c_void) {
@@ -283,17 +330,23 @@ extern "C" fn on_pause(_vcpu: c_uint, _userdata: *mut c_void) {
     std::thread::yield_now();
 }
 
-extern "C" fn on_halt(_vcpu: c_uint, _userdata: *mut c_void) {
-    settled::wait();
+extern "C" fn on_halt(vcpu: c_uint, _userdata: *mut c_void) {
+    if vmm(vcpu).is_some() {
+        settled::wait();
+    }
 }
 
-extern "C" fn on_exchange(_vcpu: c_uint, _userdata: *mut c_void) {
-    agent_call::execute(emulator::get());
+extern "C" fn on_exchange(vcpu: c_uint, _userdata: *mut c_void) {
+    if vmm(vcpu).is_some() {
+        agent_call::execute(emulator::get());
+    }
 }
 
 extern "C" fn on_unhandled(vcpu: c_uint, userdata: *mut c_void) {
     let pc = userdata as u64;
-    seamcall::report_unknown(emulator::get(), running(vcpu) as u16, pc, &memory::read_code::<8>(pc));
+    if let Some(lp) = vmm(vcpu) {
+        seamcall::report_unknown(emulator::get(), lp as u16, pc, &memory::read_code::<8>(pc));
+    }
 }
 
 /// Hands on where in the block's code it was called, too.
@@ -306,20 +359,21 @@ extern "C" fn on_instruction(_vcpu: c_uint, _userdata: *mut c_void) {
 }
 
 extern "C" fn on_held_instruction(vcpu: c_uint, userdata: *mut c_void, host_pc: usize) {
-    if points::before_instruction(emulator::get(), running(vcpu), userdata as u64) {
+    if vmm(vcpu).is_some_and(|lp| points::before_instruction(emulator::get(), lp, userdata as u64)) {
         rewind::again(host_pc);
     }
 }
 
 extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void) {
+    let Some(lp) = vmm(vcpu) else { return };
     // SAFETY: `info` is this callback's own.
     let (store, value) = unsafe { (ffi::qemu_plugin_mem_is_store(info), ffi::qemu_plugin_mem_get_value(info)) };
     let mask = if value.kind >= 3 { u64::MAX } else { (1 << (8 << value.kind)) - 1 };
-    points::after_access(emulator::get(), running(vcpu), userdata as u64, vaddr, (store, value.data[0] & mask));
+    points::after_access(emulator::get(), lp, userdata as u64, vaddr, (store, value.data[0] & mask));
 }
 
 extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
-    let lp = running(vcpu);
+    let Some(lp) = vmm(vcpu) else { return };
     let is_update = emulator::get().plan.update_function == Some(userdata as usize);
     {
         let mut sight = emulator::get().sight(lp);
@@ -336,7 +390,8 @@ extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
 }
 
 extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
-    let (lp, result) = (running(vcpu), registers::read(Reg::Rax));
+    let Some(lp) = vmm(vcpu) else { return };
+    let result = registers::read(Reg::Rax);
     if emulator::get().plan.update_function == Some(userdata as usize) {
         emulator::get().sight(lp).is_in_update = false;
     }
@@ -350,7 +405,7 @@ extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
 
 /// Interrupts are recorded where the judge looks at them. All others would only make the recording large.
 extern "C" fn on_interrupt(vcpu: c_uint, _kind: c_uint, from: u64, to: u64, _userdata: *mut c_void) {
-    let lp = running(vcpu);
+    let Some(lp) = vmm(vcpu) else { return };
     if emulator::get().sight(lp).is_in_update {
         emulator::get().recorder.record(lp as u16, Kind::Interrupt, points::interrupted(from), [from, to, 0, 0]);
     }

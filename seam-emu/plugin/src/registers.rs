@@ -35,6 +35,7 @@ pub(crate) enum Reg {
     Eflags,
     Cs,
     GsBase,
+    Cr3,
     Cr4,
     Efer,
 }
@@ -42,7 +43,7 @@ pub(crate) enum Reg {
 /// RFLAGS.IF.
 pub(crate) const RFLAGS_IF: u64 = 1 << 9;
 
-const NAMES: [(&str, Reg); 21] = [
+const NAMES: [(&str, Reg); 22] = [
     ("rax", Reg::Rax),
     ("rbx", Reg::Rbx),
     ("rcx", Reg::Rcx),
@@ -62,6 +63,7 @@ const NAMES: [(&str, Reg); 21] = [
     ("eflags", Reg::Eflags),
     ("cs", Reg::Cs),
     ("gs_base", Reg::GsBase),
+    ("cr3", Reg::Cr3),
     ("cr4", Reg::Cr4),
     ("efer", Reg::Efer),
 ];
@@ -158,6 +160,17 @@ pub(crate) fn operands() -> Regs {
         r13: read(Reg::R13),
         r14: read(Reg::R14),
         r15: read(Reg::R15),
+    }
+}
+
+/// Writes all operands.
+pub(crate) fn write_all_operands(regs: &Regs) {
+    let Regs { rax, rcx, rdx, rbx, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 } = *regs;
+    let low = [(Reg::Rax, rax), (Reg::Rcx, rcx), (Reg::Rdx, rdx), (Reg::Rbx, rbx), (Reg::Rsi, rsi), (Reg::Rdi, rdi)];
+    let middle = [(Reg::R8, r8), (Reg::R9, r9), (Reg::R10, r10), (Reg::R11, r11)];
+    let high = [(Reg::R12, r12), (Reg::R13, r13), (Reg::R14, r14), (Reg::R15, r15)];
+    for (reg, value) in low.into_iter().chain(middle).chain(high) {
+        write(reg, value);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::in_flight::InFlight;
 use crate::memory::{self, Physical};
 use crate::points;
 use crate::registers::{self, RFLAGS_IF, Reg};
+use crate::root;
 use rig_wire::event::{Kind, flags};
 use rig_wire::plan::Point;
 use seam_backend::events::{exit_flags, leaf};
@@ -48,10 +49,14 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
     };
     let mut after = before;
     let now_ns = emulator.recorder.clock.now_ns();
-    let (reply, notes) = {
+    let (reply, entered, notes) = {
         let mut firmware = emulator.firmware();
         let reply = firmware.seamcall(caller, &mut after, &mut Physical, now_ns);
-        (reply, firmware.take_notes())
+        let entered = match (&reply, &emulator.root) {
+            (Reply::Enter(entry), Some(root)) => Some((root, root.take(&firmware, entry))),
+            _ => None,
+        };
+        (reply, entered, firmware.take_notes())
     };
     emulator.record_notes(lp, before.rax, notes);
     match reply {
@@ -63,6 +68,11 @@ pub(crate) fn execute(emulator: &Emulator, vcpu: usize, pc: u64) -> Option<u64> 
         Reply::Never => {
             hold(emulator, vcpu, flight, eflags, u64::MAX);
             Some(pc)
+        }
+        Reply::Enter(_) => {
+            let (root, entered) = entered.expect("only a plan with machine code lets a vCPU be entered");
+            *emulator.in_flight(vcpu) = InFlight::default();
+            Some(root::enter(root, vcpu, pc, (before, flight), entered))
         }
     }
 }
@@ -91,6 +101,27 @@ fn leave(
     if flight.active && flight.interrupts {
         registers::write(Reg::Eflags, eflags | RFLAGS_IF);
     }
+    registers::write_operands(&before, &after);
+    finish(emulator, vcpu as u16, pc, completion, (&before, &after), flight.context)
+}
+
+/// A TD's vCPU has left to the VMM whose SEAMCALL was at `pc`, and none of the operands is in its register: as [`leave`].
+pub(crate) fn returned(
+    emulator: &Emulator,
+    vcpu: usize,
+    pc: u64,
+    flight: InFlight,
+    done: (Regs, Regs, Completion),
+) -> Option<u64> {
+    let (before, after, completion) = done;
+    if emulator.holding() && points::held_at(emulator, vcpu, &[Point::SeamcallExit { leaf: leaf(before.rax) }]) {
+        registers::write_all_operands(&before);
+        let eflags = registers::read(Reg::Eflags);
+        let interrupts = eflags & RFLAGS_IF != 0;
+        hold(emulator, vcpu, InFlight { done: Some(done), interrupts, ..flight }, eflags, 0);
+        return Some(pc);
+    }
+    registers::write_all_operands(&after);
     finish(emulator, vcpu as u16, pc, completion, (&before, &after), flight.context)
 }
 
@@ -122,7 +153,6 @@ fn finish(
     context: u32,
 ) -> Option<u64> {
     let all = exit_flags(context, &completion);
-    registers::write_operands(before, after);
     emulator.recorder.record(lp, Kind::SeamcallExit, all, [before.rax, after.rax, after.rcx, after.rdx]);
     // #GP(0) cannot be raised through the plugin interface; TCG raises #UD for both (see FIDELITY.md).
     if matches!(completion.outcome, Outcome::Ud | Outcome::Gp) {

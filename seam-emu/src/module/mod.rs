@@ -26,6 +26,7 @@ pub(crate) use lifecycle::SysState;
 pub(crate) use protected::{PageType, PamtEntry, Protected};
 pub(crate) use sys::shutdown::transient as transient_shutdown;
 pub(crate) use tdmr::Tdmr;
+pub(crate) use vp::translate;
 
 /// A module in the SEAM range: what it is, and its global data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

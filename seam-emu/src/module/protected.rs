@@ -60,4 +60,14 @@ pub(crate) struct Protected {
     pub(crate) tds: BTreeMap<u64, Td>,
     /// vCPUs, by their TDVPR's physical address.
     pub(crate) vcpus: BTreeMap<u64, Vcpu>,
+    /// The last number that [`Protected::new_translations`] gave.
+    translations: u64,
+}
+
+impl Protected {
+    /// A number that no TD's translations have had.
+    pub(crate) fn new_translations(&mut self) -> u64 {
+        self.translations += 1;
+        self.translations
+    }
 }

@@ -43,6 +43,11 @@ impl Machine {
         *self = Self { base, index, ..Self::default() };
     }
 
+    /// Where the script begins: the vCPU's initial RCX.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
     /// Takes the outputs of a TDVMCALL: R10 to R15.
     pub(crate) fn finish_vmcall(&mut self, outputs: [u64; 6]) {
         if let Some(register) = self.status_to.take() {

@@ -95,7 +95,7 @@ impl VcpuPlace {
         self.0
     }
 
-    /// Its general-purpose registers.
+    /// Its general-purpose registers, and at [`TD_DRS`] from there DR0 to DR3.
     pub const fn gprs(self) -> u64 {
         self.0 + 0x1000
     }
@@ -106,6 +106,8 @@ impl VcpuPlace {
     }
 }
 
+/// Offset of DR0 to DR3 from [`VcpuPlace::gprs`].
+pub const TD_DRS: u64 = 0x80;
 /// Bytes of an XSAVE area.
 pub const XSAVE_SIZE: usize = 0x2000;
 
@@ -129,10 +131,14 @@ pub mod context {
     pub const TD_XCR0: u64 = 0x38;
     /// What interrupted while the stub waited for it: bit 31, and the vector (32 bits).
     pub const VECTOR: u64 = 0x40;
+    /// The VMM's CR2, which #VMEXIT does not bring back.
+    pub const HOST_CR2: u64 = 0x48;
     /// The VMM's IDTR (10 bytes).
     pub const HOST_IDTR: u64 = 0x50;
     /// The stub's IDTR (10 bytes).
     pub const STUB_IDTR: u64 = 0x60;
+    /// The VMM's DR0 to DR3, which VMRUN does not switch.
+    pub const HOST_DRS: u64 = 0x70;
     /// Says in [`VECTOR`] that something interrupted.
     pub const INTERRUPTED: u32 = 1 << 31;
 }

@@ -5,8 +5,9 @@
 
 /// Present, writable, user.
 const TABLE: u64 = 0b111;
-/// As [`TABLE`], with accessed and dirty set, so that the processor need not write.
-const LEAF: u64 = 0b110_0111;
+/// Present, user, accessed and dirty, so that the processor need not write.
+const LEAF: u64 = 0b110_0101;
+const WRITABLE: u64 = 0b10;
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 const PRESENT: u64 = 1;
 
@@ -40,7 +41,7 @@ impl NestedTables {
     }
 
     /// Maps a 4 KB page, in place of what its guest-physical address had.
-    pub fn map(self, tables: &mut impl Tables, gpa: u64, page: u64) -> Result<(), OutOfTables> {
+    pub fn map(self, tables: &mut impl Tables, gpa: u64, page: u64, writable: bool) -> Result<(), OutOfTables> {
         let mut table = self.root;
         for level in (1..self.levels).rev() {
             let at = slot(table, gpa, level);
@@ -51,7 +52,8 @@ impl NestedTables {
             }
             table = entry & ADDRESS;
         }
-        tables.write(slot(table, gpa, 0), page & ADDRESS | LEAF);
+        let leaf = if writable { LEAF | WRITABLE } else { LEAF };
+        tables.write(slot(table, gpa, 0), page & ADDRESS | leaf);
         Ok(())
     }
 
@@ -68,9 +70,9 @@ impl NestedTables {
         Some(table | gpa & 0xFFF)
     }
 
-    /// Takes away all that is mapped. The tables stay.
-    pub fn clear(self, tables: &mut impl Tables) {
-        clear(tables, self.root, self.levels - 1);
+    /// Takes away all that is mapped from this guest-physical address on. The tables stay.
+    pub fn clear(self, tables: &mut impl Tables, from: u64) {
+        clear(tables, self.root, self.levels - 1, from);
     }
 }
 
@@ -79,8 +81,11 @@ const fn slot(table: u64, gpa: u64, level: u8) -> u64 {
     table + (gpa >> (12 + 9 * level as u32) & 511) * 8
 }
 
-fn clear(tables: &mut impl Tables, table: u64, level: u8) {
-    for at in (table..table + 4096).step_by(8) {
+/// Clears a table, which begins at guest-physical address 0 of its own, from one on.
+fn clear(tables: &mut impl Tables, table: u64, level: u8, from: u64) {
+    let span = 4096 << (9 * level);
+    for index in from / span..512 {
+        let at = table + index * 8;
         let entry = tables.read(at);
         if entry & PRESENT == 0 {
             continue;
@@ -88,7 +93,7 @@ fn clear(tables: &mut impl Tables, table: u64, level: u8) {
         if level == 0 {
             tables.write(at, 0);
         } else {
-            clear(tables, entry & ADDRESS, level - 1);
+            clear(tables, entry & ADDRESS, level - 1, from.saturating_sub(index * span));
         }
     }
 }
@@ -131,7 +136,7 @@ mod tests {
         for levels in [4, 5] {
             let (mut arena, tables) = tables(20, levels);
             for (gpa, page) in [(0x1000, 0x50_0000), (0xFFFF_F000, 0x60_0000), (0x8000_0020_0000, 0x70_0000)] {
-                tables.map(&mut arena, gpa, page).unwrap();
+                tables.map(&mut arena, gpa, page, true).unwrap();
                 assert_eq!(tables.translate(&arena, gpa + 0x123), Some(page + 0x123));
             }
             assert_eq!(tables.translate(&arena, 0x2000), None);
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn entries_are_present_writable_and_the_users() {
         let (mut arena, tables) = tables(4, 4);
-        tables.map(&mut arena, 0, 0x9_9000).unwrap();
+        tables.map(&mut arena, 0, 0x9_9000, true).unwrap();
         let words: Vec<u64> = arena.words.iter().copied().filter(|word| *word != 0).collect();
         assert_eq!(words, [BASE + 0x1007, BASE + 0x2007, BASE + 0x3007, 0x9_9067]);
     }
@@ -150,23 +155,46 @@ mod tests {
     #[test]
     fn a_page_can_be_mapped_elsewhere() {
         let (mut arena, tables) = tables(4, 4);
-        tables.map(&mut arena, 0x1000, 0x50_0000).unwrap();
-        tables.map(&mut arena, 0x1000, 0x60_0000).unwrap();
+        tables.map(&mut arena, 0x1000, 0x50_0000, true).unwrap();
+        tables.map(&mut arena, 0x1000, 0x60_0000, true).unwrap();
         assert_eq!(tables.translate(&arena, 0x1000), Some(0x60_0000));
     }
 
     #[test]
     fn after_clearing_nothing_is_mapped_and_no_table_is_lost() {
         let (mut arena, tables) = tables(4, 4);
-        tables.map(&mut arena, 0x1000, 0x50_0000).unwrap();
-        tables.clear(&mut arena);
+        tables.map(&mut arena, 0x1000, 0x50_0000, true).unwrap();
+        tables.clear(&mut arena, 0);
         assert_eq!(tables.translate(&arena, 0x1000), None);
-        tables.map(&mut arena, 0x2000, 0x50_0000).expect("the tables of the first page serve the second");
+        tables.map(&mut arena, 0x2000, 0x50_0000, true).expect("the tables of the first page serve the second");
+    }
+
+    #[test]
+    fn what_is_shared_can_be_cleared_alone() {
+        for levels in [4, 5] {
+            let (mut arena, tables) = tables(20, levels);
+            let [private, below, shared, above] = [0x1000, (1 << 47) - 4096, 1 << 47, 3 << 46];
+            for gpa in [private, below, shared, above] {
+                tables.map(&mut arena, gpa, 0x50_0000, true).unwrap();
+            }
+            tables.clear(&mut arena, 1 << 47);
+            let left = [private, below, shared, above].map(|gpa| tables.translate(&arena, gpa).is_some());
+            assert_eq!(left, [true, true, false, false], "{levels} levels");
+            tables.clear(&mut arena, below);
+            assert_eq!([private, below].map(|gpa| tables.translate(&arena, gpa).is_some()), [true, false]);
+        }
+    }
+
+    #[test]
+    fn a_page_can_be_for_reading_alone() {
+        let (mut arena, tables) = tables(4, 4);
+        tables.map(&mut arena, 0, 0x9_9000, false).unwrap();
+        assert_eq!(arena.words.last_chunk::<512>().unwrap()[0], 0x9_9065);
     }
 
     #[test]
     fn a_lack_of_room_is_told() {
         let (mut arena, tables) = tables(3, 4);
-        assert_eq!(tables.map(&mut arena, 0, 0x1000), Err(OutOfTables));
+        assert_eq!(tables.map(&mut arena, 0, 0x1000, true), Err(OutOfTables));
     }
 }

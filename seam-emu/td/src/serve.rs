@@ -2,7 +2,7 @@
 
 mod cpuid;
 mod msr;
-mod xcr0;
+pub mod xcr0;
 
 use crate::event::Event;
 use crate::exit::{Access, Exit};
@@ -67,14 +67,33 @@ pub fn acknowledged(vector: u8) -> Leave {
     Leave { rax, gprs }
 }
 
-/// Registers for the VMM after an access that it has to enable. Source: ABI, table of TDH.VP.ENTER's outputs; RDX 6: the page is
-/// pending.
-pub fn violation(access: Access, pending: bool) -> Leave {
+/// Registers for the VMM after an access that it has to enable. `rwx`: what the entries on the way allow; `details`: the extended
+/// qualification. Source: ABI, table of TDH.VP.ENTER's outputs; as the module hides the linear address, bits 12:7 are clear
+/// (`tdx_ept_violation_exit_to_vmm`).
+pub fn violation(access: Access, rwx: u8, details: u64) -> Leave {
+    const LINEAR_ADDRESS: u64 = 0x1F80;
     let mut gprs = [0; 16];
-    gprs[gpr::RCX] = access.qualification();
-    gprs[gpr::RDX] = if pending { 6 } else { 0 };
-    gprs[gpr::R8] = access.gpa;
+    gprs[gpr::RCX] = access.qualification() & !LINEAR_ADDRESS | u64::from(rwx) << 3;
+    gprs[gpr::RDX] = details;
+    gprs[gpr::R8] = access.gpa & !0xFFF;
     Leave { rax: reason::EPT_VIOLATION, gprs }
+}
+
+/// Delivers a #VE for an access to a page that the TD has not accepted. SVM does not tell its linear address, which is 0 here.
+pub fn pending(td: &mut Td<'_>, access: Access) -> Next {
+    let info =
+        VeInfo { qualification: access.qualification(), gpa: access.gpa, ..VeInfo::of(reason::EPT_VIOLATION, 0) };
+    td.ve(info)
+}
+
+/// Delivers a non-maskable interrupt at the next entry; false if another event is delivered then. That the TD is in a handler of
+/// another one is not known.
+pub fn inject_nmi(td: &mut Td<'_>) -> bool {
+    let is_free = Event::decode(td.vmcb.get(vmcb::EVENT_INJECTION)).is_none();
+    if is_free {
+        td.inject(Event::NMI);
+    }
+    is_free
 }
 
 /// A #UD that is a TDCALL's, or the TD's own.

@@ -19,7 +19,9 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
         let status = if already { Status::GPA_RANGE_ALREADY_BLOCKED } else { Status::EPT_ENTRY_STATE_INCORRECT };
         return Err(status.operand(Operand::Rcx));
     }
+    let translations = cx.world.protected.new_translations();
     let td = cx.td(target.tdr);
+    td.translations = translations;
     td.sept.set(target.gpa, target.walked.level, Entry { state: entry.state.blocked(), ..entry });
     let epoch = td.epoch;
     cx.world.protected.pamt.get_mut(&entry.pa).expect("mapped pages are the TD's").bepoch = epoch;

@@ -36,6 +36,9 @@ pub(crate) struct Td {
     /// vCPUs that entered in an epoch and have not left, by the epoch's lowest bit.
     pub(crate) inside: [u16; 2],
     pub(crate) sept: Sept,
+    /// Number of the secure EPT's translations, from [`crate::module::Protected::new_translations`]: a new one when some are
+    /// taken away. No two TDs ever have the same.
+    pub(crate) translations: u64,
     pub(crate) measurement: Measurement,
     /// Version of the measurement's context (`mrtd_context_version`).
     pub(crate) mrtd_context: u16,
@@ -74,6 +77,7 @@ impl Td {
             epoch: 0,
             inside: [0; 2],
             sept: Sept::default(),
+            translations: 0,
             measurement: Measurement::new(),
             mrtd_context: measure::NO_CONTEXT,
         }

@@ -27,8 +27,19 @@ pub(crate) struct Vcpu {
     pub(crate) pend_nmi: u8,
     /// TD VMCS fields that the VMM wrote, by encoding.
     pub(crate) vmcs: BTreeMap<u32, u64>,
+    /// What it executes; none before it is entered.
+    pub(crate) engine: Option<Engine>,
     /// The scripted TD's registers.
     pub(crate) machine: Machine,
+}
+
+/// What a vCPU executes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Engine {
+    /// A script ([`crate::script`]).
+    Script,
+    /// Machine code, on a processor that is not the model's.
+    Code,
 }
 
 impl Vcpu {
@@ -46,6 +57,7 @@ impl Vcpu {
             after_vmcall: false,
             pend_nmi: 0,
             vmcs: BTreeMap::new(),
+            engine: None,
             machine: Machine::default(),
         }
     }

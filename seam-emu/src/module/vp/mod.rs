@@ -1,11 +1,15 @@
 //! Leaves about a TD's vCPUs.
 
 pub(super) mod addcx;
+mod code;
 pub(super) mod create;
 pub(super) mod enter;
 pub(super) mod flush;
 pub(super) mod init;
 mod posted;
+mod private;
 pub(super) mod rd_wr;
 mod shared_ept;
 mod vmcs;
+
+pub(crate) use code::translate;

@@ -7,7 +7,7 @@ const X87: u64 = 1;
 const SSE: u64 = 1 << 1;
 const AVX: u64 = 1 << 2;
 /// What the stub saves and restores for a TD, whatever its XFAM allows beyond.
-pub(super) const SWITCHED: u64 = X87 | SSE | AVX;
+pub const SWITCHED: u64 = X87 | SSE | AVX;
 /// Bytes of the instruction.
 const LENGTH: u64 = 3;
 

@@ -13,13 +13,27 @@ const LENGTH: u64 = 4;
 /// Bits of RAX that number the leaf; above them, the version.
 const LEAF: u64 = 0xFFFF;
 
+/// Whether a TDCALL with this RAX is answered without its VMM.
+pub fn is_answered_at_once(rax: u64) -> bool {
+    rax & LEAF != vmcall::LEAF
+}
+
+/// Answers a TDCALL of [`is_answered_at_once`] before it exits. RAX and RIP, which only an exit writes to the VMCB, are the
+/// caller's: RAX is that of the instruction, and the answer's is returned.
+pub fn answer(td: &mut Td<'_>, rax: u64) -> u64 {
+    td.vmcb.set(vmcb::RAX, rax);
+    let next = run(td);
+    debug_assert_eq!(next, Next::Resume, "only TDG.VP.VMCALL leaves");
+    td.vmcb.get(vmcb::RAX)
+}
+
 /// Runs the leaf that RAX names. Leaves that are not modelled are refused as ones that do not exist.
 pub(crate) fn run(td: &mut Td<'_>) -> Next {
     let rax = td.vmcb.get(vmcb::RAX);
     td.advance(LENGTH);
     let status = match rax & LEAF {
         _ if rax & !LEAF != 0 => status::OPERAND_INVALID_RAX,
-        0 => match vmcall::begin(td) {
+        vmcall::LEAF => match vmcall::begin(td) {
             Ok(leave) => return Next::Leave(leave),
             Err(status) => status,
         },

@@ -5,6 +5,8 @@ use crate::td::{Leave, Td, gpr};
 use crate::ve::reason;
 use crate::vmcb;
 
+/// Its number.
+pub(super) const LEAF: u64 = 0;
 /// Registers that may pass: RDX, RBX, RBP, RSI, RDI and R8 to R15. RAX and RCX have a meaning of their own, RSP never passes.
 /// Bits 16 to 31 would pass XMM registers; they are refused here, where the module takes them.
 const PASSABLE: u64 = 0xFFEC;

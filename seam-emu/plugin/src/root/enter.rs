@@ -1,0 +1,125 @@
+//! From the VMM into the stub, and back behind its SEAMCALL.
+
+use super::hidden::Hidden;
+use super::stub::Place;
+use super::{IN_TD, OUTSIDE, Root, Run, Vmm, layout};
+use crate::emulator::Emulator;
+use crate::in_flight::InFlight;
+use crate::memory::Physical;
+use crate::registers::{self, RFLAGS_IF, Reg};
+use crate::seamcall;
+use seam_emu::{GuestMemory, Regs};
+use seam_td::hidden::{PAGE, context, linear};
+use seam_td::serve;
+use std::sync::atomic::Ordering::Relaxed;
+
+const CR4_LA57: u64 = 1 << 12;
+const EFER_SVME: u64 = 1 << 12;
+/// Of a CR3, the address of the top page table.
+const CR3_ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
+/// CF, PF, AF, ZF, SF, OF and DF, which TCG keeps elsewhere and QEMU's gdb interface would only add to.
+const ELSEWHERE: u64 = 0xCD5;
+/// RFLAGS without any flag.
+const NO_FLAGS: u64 = 2;
+
+/// A vCPU that the firmware let the LP enter, out of the TDs' vCPUs.
+pub(crate) struct Entered(super::Guest);
+
+impl Root {
+    /// Takes the vCPU of an entry. Call while the firmware that gave it is held, in the callback of SEAMCALL.
+    pub(crate) fn take(&self, firmware: &seam_emu::Firmware, entry: &seam_emu::Entry) -> Entered {
+        let levels = if registers::read(Reg::Cr4) & CR4_LA57 != 0 { 5 } else { 4 };
+        let wanted = (levels, registers::read(Reg::Cs) as u16);
+        let filled = self.filled.get_or_init(|| {
+            layout::fill(self.hidden(), wanted.0, wanted.1, self.lps.len());
+            wanted
+        });
+        assert_eq!(*filled, wanted, "all LPs have the VMM's one paging mode and one code segment");
+        let invalidations = self.invalidations.load(Relaxed);
+        Entered(self.guests.take(self.hidden(), (firmware, entry), levels, invalidations))
+    }
+}
+
+/// Goes into the stub, for the SEAMCALL at `pc` with these operands. Returns the address to go on at.
+pub(crate) fn enter(root: &Root, lp: usize, pc: u64, (before, flight): (Regs, InFlight), entered: Entered) -> u64 {
+    let Entered(mut guest) = entered;
+    let eflags = registers::read(Reg::Eflags);
+    let if_flag = if flight.active && flight.interrupts { RFLAGS_IF } else { 0 };
+    let vmm = Vmm {
+        pc,
+        before,
+        rbp: registers::read(Reg::Rbp),
+        rsp: registers::read(Reg::Rsp),
+        cr3: registers::read(Reg::Cr3),
+        efer: registers::read(Reg::Efer),
+        eflags: eflags & !ELSEWHERE | if_flag,
+        phys_bits: root.machine().phys_bits.widen(lp),
+        flight: InFlight { active: false, ..flight },
+    };
+    let hidden = root.hidden();
+    let mut td = guest.td(hidden);
+    serve::enter(&mut td, &by_number(&before, vmm.rbp, vmm.rsp));
+    if guest.nmi {
+        guest.nmi = !serve::inject_nmi(&mut guest.td(hidden));
+    }
+    let place = layout::place(lp);
+    let base = linear(root.levels());
+    let at = place.context();
+    for (field, value) in [
+        (context::VMCB, hidden.physical + guest.place.vmcb()),
+        (context::GPRS, base + guest.place.gprs()),
+        (context::TD_XSAVE, base + guest.place.xsave()),
+        (context::TD_XCR0, guest.xcr0),
+    ] {
+        hidden.word(at + field).store(value, Relaxed);
+    }
+    hidden.half(at + context::VECTOR).store(0, Relaxed);
+    let cr3 = address_space(hidden, root.levels(), lp, vmm.cr3);
+    registers::write(Reg::Eflags, NO_FLAGS);
+    registers::write(Reg::Efer, vmm.efer | EFER_SVME);
+    registers::write(Reg::Cr3, cr3);
+    registers::write(Reg::Rbx, base + at);
+    registers::write(Reg::Rsp, base + place.stack_end());
+    *root.run(lp) = Some(Run { guest, vmm, after: None });
+    root.set_state(lp, IN_TD);
+    root.address(Place::Enter)
+}
+
+/// A copy of the VMM's address space with hidden memory in it: its CR3.
+fn address_space(hidden: &Hidden, levels: u8, lp: usize, cr3: u64) -> u64 {
+    let mut top = [0; PAGE as usize];
+    Physical.read(cr3 & CR3_ADDRESS, &mut top).expect("the VMM's top page table is in RAM");
+    layout::address_space(hidden, levels, lp, &top)
+}
+
+/// The stub is done: brings the VMM back behind its SEAMCALL, with what it gets. Returns the address to go on at.
+pub(super) fn back(emulator: &Emulator, root: &Root, lp: usize) -> Option<u64> {
+    let Run { guest, vmm, after } = root.run(lp).take().expect("the stub runs on behalf of a vCPU");
+    registers::write(Reg::Cr3, vmm.cr3);
+    registers::write(Reg::Efer, vmm.efer);
+    registers::write(Reg::Eflags, vmm.eflags);
+    registers::write(Reg::Rsp, vmm.rsp);
+    let after = after.expect("decided before the stub leaves");
+    // RBP passes like the others, but is no operand of any other leaf.
+    let rbp_passes = guest.vcpu.vmcall.is_some_and(|mask| mask & 1 << 5 != 0);
+    let rbp = if rbp_passes { guest.td_rbp(root.hidden()) } else { vmm.rbp };
+    registers::write(Reg::Rbp, rbp);
+    root.machine().phys_bits.restore(lp, vmm.phys_bits);
+    root.set_state(lp, OUTSIDE);
+    let (vmcall, dead) = (guest.vcpu.vmcall.is_some(), guest.vcpu.dead);
+    root.guests.put(guest);
+    let completion = emulator.firmware().leave_td(lp, vmcall, dead);
+    seamcall::returned(emulator, lp, vmm.pc, vmm.flight, (vmm.before, after, completion))
+}
+
+impl super::Guest {
+    fn td_rbp(&self, hidden: &Hidden) -> u64 {
+        hidden.word(self.place.gprs() + 5 * 8).load(Relaxed)
+    }
+}
+
+/// Registers by their numbers in an instruction's encoding.
+fn by_number(regs: &Regs, rbp: u64, rsp: u64) -> [u64; 16] {
+    let Regs { rax, rcx, rdx, rbx, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 } = *regs;
+    [rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15]
+}

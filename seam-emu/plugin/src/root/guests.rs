@@ -1,0 +1,210 @@
+//! TDs' vCPUs that run machine code, and the nested page tables of their TDs.
+
+use super::hidden::Hidden;
+use seam_emu::{Entry, Firmware, Start};
+use seam_td::hidden::{IOPM, MSRPM, PAGE, TABLES, VcpuPlace};
+use seam_td::npt::{NestedTables, OutOfTables, Tables};
+use seam_td::reset::{self, Maps};
+use seam_td::td::Td;
+use seam_td::vcpu::{About, Vcpu};
+use seam_td::vmcb::{self, Vmcb};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What XCR0 is after TDH.VP.INIT: x87 (TDX module `tdh_vp_init.c`).
+const INITIAL_XCR0: u64 = 1;
+
+/// A TD's vCPU that runs machine code.
+#[derive(Debug)]
+pub(super) struct Guest {
+    /// Its TDVPR and its TD's TDR, physical addresses.
+    pub(super) tdvpr: u64,
+    pub(super) tdr: u64,
+    /// Where the processor keeps its state.
+    pub(super) place: VcpuPlace,
+    /// What the module keeps.
+    pub(super) vcpu: Vcpu,
+    pub(super) xcr0: u64,
+    /// A non-maskable interrupt waits for it.
+    pub(super) nmi: bool,
+}
+
+impl Guest {
+    /// As seam-td sees it.
+    pub(super) fn td<'a>(&'a mut self, hidden: &'a Hidden) -> Td<'a> {
+        let (page, gprs) = hidden.registers(&mut self.place);
+        Td { vmcb: Vmcb::new(page), gprs, vcpu: &mut self.vcpu }
+    }
+}
+
+/// A TD's nested page tables.
+#[derive(Debug)]
+struct Domain {
+    tables: NestedTables,
+    /// Pages that the tables take, by physical address.
+    pages: Vec<u64>,
+    /// Number of the translations that are in the tables ([`Entry::translations`]).
+    translations: u64,
+    /// How often a VMM had invalidated its own translations.
+    invalidations: u64,
+    /// First address of shared memory.
+    shared: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// vCPUs that no LP runs, by their TDVPR.
+    resting: HashMap<u64, Guest>,
+    domains: HashMap<u64, Domain>,
+    free_places: Vec<VcpuPlace>,
+    places: usize,
+    free_tables: Vec<u64>,
+    tables: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Guests(Mutex<Inner>);
+
+impl Guests {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The vCPU that an LP has entered, and physical address of its nested page tables. What must not be used any more is taken
+    /// out of them. Call while the firmware that gave the entry is held.
+    pub(super) fn take(
+        &self,
+        hidden: &Hidden,
+        (firmware, entry): (&Firmware, &Entry),
+        levels: u8,
+        invalidations: u64,
+    ) -> Guest {
+        let mut inner = self.lock();
+        if entry.start.is_some() {
+            inner.forget_the_dead(firmware, entry);
+        }
+        let root = inner.refresh(hidden, entry, levels, invalidations).expect(NO_ROOM);
+        let mut guest = match &entry.start {
+            Some(start) => inner.begin(hidden, entry, start, root),
+            None => inner.resting.remove(&entry.tdvpr).expect("a vCPU that was entered before is kept"),
+        };
+        guest.vcpu.about.vcpus = entry.vcpus;
+        guest.nmi |= entry.nmi;
+        guest
+    }
+
+    /// An LP has left it.
+    pub(super) fn put(&self, guest: Guest) {
+        self.lock().resting.insert(guest.tdvpr, guest);
+    }
+
+    /// Maps a page of a TD. Call while the firmware that named the page is held.
+    pub(super) fn map(&self, hidden: &Hidden, tdr: u64, gpa: u64, (page, writable): (u64, bool)) {
+        let mut inner = self.lock();
+        let Inner { domains, free_tables, tables, .. } = &mut *inner;
+        let domain = domains.get_mut(&tdr).expect("a TD that runs has tables");
+        let mut arena = Arena { hidden, free: free_tables, used: tables, owned: &mut domain.pages };
+        domain.tables.map(&mut arena, gpa, page, writable).expect(NO_ROOM);
+    }
+}
+
+const NO_ROOM: &str = "hidden memory has room for the nested page tables of all TDs";
+
+impl Inner {
+    /// Frees what belongs to vCPUs and TDs that are gone, and to the one that begins anew.
+    fn forget_the_dead(&mut self, firmware: &Firmware, begins: &Entry) {
+        let lives = |guest: &Guest| guest.tdvpr != begins.tdvpr && firmware.has_vcpu(guest.tdvpr);
+        let dead = self.resting.extract_if(|_, guest| !lives(guest));
+        self.free_places.extend(dead.map(|(_, guest)| guest.place));
+        let dead = self.domains.extract_if(|tdr, _| !firmware.has_td(*tdr));
+        self.free_tables.extend(dead.flat_map(|(_, domain)| domain.pages));
+    }
+
+    /// Brings a TD's tables up to date. Returns the physical address of their root.
+    fn refresh(&mut self, hidden: &Hidden, entry: &Entry, levels: u8, invalidations: u64) -> Result<u64, OutOfTables> {
+        let Self { domains, free_tables, tables: used, .. } = self;
+        let Some(domain) = domains.get_mut(&entry.tdr) else {
+            let mut pages = Vec::new();
+            let mut arena = Arena { hidden, free: free_tables, used, owned: &mut pages };
+            let tables = NestedTables::new(&mut arena, levels)?;
+            let gpaw = entry.start.map_or(48, |start| start.gpaw);
+            let (translations, shared) = (entry.translations, 1 << (gpaw - 1));
+            domains.insert(entry.tdr, Domain { tables, pages, translations, invalidations, shared });
+            return Ok(tables.root);
+        };
+        let mut arena = Arena { hidden, free: free_tables, used, owned: &mut domain.pages };
+        if domain.translations != entry.translations {
+            domain.tables.clear(&mut arena, 0);
+        } else if domain.invalidations != invalidations {
+            domain.tables.clear(&mut arena, domain.shared);
+        }
+        (domain.translations, domain.invalidations) = (entry.translations, invalidations);
+        Ok(domain.tables.root)
+    }
+
+    /// A vCPU that is entered for the first time.
+    fn begin(&mut self, hidden: &Hidden, entry: &Entry, start: &Start, root: u64) -> Guest {
+        let place = self.free_places.pop().or_else(|| {
+            self.places += 1;
+            VcpuPlace::of(self.places - 1)
+        });
+        let about = About {
+            gpaw: start.gpaw,
+            attributes: start.attributes,
+            xfam: start.xfam,
+            vcpus: entry.vcpus,
+            max_vcpus: start.max_vcpus,
+            index: start.index,
+            cpuid_1_eax: start.cpuid_1_eax,
+        };
+        let mut guest = Guest {
+            tdvpr: entry.tdvpr,
+            tdr: entry.tdr,
+            place: place.expect("hidden memory has room for the vCPUs of all TDs"),
+            vcpu: Vcpu::new(about),
+            xcr0: INITIAL_XCR0,
+            nmi: false,
+        };
+        hidden.clear_page(guest.place.gprs());
+        reset::xsave(hidden.xsave(&mut guest.place));
+        let maps = Maps { iopm: hidden.physical + IOPM, msrpm: hidden.physical + MSRPM, nested_cr3: root };
+        let td = guest.td(hidden);
+        let (mut block, gprs, vcpu) = (td.vmcb, td.gprs, &*td.vcpu);
+        reset::reset(&mut block, gprs, vcpu, maps, start.initial_rcx);
+        debug_assert_ne!(block.get(vmcb::NESTED_CR3), 0);
+        guest
+    }
+}
+
+/// Hidden memory as far as tables lie in it.
+struct Arena<'a> {
+    hidden: &'a Hidden,
+    free: &'a mut Vec<u64>,
+    /// Bytes that were ever used.
+    used: &'a mut u64,
+    owned: &'a mut Vec<u64>,
+}
+
+impl Tables for Arena<'_> {
+    fn read(&self, at: u64) -> u64 {
+        self.hidden.word(at - self.hidden.physical).load(Relaxed)
+    }
+
+    fn write(&mut self, at: u64, entry: u64) {
+        // The processor of another LP may walk here.
+        self.hidden.word(at - self.hidden.physical).store(entry, std::sync::atomic::Ordering::Release);
+    }
+
+    fn allocate(&mut self) -> Option<u64> {
+        let page = self.free.pop().or_else(|| {
+            let offset = TABLES.start + *self.used;
+            *self.used += PAGE;
+            (offset + PAGE <= TABLES.end).then_some(self.hidden.physical + offset)
+        })?;
+        self.hidden.clear_page(page - self.hidden.physical);
+        self.owned.push(page);
+        Some(page)
+    }
+}

@@ -1,0 +1,65 @@
+//! Instructions of a TD that are served before they would exit.
+
+use super::{Root, Run};
+use crate::registers::{self, GPR, Reg};
+use seam_td::td::gpr;
+use seam_td::tdcall;
+use seam_td::vcpu::real_cr4;
+
+/// Registers that leaves of TDCALL use, beside RAX: their numbers in an encoding.
+const USED: [usize; 10] = [gpr::RCX, gpr::RDX, 8, 9, 10, 11, 12, 13, 14, 15];
+
+/// TDCALL at this address: answers what needs no VMM. None: it raises #UD, which exits.
+///
+/// Whether the TD executes 64-bit code is known from its last exit: one that has gone to 32-bit code at the most privileged
+/// level since then, and executes TDCALL there, is answered where hardware raises #UD.
+pub(crate) fn tdcall(root: &Root, lp: usize, pc: u64) -> Option<u64> {
+    const LENGTH: u64 = 4;
+    let mut run = root.run(lp);
+    let run = run.as_mut()?;
+    let rax = registers::read(Reg::Rax);
+    let mut td = run.guest.td(root.hidden());
+    let is_most_privileged = registers::read(Reg::Cs) & 3 == 0;
+    if !tdcall::is_answered_at_once(rax) || !is_most_privileged || !td.vmcb.is_in_64_bit_mode() {
+        td.vcpu.tdcall_at = Some(pc);
+        return None;
+    }
+    let before = USED.map(|number| registers::read(GPR[number]));
+    for (number, value) in USED.into_iter().zip(before) {
+        td.gprs[number] = value;
+    }
+    let status = tdcall::answer(&mut td, rax);
+    for (number, value) in USED.into_iter().zip(before) {
+        if td.gprs[number] != value {
+            registers::write(GPR[number], td.gprs[number]);
+        }
+    }
+    registers::write(Reg::Rax, status);
+    Some(pc + LENGTH)
+}
+
+/// `mov %cr4, r64` of a TD, by its shadow.
+pub(crate) fn read_cr4(root: &Root, lp: usize, register: u8, next: u64) -> Option<u64> {
+    with_cr4(root, lp, |run| registers::write(GPR[usize::from(register)], run.guest.vcpu.cr4))?;
+    Some(next)
+}
+
+/// `mov r64, %cr4` of a TD: to its shadow, and to the real register what [`real_cr4`] makes of it. Values that the processor would
+/// refuse are not checked.
+pub(crate) fn write_cr4(root: &Root, lp: usize, register: u8, next: u64) -> Option<u64> {
+    with_cr4(root, lp, |run| {
+        let wanted = registers::read(GPR[usize::from(register)]);
+        run.guest.vcpu.cr4 = wanted;
+        registers::write(Reg::Cr4, real_cr4(wanted));
+    })?;
+    Some(next)
+}
+
+/// Outside the most privileged level TCG raises #GP.
+fn with_cr4(root: &Root, lp: usize, access: impl FnOnce(&mut Run)) -> Option<()> {
+    if registers::read(Reg::Cs) & 3 != 0 {
+        return None;
+    }
+    access(root.run(lp).as_mut()?);
+    Some(())
+}
