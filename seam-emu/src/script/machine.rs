@@ -43,6 +43,11 @@ impl Machine {
         *self = Self { base, index, ..Self::default() };
     }
 
+    /// Number of the next instruction.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Where the script begins: the vCPU's initial RCX.
     pub(crate) fn base(&self) -> u64 {
         self.base

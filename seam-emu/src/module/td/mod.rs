@@ -9,6 +9,7 @@ pub(crate) mod pages;
 pub(crate) mod params;
 pub(crate) mod sept;
 pub(crate) mod vcpu;
+pub(crate) mod zero_step;
 
 use measure::Measurement;
 use params::Settings;

@@ -1,5 +1,6 @@
 //! A TD's virtual CPU: its TDVPS.
 
+use super::zero_step::ZeroStep;
 use crate::script::Machine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub(crate) struct Vcpu {
     pub(crate) pend_nmi: u8,
     /// TD VMCS fields that the VMM wrote, by encoding.
     pub(crate) vmcs: BTreeMap<u32, u64>,
+    /// Its violations at one instruction.
+    pub(crate) zero_step: ZeroStep,
     /// What it executes; none before it is entered.
     pub(crate) engine: Option<Engine>,
     /// The scripted TD's registers.
@@ -57,6 +60,7 @@ impl Vcpu {
             after_vmcall: false,
             pend_nmi: 0,
             vmcs: BTreeMap::new(),
+            zero_step: ZeroStep::default(),
             engine: None,
             machine: Machine::default(),
         }

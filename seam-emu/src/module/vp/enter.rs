@@ -40,6 +40,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     if regs.rcx & FLAGS != 0 {
         return Err(invalid);
     }
+    let suspect = suspicion(cx, tdvpr, tdr)?;
     let epoch = enter_epoch(cx, tdr)?;
     cx.vcpu(tdvpr).epoch = epoch;
     // The operation state is unlocked before the vCPU runs.
@@ -49,8 +50,37 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
         cx.entry = Some(code::enter(cx, tdvpr, tdr));
         return Ok(());
     }
-    let exit = run_script(cx, tdvpr, tdr, regs);
+    let exit = match suspect {
+        Some(exit) => exit,
+        None => run_script(cx, tdvpr, tdr, regs),
+    };
     deliver(cx, tdvpr, regs, exit)
+}
+
+/// Before a vCPU that often faulted at one instruction runs: all pages of these faults must be in its reach, or it leaves at
+/// once, as if it had written to the first that is not. To look at them takes the lock of the whole secure EPT. Source: TDX
+/// module `td_entry_stepping_filter`, `emulate_ept_violation_td_exit`.
+fn suspicion(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Result<Option<Exit>, Status> {
+    let vcpu = cx.vcpu(tdvpr);
+    let pages = vcpu.zero_step.enter(vcpu.machine.position()).to_vec();
+    if pages.is_empty() {
+        return Ok(None);
+    }
+    cx.lock(LockId::SeptTree(tdr), Mode::Exclusive, Status::OPERAND_BUSY.operand(Operand::SeptTree))?;
+    cx.locks.release(LockId::SeptTree(tdr), cx.lp);
+    let td = cx.td(tdr);
+    let out_of_reach = pages.into_iter().find(|gpa| td.sept.translate(*gpa, td.settings.root_level()).is_err());
+    Ok(out_of_reach.map(|gpa| Exit::Violation { gpa, write: true, rwx: 0, details: 0 }))
+}
+
+/// Remembers a violation of private memory. Of machine code the model does not know the instruction.
+fn note_violation(cx: &mut Context<'_>, tdvpr: u64, tdr: u64, exit: &Exit) {
+    if let Exit::Violation { gpa, .. } = *exit
+        && gpa & cx.td(tdr).settings.shared_bit() == 0
+    {
+        let vcpu = cx.vcpu(tdvpr);
+        vcpu.zero_step.violation(vcpu.machine.position(), gpa & !0xFFF);
+    }
 }
 
 /// Counts the vCPU as inside the TD's epoch. Source: TDX module `adjust_tlb_tracking_state`.
@@ -75,6 +105,7 @@ fn run_script(cx: &mut Context<'_>, tdvpr: u64, tdr: u64, regs: &Regs) -> Exit {
     let steps = cx.config.script_steps;
     let exit = script::run(&mut machine, &mut Private { cx, tdr, shared_ept }, steps);
     cx.vcpu(tdvpr).machine = machine;
+    note_violation(cx, tdvpr, tdr, &exit);
     exit
 }
 

@@ -4,10 +4,11 @@
 use super::status;
 use crate::common::td::{SCRIPT_GPA, Td, params};
 use crate::common::{Answer, Machine, call};
-use seam_emu::Regs;
 use seam_emu::abi::td_params::TdParams;
 use seam_emu::abi::{Leaf, Status};
+use seam_emu::image::ImageSpec;
 use seam_emu::script::{Op, Script};
+use seam_emu::{Config, Durations, Regs, Reply};
 
 const VIOLATION: u64 = 48;
 
@@ -121,4 +122,28 @@ fn a13_only_a_page_in_the_tds_reach_can_be_measured() {
     m.ok(0, Regs { rcx: 0xA000, rdx: td.tdr, ..call(Leaf::MemRangeBlock) });
     assert_eq!(m.call(0, extend(0xA000)), absent);
     assert_eq!(m.regs.rdx, 1 << 8, "blocked");
+}
+
+#[test]
+fn d00_a_vcpu_that_faults_seven_times_at_one_instruction_runs_only_when_all_is_mapped() {
+    let script = Script::new().then(Op::Store, 0, 0x9008).then(Op::Halt, 0, 0);
+    let mut durations = Durations::default();
+    durations.leaf_ns.insert("TDH.MEM.SEPT.ADD".to_owned(), 1000);
+    let mut m = Machine::with(Config { durations, ..Config::for_lps(2) }, &ImageSpec::default());
+    m.boot_linux();
+    let mut td = m.td(0, &[0], &script);
+    for _ in 0..7 {
+        assert_eq!(m.enter(&td, 0, 0), VIOLATION);
+    }
+    // From now on the tree is locked at each entry: one that another LP works on is busy.
+    let other = Regs { rcx: 1, rdx: td.tdr | 1, r8: td.page(), ..call(Leaf::MemSeptAdd) };
+    assert!(matches!(m.execute(1, other).0, Reply::Wait { .. }));
+    assert_eq!(m.enter(&td, 0, 0), Status::OPERAND_BUSY.0 | 0x92);
+    m.now_ns += 1000;
+    m.ok(1, other);
+    assert_eq!(m.enter(&td, 0, 0), VIOLATION, "without running");
+    assert_eq!((m.regs.rcx, m.regs.rdx, m.regs.r8), (2, 0, 0x9000));
+    aug(&mut m, &mut td, 0x9000);
+    assert_eq!(m.enter(&td, 0, 0), VIOLATION, "pending is not in reach");
+    assert_eq!((m.regs.rcx, m.regs.rdx), (2, 0), "and nobody is told why");
 }
