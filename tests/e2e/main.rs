@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bad_luck;
+mod bare_metal;
 mod busted_kernel;
 mod catalogue;
 mod client;

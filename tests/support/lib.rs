@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: the rig as its users start it, and what it leaves behind.
 
+pub mod bare;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

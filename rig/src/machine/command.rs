@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The CPU that the guest sees: a Sapphire Rapids by identity, without AMD's SVM, and with the two features that Linux's
 /// TDX host support looks for and TCG lacks (`x-force-features` keeps their CPUID bits; the plugin supplies the rest). Its counter is
 /// invariant, as on every processor with TDX: KVM on a fully preemptible kernel refuses to load without (`kvm_x86_vendor_init`).
-const CPU: &str =
+pub(super) const CPU: &str =
     "max,vendor=GenuineIntel,family=6,model=143,stepping=8,-svm,+vmx,+movdir64b,+invtsc,x-force-features=on";
 /// CPUID leaf 1 EAX of [`CPU`].
 pub const CPUID_1_EAX: u32 = 0x0008_06f8;
@@ -17,13 +17,13 @@ pub const CPUID_1_EAX: u32 = 0x0008_06f8;
 pub const PHYSICAL_ADDRESS_BITS: u8 = 40;
 /// A q35 without the devices that a headless guest does not need. Without SMM all vCPUs see the same memory, else QEMU keeps a map of
 /// its own for each and makes all anew at each change: at 512 vCPUs 20 s and 4 GB before the guest's first instruction.
-const MACHINE: &str = "q35,smm=off,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
+pub(super) const MACHINE: &str = "q35,smm=off,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
 /// Deterministic mode: one thread for all vCPUs and a clock that counts instructions. It takes a CPU without hardware's random numbers,
 /// and the machine's clock for the time of day.
-const ONE_THREAD: &str = "tcg,thread=single";
-const NO_RANDOM: &str = ",-rdrand,-rdseed";
+pub(super) const ONE_THREAD: &str = "tcg,thread=single";
+pub(super) const NO_RANDOM: &str = ",-rdrand,-rdseed";
 /// When a deterministic guest believes to live, and the seed of what QEMU itself draws.
-const DETERMINISTIC: [&str; 4] = ["-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"];
+pub(super) const DETERMINISTIC: [&str; 4] = ["-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"];
 /// Lets a state be loaded in the form in which it was saved, without a monitor to say so, and without announcing the machine to a
 /// network it does not have: the timers of that wake QEMU's main loop, which may then take the guest for idle an instant too
 /// early and let its clock jump too far.
@@ -271,24 +271,24 @@ fn add_mailbox(line: &mut Line, mailbox: &MailboxDevice, memory_mib: u32) {
 
 /// Arguments under construction.
 #[derive(Default)]
-struct Line(Vec<OsString>);
+pub(super) struct Line(pub(super) Vec<OsString>);
 
 impl Line {
-    fn word(&mut self, word: impl Into<OsString>) -> &mut Self {
+    pub(super) fn word(&mut self, word: impl Into<OsString>) -> &mut Self {
         self.0.push(word.into());
         self
     }
 
-    fn words<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
+    pub(super) fn words<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
         self.0.extend(words.into_iter().map(OsString::from));
     }
 
     /// One argument: a prefix, more of it, and a path with its commas doubled.
-    fn option(&mut self, prefix: &str, more: &[&str], path: &Path) -> &mut Self {
+    pub(super) fn option(&mut self, prefix: &str, more: &[&str], path: &Path) -> &mut Self {
         self.word(file_option(&format!("{prefix}{}", more.concat()), path))
     }
 
-    fn append(&mut self, text: impl AsRef<std::ffi::OsStr>) -> &mut Self {
+    pub(super) fn append(&mut self, text: impl AsRef<std::ffi::OsStr>) -> &mut Self {
         self.0.last_mut().expect("a word to append to").push(text);
         self
     }
@@ -302,7 +302,7 @@ pub(super) fn file_option(prefix: &str, path: &Path) -> OsString {
 }
 
 /// QEMU separates options by commas; a comma of a path is written twice.
-fn escape_path(path: &Path) -> OsString {
+pub(super) fn escape_path(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let doubled = path.as_os_str().as_bytes().iter().flat_map(|b| std::iter::repeat_n(*b, 1 + usize::from(*b == b',')));
     OsString::from_vec(doubled.collect())

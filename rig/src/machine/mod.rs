@@ -1,5 +1,6 @@
 //! The machine: QEMU, its command line, its monitors and its process. Nothing outside this module knows QEMU.
 
+pub mod bare;
 mod child;
 mod clone;
 pub mod command;

@@ -32,6 +32,9 @@ pub enum StartError {
     /// The plan is of another version of the rig.
     #[error("the plan is of version {0}, this server reads version {PLAN_VERSION}")]
     PlanVersion(u32),
+    /// The plan has machine code in TDs, which needs a processor of the emulator's own.
+    #[error("machine code in TDs needs the plugin in QEMU: leave out machine_code, or take another backend")]
+    MachineCode,
     /// The event ring cannot be mapped.
     #[error("cannot open the event ring {path}: {source}")]
     Ring {
@@ -112,6 +115,9 @@ impl Desk {
     pub fn new(plan: &Plan<Config>, ram: GuestRam) -> Result<Self, StartError> {
         if plan.version != PLAN_VERSION {
             return Err(StartError::PlanVersion(plan.version));
+        }
+        if plan.firmware.machine_code {
+            return Err(StartError::MachineCode);
         }
         let open = |path: &PathBuf| Ring::open(path).map_err(|source| StartError::Ring { path: path.clone(), source });
         let ring = plan.ring.as_ref().map(open).transpose()?;

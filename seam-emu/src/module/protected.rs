@@ -65,6 +65,11 @@ pub(crate) struct Protected {
 }
 
 impl Protected {
+    /// Without any of its contents.
+    pub(crate) fn emptied(&self) -> Self {
+        Self { translations: self.translations, ..Self::default() }
+    }
+
     /// A number that no TD's translations have had.
     pub(crate) fn new_translations(&mut self) -> u64 {
         self.translations += 1;

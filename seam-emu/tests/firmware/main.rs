@@ -10,6 +10,7 @@ mod holding;
 mod images;
 mod interleavings;
 mod linux_flow;
+mod machine_code;
 mod platforms;
 mod properties;
 mod save;

@@ -13,6 +13,11 @@ const VM_HSAVE_PA: u32 = 0xC001_0117;
 
 global_asm!(
     ".pushsection .rodata.seam_stub, \"a\"",
+    // The labels, for all of this crate and for nothing else.
+    ".irp label, start, enter, set_xcr0, run, exit, acknowledge, acknowledged, leave, back, gate, end",
+    ".globl seam_stub_\\label",
+    ".hidden seam_stub_\\label",
+    ".endr",
     "seam_stub_start:",
     // ---- The VMM's state is saved, the TD's is loaded. RFLAGS.IF is 0.
     "seam_stub_enter:",
@@ -110,8 +115,8 @@ global_asm!(
     "pop rcx",
     "mov [rax + 24], rcx", // the TD's RBX
     "add rsp, 8",
-    "jmp seam_site_exit", // so that SEAMRET begins a block, before which TCG has stored its flags
-    "seam_site_exit:",
+    "jmp seam_stub_exit", // so that SEAMRET begins a block, before which TCG has stored its flags
+    "seam_stub_exit:",
     ".byte 0x66, 0x0f, 0x01, 0xcd", // SEAMRET, the plugin's: what now?
     "hlt",
     // ---- What ended the TD is taken with our gates, as VMX's "acknowledge interrupt on exit" does. TR is the TD's still: the
@@ -128,8 +133,8 @@ global_asm!(
     "cli",
     "2:",
     "clgi",
-    "jmp seam_site_acknowledged",
-    "seam_site_acknowledged:",
+    "jmp seam_stub_acknowledged",
+    "seam_stub_acknowledged:",
     ".byte 0x66, 0x0f, 0x01, 0xcd", // the plugin's: which was it?
     "hlt",
     // ---- The TD's state is saved, the VMM's is loaded.
@@ -175,8 +180,8 @@ global_asm!(
     "vmload rax",
     "lidt [rbx + {HOST_IDTR}]",
     "stgi", // an NMI that waited is the VMM's
-    "jmp seam_site_back",
-    "seam_site_back:",
+    "jmp seam_stub_back",
+    "seam_stub_back:",
     ".byte 0x66, 0x0f, 0x01, 0xcd", // the plugin's: back behind SEAMCALL
     "hlt",
     // ---- Where all gates lead, behind the instruction that notes the vector. What interrupted goes on without interrupts.
@@ -208,11 +213,11 @@ unsafe extern "C" {
     static seam_stub_enter: u8;
     static seam_stub_set_xcr0: u8;
     static seam_stub_run: u8;
-    static seam_site_exit: u8;
+    static seam_stub_exit: u8;
     static seam_stub_acknowledge: u8;
-    static seam_site_acknowledged: u8;
+    static seam_stub_acknowledged: u8;
     static seam_stub_leave: u8;
-    static seam_site_back: u8;
+    static seam_stub_back: u8;
     static seam_stub_gate: u8;
     static seam_stub_end: u8;
 }
@@ -247,11 +252,11 @@ impl Place {
             Self::Enter => &raw const seam_stub_enter,
             Self::SetXcr0 => &raw const seam_stub_set_xcr0,
             Self::Run => &raw const seam_stub_run,
-            Self::SiteExit => &raw const seam_site_exit,
+            Self::SiteExit => &raw const seam_stub_exit,
             Self::Acknowledge => &raw const seam_stub_acknowledge,
-            Self::SiteAcknowledged => &raw const seam_site_acknowledged,
+            Self::SiteAcknowledged => &raw const seam_stub_acknowledged,
             Self::Leave => &raw const seam_stub_leave,
-            Self::SiteBack => &raw const seam_site_back,
+            Self::SiteBack => &raw const seam_stub_back,
             Self::Gate => &raw const seam_stub_gate,
         };
         label as u64 - &raw const seam_stub_start as u64

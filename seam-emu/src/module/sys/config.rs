@@ -5,7 +5,7 @@ use crate::abi::tdmr::{ALIGNMENT, MAX_TDMRS, TdmrInfo};
 use crate::abi::{Leaf, Status};
 use crate::context::{Context, Outcome};
 use crate::locks::Mode;
-use crate::module::{KeyState, Protected, SysState, Tdmr};
+use crate::module::{KeyState, SysState, Tdmr};
 use crate::{Note, Regs};
 
 use super::tdmr_checks;
@@ -55,7 +55,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, version: u8, regs: &mut Regs)
         tdmr_checks::check_last(cx, &infos)?;
     }
     // PAMTs will be made anew: whatever TDs an earlier module left are lost.
-    cx.world.protected = Protected::default();
+    cx.world.protected = cx.world.protected.emptied();
     let module = cx.module();
     module.tdmrs = infos.iter().map(Tdmr::new).collect();
     module.package_configured.fill(false);

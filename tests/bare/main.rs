@@ -1,0 +1,215 @@
+//! A virtual machine monitor of a few hundred lines, without an operating system: it brings up the TDX module by SEAMCALLs, builds
+//! trust domains that run a copy of this program, and compares all registers around every entry. The test `bare_metal` builds
+//! it, starts it in QEMU, and reads what it says on the serial port.
+//!
+//! Words of the command line: `cpus=N`, `soak=SECONDS`, `nmi=1`.
+
+#![no_std]
+#![no_main]
+
+mod boot;
+mod call;
+mod cpu;
+mod firmware;
+mod memory;
+mod serial;
+mod td;
+mod traps;
+mod vmm;
+
+use boot::MOST_CPUS;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use cpu::apic;
+use firmware::Td;
+use vmm::TIMER;
+
+unsafe extern "C" {
+    /// Other processors that have begun.
+    static others: AtomicU32;
+}
+
+/// What the processors wait for: 1, to make the module's calls; 2, to run their TDs.
+static STAGE: AtomicU32 = AtomicU32::new(0);
+static DONE: AtomicU32 = AtomicU32::new(0);
+/// When a soak ends, by the counter.
+static UNTIL: AtomicU64 = AtomicU64::new(0);
+/// NMIs in place of interrupts.
+static WITH_NMI: AtomicU32 = AtomicU32::new(0);
+
+#[unsafe(no_mangle)]
+extern "C" fn vmm_main(start_info: u64, cpu: u64) -> ! {
+    processor(cpu);
+    if cpu > 0 {
+        other_processor(cpu as usize);
+    }
+    let option = |name: &str| option(start_info, name);
+    let cpus = option("cpus").unwrap_or(1);
+    start_others(cpus as u32);
+    // VMXE and VMXON: SEAMCALL works in VMX root operation alone.
+    firmware::begin();
+    firmware::begin_processor();
+    STAGE.store(1, SeqCst);
+    while DONE.load(SeqCst) + 1 < cpus as u32 {
+        cpu::pause();
+    }
+    DONE.store(0, SeqCst);
+    firmware::configure();
+    let khz = apic::khz();
+    match option("soak") {
+        None => check(khz),
+        Some(seconds) => soak(cpus as usize, seconds * khz * 1000, option("nmi").unwrap_or(0) as u32),
+    }
+    say!("end");
+    serial::exit(0)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn td_main(gpaw: u64, index: u64) -> ! {
+    td::main(gpaw, index)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap(frame: &mut traps::Frame) {
+    if td::IN_TD.load(SeqCst) {
+        return td::trap(frame);
+    }
+    match frame.vector {
+        2 => {
+            vmm::NMIS.fetch_add(1, SeqCst);
+            let in_stub = u64::from(frame.rip >> 63 != 0);
+            vmm::NMIS_IN_STUB.fetch_add(in_stub, SeqCst);
+        }
+        vector if vector == u64::from(TIMER) => {
+            vmm::INTERRUPTS.fetch_add(1, SeqCst);
+            apic::write(apic::EOI, 0);
+        }
+        0xFF => {}
+        _ => {
+            say!("exception {} {:x} at {:x}, CR2 {:x}", frame.vector, frame.error, frame.rip, cpu::read_cr2());
+            serial::exit(1);
+        }
+    }
+}
+
+/// What each processor does first.
+fn processor(cpu: u64) {
+    traps::load();
+    apic::enable();
+    vmm::mark(cpu);
+    vmxon();
+}
+
+/// CR4.VMXE, and VMXON with a region that nobody reads here.
+fn vmxon() {
+    const VMXE: u64 = 1 << 13;
+    static REGION: u64 = 0x30_0000;
+    cpu::write_cr4(cpu::read_cr4() | VMXE);
+    unsafe { core::arch::asm!("vmxon [{}]", "jbe 2f", "2:", in(reg) &REGION) };
+}
+
+fn start_others(cpus: u32) {
+    const INIT: u32 = 0xC_4500;
+    const START: u32 = 0xC_4600 | (boot::TRAMPOLINE >> 12) as u32;
+    if cpus == 1 {
+        return;
+    }
+    let (begin, end) = (&raw const boot::trampoline, &raw const boot::trampoline_end);
+    unsafe { core::ptr::copy(begin, boot::TRAMPOLINE as *mut u8, end as usize - begin as usize) };
+    apic::write(apic::ICR_HIGH, 0);
+    apic::write(apic::ICR_LOW, INIT);
+    for _ in 0..10_000 {
+        cpu::inb(0x80);
+    }
+    apic::write(apic::ICR_LOW, START);
+    while unsafe { &others }.load(SeqCst) + 1 < cpus {
+        cpu::pause();
+    }
+}
+
+fn other_processor(cpu: usize) -> ! {
+    let wait_for = |stage| while STAGE.load(SeqCst) < stage { cpu::pause() };
+    wait_for(1);
+    firmware::begin_processor();
+    DONE.fetch_add(1, SeqCst);
+    wait_for(2);
+    soak_here(cpu);
+    DONE.fetch_add(1, SeqCst);
+    loop {
+        cpu::pause();
+    }
+}
+
+/// One TD goes through everything, twice: interrupted by the timer, and by NMIs.
+fn check(khz: u64) {
+    say!("state {:x}", cpu::rdmsr(cpu::EFER));
+    for nmi in [false, true] {
+        let n = u64::from(nmi);
+        let mut td = Td::build(n);
+        apic::periodic(TIMER, nmi, 1_000_000);
+        let end = vmm::run(n as usize, &mut td, u64::MAX);
+        apic::periodic(TIMER, false, 0);
+        let counts = unsafe { vmm::COUNTS[n as usize] };
+        say!("{end:x?}");
+        say!("counts {counts:?}");
+        let [call, in_place] = unsafe { vmm::COSTS }.map(|ticks| ticks * 1_000_000 / khz);
+        say!("nanoseconds {call} {in_place}");
+    }
+    say!("state {:x}", cpu::rdmsr(cpu::EFER));
+}
+
+/// A TD on each processor, all at once.
+fn soak(cpus: usize, ticks: u64, nmi: u32) {
+    td::SOAKS.store(true, SeqCst);
+    WITH_NMI.store(nmi, SeqCst);
+    UNTIL.store(cpu::rdtsc() + ticks, SeqCst);
+    STAGE.store(2, SeqCst);
+    soak_here(0);
+    while (DONE.load(SeqCst) as usize) + 1 < cpus {
+        cpu::pause();
+    }
+    for cpu in 0..cpus.min(MOST_CPUS) {
+        let counts = unsafe { vmm::COUNTS[cpu] };
+        say!("processor {cpu} {counts:?}");
+    }
+    say!("nmis {} {}", vmm::NMIS.load(SeqCst), vmm::NMIS_IN_STUB.load(SeqCst));
+}
+
+fn soak_here(cpu: usize) {
+    static BUILDING: AtomicU32 = AtomicU32::new(0);
+    // One after another: the module refuses calls that meet.
+    while BUILDING.swap(1, SeqCst) != 0 {
+        cpu::pause();
+    }
+    let mut td = Td::build(cpu as u64);
+    BUILDING.store(0, SeqCst);
+    let nmi = WITH_NMI.load(SeqCst) != 0;
+    let period = if nmi { 61_000 + cpu as u32 * 1000 } else { 700_000 + cpu as u32 * 37_000 };
+    apic::periodic(TIMER, nmi, period);
+    let end = vmm::run(cpu, &mut td, UNTIL.load(SeqCst));
+    apic::periodic(TIMER, false, 0);
+    let word = |n: u64| unsafe { ((td.shared + n * 8) as *const u64).read_volatile() };
+    say!("td {cpu} {end:x?} rounds {} wrong {} answers {}", word(4), word(5), word(6));
+}
+
+/// A number of the command line, which QEMU hands over as PVH has it (`hvm_start_info` of Xen's `start_info.h`).
+fn option(start_info: u64, name: &str) -> Option<u64> {
+    const COMMAND_LINE: u64 = 24;
+    let mut at = unsafe { *((start_info + COMMAND_LINE) as *const u64) } as *const u8;
+    let mut line = [0_u8; 256];
+    for byte in &mut line {
+        *byte = unsafe { *at };
+        if *byte == 0 {
+            break;
+        }
+        at = unsafe { at.add(1) };
+    }
+    let line = core::str::from_utf8(&line).ok()?.trim_end_matches('\0');
+    let word = line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    word?.parse().ok()
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    say!("panic {info}");
+    serial::exit(1)
+}
