@@ -19,7 +19,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
         let status = if already { Status::GPA_RANGE_ALREADY_BLOCKED } else { Status::EPT_ENTRY_STATE_INCORRECT };
         return Err(status.operand(Operand::Rcx));
     }
-    let translations = cx.world.protected.new_translations();
+    let translations = cx.new_translations();
     let td = cx.td(target.tdr);
     td.translations = translations;
     td.sept.set(target.gpa, target.walked.level, Entry { state: entry.state.blocked(), ..entry });

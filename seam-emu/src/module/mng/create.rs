@@ -23,7 +23,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &Regs) -> Outcome {
         return Err(Status::HKID_NOT_FREE);
     }
     *key = KeyState::Assigned;
-    let translations = cx.world.protected.new_translations();
+    let translations = cx.new_translations();
     cx.world.protected.tds.insert(tdr, Td { translations, ..Td::new(keyid) });
     cx.give_page(tdr, PageType::Tdr, 0);
     Ok(())

@@ -20,6 +20,11 @@ impl Context<'_> {
         self.lock_page(alleged, operand, mode, PageType::Tdr)
     }
 
+    /// A number for translations of a TD that begin anew; 0 where no TD runs machine code, so that nobody keeps translations.
+    pub(crate) fn new_translations(&mut self) -> u64 {
+        if self.config.machine_code { self.world.protected.new_translations() } else { 0 }
+    }
+
     /// The TD of a TDR that was checked.
     pub(crate) fn td(&mut self, tdr: u64) -> &mut Td {
         self.world.protected.tds.get_mut(&tdr).expect("a TDR page holds a TD")
