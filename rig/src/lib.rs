@@ -4,6 +4,7 @@
 //! through an agent in the guest, and hands every observation to the judge. It never touches the subject's code.
 
 mod acks;
+pub mod bundle;
 pub mod cli;
 pub mod dist;
 pub mod doctor;
@@ -13,6 +14,7 @@ pub mod guest;
 pub mod machine;
 mod milliseconds;
 pub mod mutants;
+pub mod packed;
 pub mod releases;
 pub mod run;
 pub mod scenario;

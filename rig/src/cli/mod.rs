@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bundle;
 mod check;
 mod compare_acks;
 mod diff;
@@ -91,6 +92,9 @@ enum Command {
     Dist(dist::Arguments),
     /// Show the verdict of a finished run.
     Show(show::Arguments),
+    /// Pack a finished run for somebody else: recording, report, scenario, the kernel's configuration.
+    #[command(after_help = bundle::EXAMPLES)]
+    Bundle(bundle::BundleArguments),
     /// Judge the events of a finished run again.
     Check(check::Arguments),
     /// Compare the timelines of two runs, event by event.
@@ -133,6 +137,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Dist(arguments) => (false, dist::run(&arguments)),
         Command::Hw(command) => return code(rig_hw::run(&command)),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),
+        Command::Bundle(arguments) => (false, bundle::run(&arguments)),
         Command::Check(arguments) => (arguments.json, check::run(&arguments)),
         Command::Diff(arguments) => (arguments.json, diff::run(&arguments)),
         Command::CompareAcks(arguments) => (arguments.json, compare_acks::run(&arguments)),

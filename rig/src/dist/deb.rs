@@ -1,6 +1,6 @@
 //! A Debian package of the archive's contents, made by `dpkg-deb`, which the rig needs anyway.
 
-use super::packed::{Packed, VERSION};
+use crate::packed::{Packed, VERSION};
 use crate::trouble::Trouble;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
 //! Licences of the crates that are linked into the static programs, as cargo knows them.
 
-use super::packed::Packed;
+use crate::packed::Packed;
 use crate::trouble::Trouble;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,12 +1,9 @@
 //! `cargo rig dist`: one archive with all that a TDX host needs, and a Debian package of it.
 
-mod archive;
 mod deb;
 mod licences;
-mod packed;
 
-pub use packed::{Packed, VERSION};
-
+use crate::packed::{Packed, VERSION, archive};
 use crate::trouble::Trouble;
 use rig_images::Images;
 use std::fs;
@@ -56,7 +53,7 @@ pub fn write(all: &[Packed], folder: &Path, wants_deb: bool) -> Result<Vec<PathB
     fs::create_dir_all(folder).map_err(|e| Trouble::file("make", folder, &e))?;
     let name = format!("seamrig-{VERSION}");
     let path = folder.join(format!("{name}-x86_64.tar.gz"));
-    let bytes = archive::archive(&name, all).map_err(|e| Trouble::file("write", &path, &e))?;
+    let bytes = archive(&name, all).map_err(|e| Trouble::file("write", &path, &e))?;
     fs::write(&path, bytes).map_err(|e| Trouble::file("write", &path, &e))?;
     let mut written = vec![path];
     if wants_deb {

@@ -1,12 +1,12 @@
 //! A tar file that is the same whenever the same things are packed.
 
-use super::packed::Packed;
+use super::Packed;
 use flate2::{Compression, write::GzEncoder};
 use std::io;
 use tar::{Builder, EntryType, Header};
 
-/// Packs everything below one folder.
-pub(super) fn archive(folder: &str, all: &[Packed]) -> io::Result<Vec<u8>> {
+/// A compressed tar file with everything below one folder.
+pub fn archive(folder: &str, all: &[Packed]) -> io::Result<Vec<u8>> {
     let mut tar = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     for packed in all {
         let mut header = Header::new_gnu();

@@ -1,4 +1,8 @@
-//! One file of what is packed, and its version.
+//! Files that are packed into one archive.
+
+mod archive;
+
+pub use archive::archive;
 
 /// Version of what is packed.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
