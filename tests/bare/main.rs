@@ -42,10 +42,11 @@ extern "C" fn vmm_main(start_info: u64, cpu: u64) -> ! {
     if cpu > 0 {
         other_processor(cpu as usize);
     }
+    // The interrupt controllers of old are as the firmware left them: with a timer of its own.
+    [0x21, 0xA1].into_iter().for_each(|port| cpu::outb(port, 0xFF));
     let option = |name: &str| option(start_info, name);
     let cpus = option("cpus").unwrap_or(1);
     start_others(cpus as u32);
-    // VMXE and VMXON: SEAMCALL works in VMX root operation alone.
     firmware::begin();
     firmware::begin_processor();
     STAGE.store(1, SeqCst);
@@ -99,7 +100,7 @@ fn processor(cpu: u64) {
     vmxon();
 }
 
-/// CR4.VMXE, and VMXON with a region that nobody reads here.
+/// CR4.VMXE, and VMXON with a region that nobody reads here: SEAMCALL works in VMX root operation alone.
 fn vmxon() {
     const VMXE: u64 = 1 << 13;
     static REGION: u64 = 0x30_0000;
