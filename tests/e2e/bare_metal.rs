@@ -14,44 +14,44 @@ use std::time::{Duration, Instant};
 
 const MEMORY_MIB: u32 = 512;
 /// A run that is not over by then hangs.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What a TD reports of itself: number and value. Reasons of exits are VMX's (SDM appendix C).
 const REPORTS: [(u32, u64); 34] = [
-    (1, 48 << 32),                    // GPAW, and the vCPU's number
-    (2, 0x40660),                     // CR4: what the program set, and MCE
-    (3, 0x42660),                     // with VMXE, which TCG refuses
-    (4, 0xD00),                       // EFER: LME, LMA and NXE, not SVME
-    (5, 0x1234_5678_9000),            // the kernel's GS base
-    (6, 0xCCCC_DDDD),                 // CR2 and DR0, after an exit
-    (10, 0x6574_6E49),                // CPUID 0x21, "Inte", without a #VE
-    (11, 10 | 2 << 8),                // #VE of CPUID, 2 bytes long
-    (12, 12 | 1 << 8),                // HLT
+    (1, 48 << 32),                       // GPAW, and the vCPU's number
+    (2, 0x40660),                        // CR4: what the program set, and MCE
+    (3, 0x42660),                        // with VMXE, which TCG refuses
+    (4, 0xD00),                          // EFER: LME, LMA and NXE, not SVME
+    (5, 0x1234_5678_9000),               // the kernel's GS base
+    (6, 0xCCCC_DDDD),                    // CR2 and DR0, after an exit
+    (10, 0x6574_6E49),                   // CPUID 0x21, "Inte", without a #VE
+    (11, 10 | 2 << 8),                   // #VE of CPUID, 2 bytes long
+    (12, 12 | 1 << 8),                   // HLT
     (13, 30 | 2 << 8 | 0x80_0000 << 16), // OUT to port 0x80, 1 byte
     (14, 30 | 1 << 8 | 0x60_0008 << 16), // IN from port 0x60
-    (15, 31 | 2 << 8),                // RDMSR
-    (16, 32 | 2 << 8),                // WRMSR
-    (17, 54 | 2 << 8),                // WBINVD
-    (18, 39 | 3 << 8),                // MONITOR
-    (19, 36 | 3 << 8),                // MWAIT
-    (20, 9),                          // #VEs so far
-    (21, 2),                          // #GPs: RDPMC, and XSETBV beyond XFAM
-    (22, 3),                          // #UDs: UD2, VMMCALL, SEAMCALL
-    (23, 9),                          // none of them a #VE
-    (30, 48),                         // TDG.VP.INFO: success, GPAW, the first vCPU
-    (31, 1 << 32 | 1),                // of one
-    (32, 0xC000_0100),                // a leaf that does not exist
-    (33, 0xC000_0704),                // no #VE to tell of
-    (35, 0),                          // registers that did not pass through TDG.VP.VMCALL, or changed
-    (40, 0x7E57_0000),                // a page that is mapped when it is touched
-    (41, 0x7E57_0000),                // the same, after it was blocked and unblocked
-    (42, 48 | 0x1C_1000 << 8),        // #VE for a page that was removed, added and is pending
-    (43, 0),                          // a shared page
-    (44, 0x0B0B),                     // the VMM shares another one in its place
-    (45, 0x0A0B),                     // and the first one, for reading alone, until the TD writes
-    (50, 1),                          // NMIs that the VMM injected
-    (51, 0),                          // vector registers that changed while the TD was interrupted
-    (52, 0),                          // exceptions that nobody expected
+    (15, 31 | 2 << 8),                   // RDMSR
+    (16, 32 | 2 << 8),                   // WRMSR
+    (17, 54 | 2 << 8),                   // WBINVD
+    (18, 39 | 3 << 8),                   // MONITOR
+    (19, 36 | 3 << 8),                   // MWAIT
+    (20, 9),                             // #VEs so far
+    (21, 2),                             // #GPs: RDPMC, and XSETBV beyond XFAM
+    (22, 3),                             // #UDs: UD2, VMMCALL, SEAMCALL
+    (23, 9),                             // none of them a #VE
+    (30, 48),                            // TDG.VP.INFO: success, GPAW, the first vCPU
+    (31, 1 << 32 | 1),                   // of one
+    (32, 0xC000_0100),                   // a leaf that does not exist
+    (33, 0xC000_0704),                   // no #VE to tell of
+    (35, 0),                             // registers that did not pass through TDG.VP.VMCALL, or changed
+    (40, 0x7E57_0000),                   // a page that is mapped when it is touched
+    (41, 0x7E57_0000),                   // the same, after it was blocked and unblocked
+    (42, 48 | 0x1C_1000 << 8),           // #VE for a page that was removed, added and is pending
+    (43, 0),                             // a shared page
+    (44, 0x0B0B),                        // the VMM shares another one in its place
+    (45, 0x0A0B),                        // and the first one, for reading alone, until the TD writes
+    (50, 1),                             // NMIs that the VMM injected
+    (51, 0),                             // vector registers that changed while the TD was interrupted
+    (52, 0),                             // exceptions that nobody expected
 ];
 
 /// What the machine wrote to its serial port.
@@ -154,7 +154,10 @@ fn a_td_and_its_vmm_find_everything_as_it_should_be() {
     let [interrupts, nmis] = ["interrupts", "nmis"].map(|what| said.numbers("counts ", what));
     assert!(interrupts[0] > 20 && nmis[0] == 0 && nmis[1] > 20, "{}", said.0);
     assert_eq!(said.lines("state ").collect::<Vec<_>>(), ["d01", "d01"], "EFER without SVME: {}", said.0);
-    println!("a call to the VMM and back, and one that is answered at once, ns: {:?}", said.lines("nanoseconds ").collect::<Vec<_>>());
+    println!(
+        "a call to the VMM and back, and one that is answered at once, ns: {:?}",
+        said.lines("nanoseconds ").collect::<Vec<_>>()
+    );
 }
 
 fn parse(line: &str) -> Option<(u32, u64)> {
@@ -188,7 +191,7 @@ fn check_soak(said: &Said, cpus: u32, nmi: u32) {
     let interrupted = if nmi == 0 { "interrupts" } else { "nmis" };
     for counted in ["entries", interrupted] {
         let counts = said.numbers("processor ", counted);
-        assert!(counts.len() == cpus && counts.iter().all(|count| *count > 100), "{counted}: {}", said.0);
+        assert!(counts.len() == cpus && counts.iter().all(|count| *count > 20), "{counted}: {}", said.0);
     }
     assert!(said.numbers("td ", "rounds").iter().all(|rounds| *rounds > 50), "{}", said.0);
 }

@@ -6,8 +6,15 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// What makes of a program of the host's target one that needs neither an operating system nor a library.
-const FLAGS: [&str; 7] =
-    ["panic=abort", "opt-level=2", "relocation-model=static", "linker=cc", "link-arg=-nostdlib", "link-arg=-static", "link-arg=-Wl,--build-id=none"];
+const FLAGS: [&str; 7] = [
+    "panic=abort",
+    "opt-level=2",
+    "relocation-model=static",
+    "linker=cc",
+    "link-arg=-nostdlib",
+    "link-arg=-static",
+    "link-arg=-Wl,--build-id=none",
+];
 
 /// The program as an ELF file, built once per process.
 pub fn program() -> &'static Path {

@@ -84,6 +84,8 @@ mod tests {
             assert!(many.contains(part), "{part} is not in {many}");
         }
         assert!(!line(Threads::One).contains("icount") && line(Threads::One).contains("thread=single"));
-        assert!(line(Threads::Counted).contains("-icount shift=1,sleep=off") && line(Threads::Counted).contains("-rdrand"));
+        assert!(
+            line(Threads::Counted).contains("-icount shift=1,sleep=off") && line(Threads::Counted).contains("-rdrand")
+        );
     }
 }

@@ -81,7 +81,8 @@ pub fn violation(access: Access, rwx: u8, details: u64) -> Leave {
 
 /// Delivers a #VE for an access to a page that the TD has not accepted. SVM does not tell its linear address, which is 0 here.
 pub fn pending(td: &mut Td<'_>, access: Access) -> Next {
-    let info = VeInfo { qualification: access.qualification(), gpa: access.gpa, ..VeInfo::of(reason::EPT_VIOLATION, 0) };
+    let info =
+        VeInfo { qualification: access.qualification(), gpa: access.gpa, ..VeInfo::of(reason::EPT_VIOLATION, 0) };
     td.ve(info)
 }
 

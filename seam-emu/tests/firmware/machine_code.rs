@@ -93,7 +93,10 @@ fn a_dead_vcpu_is_not_entered_again() {
     enter(&mut m, &td, 0);
     m.firmware.leave_td(0, false, true);
     let answer = m.call(0, Regs { rcx: td.vcpus[0], ..call(Leaf::VpEnter) });
-    assert!(matches!(answer, Answer::Status(status) if status.0 & !0xFF == Status::VCPU_STATE_INCORRECT.0), "{answer:?}");
+    assert!(
+        matches!(answer, Answer::Status(status) if status.0 & !0xFF == Status::VCPU_STATE_INCORRECT.0),
+        "{answer:?}"
+    );
 }
 
 #[test]

@@ -49,7 +49,9 @@ fn exited(emulator: &Emulator, root: &Root, lp: usize) -> Place {
         }
         Next::Acknowledge => Place::Acknowledge,
         Next::Leave(leave) => leave_with(run, &leave),
-        Next::Missing(_) | Next::Broken(_) => panic!("a TD of TDR {:#x} left by what it cannot: {next:x?}", run.guest.tdr),
+        Next::Missing(_) | Next::Broken(_) => {
+            panic!("a TD of TDR {:#x} left by what it cannot: {next:x?}", run.guest.tdr)
+        }
     }
 }
 

@@ -87,7 +87,9 @@ impl Root {
     /// vCPU runs.
     pub(crate) fn new(lps: usize, physical: u64, is_parallel: bool) -> Result<Self, &'static str> {
         if lps > 0 && LpPlace::of(lps - 1).is_none() {
-            return Err("hidden memory has no room for so many LPs with machine code in TDs: give the machine at most 112");
+            return Err(
+                "hidden memory has no room for so many LPs with machine code in TDs: give the machine at most 112",
+            );
         }
         let qemu = Qemu::find()?;
         if is_parallel {

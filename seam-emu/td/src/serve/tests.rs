@@ -215,7 +215,10 @@ fn an_event_that_was_being_delivered_comes_again() {
 fn the_vmm_hears_of_violations_interrupts_and_death() {
     let access = Access { gpa: 0x8000_0000_5678, write: true, fetch: false };
     let left = violation(access, 0b100, 6);
-    assert_eq!((left.rax, left.gprs[gpr::RCX], left.gprs[gpr::RDX], left.gprs[gpr::R8]), (48, 0x22, 6, 0x8000_0000_5000));
+    assert_eq!(
+        (left.rax, left.gprs[gpr::RCX], left.gprs[gpr::RDX], left.gprs[gpr::R8]),
+        (48, 0x22, 6, 0x8000_0000_5000)
+    );
     assert_eq!((acknowledged(0x40).rax, acknowledged(0x40).gprs[gpr::R9]), (1, 0x8000_0040));
     assert_eq!((acknowledged(2).rax, acknowledged(2).gprs[gpr::R9]), (0, 0x8000_0202));
     let mut machine = Machine::new();
