@@ -110,6 +110,7 @@ impl Machine {
                     self.now_ns = until_ns;
                 }
                 (Reply::Never, _) => panic!("the call never returns"),
+                (Reply::Enter(entry), _) => panic!("the LP runs machine code: {entry:?}"),
             }
         }
     }
