@@ -2,10 +2,23 @@
 
 use core::arch::asm;
 
+/// Reads a word of memory, which is all the program's own.
+pub fn read(at: u64) -> u64 {
+    // SAFETY: the address is mapped, and whoever else writes there writes whole words.
+    unsafe { (at as *const u64).read_volatile() }
+}
+
+/// Writes a word of memory.
+pub fn write(at: u64, value: u64) {
+    // SAFETY: the address is mapped, and names no variable of Rust's.
+    unsafe { (at as *mut u64).write_volatile(value) }
+}
+
 macro_rules! register {
     ($read:ident, $name:literal) => {
         pub fn $read() -> u64 {
             let value;
+            // SAFETY: reads a register.
             unsafe { asm!(concat!("mov {}, ", $name), out(reg) value, options(nostack)) };
             value
         }
@@ -13,6 +26,7 @@ macro_rules! register {
     ($read:ident, $write:ident, $name:literal) => {
         register!($read, $name);
         pub fn $write(value: u64) {
+            // SAFETY: the caller keeps to values with which the program goes on.
             unsafe { asm!(concat!("mov ", $name, ", {}"), in(reg) value, options(nostack)) };
         }
     };
@@ -26,24 +40,29 @@ register!(read_dr3, write_dr3, "dr3");
 
 pub fn rdmsr(msr: u32) -> u64 {
     let (low, high): (u32, u32);
+    // SAFETY: an MSR that exists, or a handler that skips the instruction.
     unsafe { asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high, options(nostack)) };
     u64::from(high) << 32 | u64::from(low)
 }
 
 pub fn wrmsr(msr: u32, value: u64) {
+    // SAFETY: as above, and a value with which the program goes on.
     unsafe { asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack)) };
 }
 
 pub fn rdtsc() -> u64 {
+    // SAFETY: every processor here has the counter.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 pub fn outb(port: u16, value: u8) {
+    // SAFETY: no device here writes to memory by it.
     unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nostack)) };
 }
 
 pub fn inb(port: u16) -> u8 {
     let value;
+    // SAFETY: as above.
     unsafe { asm!("in al, dx", in("dx") port, out("al") value, options(nostack)) };
     value
 }
@@ -54,6 +73,7 @@ pub fn pause() {
 
 /// Lets an interrupt come, and no other after it.
 pub fn take_interrupts() {
+    // SAFETY: all vectors have handlers that leave registers as they were.
     unsafe { asm!("sti", "nop", "nop", "cli", options(nostack)) };
 }
 
@@ -77,6 +97,7 @@ pub mod apic {
     const MASKED: u32 = 1 << 16;
 
     pub fn write(register: u64, value: u32) {
+        // SAFETY: the local APIC's registers, mapped by identity.
         unsafe { ((0xFEE0_0000 + register) as *mut u32).write_volatile(value) };
     }
 
@@ -88,6 +109,7 @@ pub mod apic {
         write(TIMER, MASKED);
         write(TIMER_COUNT, MILLISECONDS as u32 * 1_000_000);
         let begin = super::rdtsc();
+        // SAFETY: a register of the local APIC, mapped by identity.
         while unsafe { CURRENT.read_volatile() } != 0 {}
         (super::rdtsc() - begin) / MILLISECONDS
     }

@@ -2,6 +2,7 @@
 
 use crate::boot::{image_end, image_start, td_start};
 use crate::call::{self, RAX, RCX, RDX, Registers};
+use crate::cpu::write;
 
 mod leaf {
     pub const MNG_ADDCX: u64 = 1;
@@ -72,10 +73,6 @@ fn ok(leaf: u64, operands: [u64; 4]) -> Registers {
     registers
 }
 
-fn word(at: u64, value: u64) {
-    unsafe { (at as *mut u64).write_volatile(value) };
-}
-
 /// On the first processor.
 pub fn begin() {
     ok(leaf::SYS_INIT, [0; 4]);
@@ -89,11 +86,11 @@ pub fn begin_processor() {
 /// When all processors have begun: one TDMR of 1 GB, in which all is reserved that is no memory.
 pub fn configure() {
     let (array, info) = (SCRATCH, SCRATCH + 0x1000);
-    word(array, info);
+    write(array, info);
     let reserved = [(0, 1 << 20), (PAMT, PAMT_4K_BYTES + 0x3000), (MEMORY, GIB - MEMORY)];
     let pamts = [PAMT + PAMT_4K_BYTES + 0x2000, 4096, PAMT + PAMT_4K_BYTES, 8192, PAMT, PAMT_4K_BYTES];
     let words = [0, GIB].into_iter().chain(pamts).chain(reserved.into_iter().flat_map(|(at, size)| [at, size]));
-    words.enumerate().for_each(|(i, value)| word(info + i as u64 * 8, value));
+    words.enumerate().for_each(|(i, value)| write(info + i as u64 * 8, value));
     ok(leaf::SYS_CONFIG, [array, 1, GLOBAL_KEYID, 0]);
     ok(leaf::KEY_CONFIG, [0; 4]);
     while ok(leaf::TDMR_INIT, [0; 4])[RDX] < GIB {}
@@ -154,14 +151,14 @@ impl Td {
             ok(leaf::PAGE_ADD, [page, self.tdr, self.page(), page]);
         }
         for n in 0..TEST_PAGE_COUNT {
-            word(SCRATCH, 0x7E57_0000 + n);
+            write(SCRATCH, 0x7E57_0000 + n);
             ok(leaf::PAGE_ADD, [TEST_PAGES + n * 4096, self.tdr, self.page(), SCRATCH]);
         }
         // `movl $td_start, %eax; jmp *%eax` at 0xFFFFFFF0.
         let start = (&raw const td_start) as u64;
-        word(SCRATCH + 0xFF0, 0xB8 | start << 8 | 0xFF << 40 | 0xE0 << 48);
+        write(SCRATCH + 0xFF0, 0xB8 | start << 8 | 0xFF << 40 | 0xE0 << 48);
         ok(leaf::PAGE_ADD, [RESET_PAGE, self.tdr, self.page(), SCRATCH]);
-        word(SCRATCH + 0xFF0, 0);
+        write(SCRATCH + 0xFF0, 0);
     }
 
     /// The VMM's tables for the shared page: four of them.
@@ -170,11 +167,11 @@ impl Td {
         self.ept = self.next;
         self.next += 4 * 4096;
         for at in (self.shared..self.next).step_by(8) {
-            word(at, 0);
+            write(at, 0);
         }
-        word(self.ept + 256 * 8, self.ept + 0x1000 | 0b111);
-        word(self.ept + 0x1000, self.ept + 0x2000 | 0b111);
-        word(self.ept + 0x2000, self.ept + 0x3000 | 0b111);
+        write(self.ept + 256 * 8, self.ept + 0x1000 | 0b111);
+        write(self.ept + 0x1000, self.ept + 0x2000 | 0b111);
+        write(self.ept + 0x2000, self.ept + 0x3000 | 0b111);
         self.map_shared(self.shared, true);
         ok(leaf::VP_WR, [self.tdvpr, SHARED_EPT_POINTER, self.ept, u64::MAX]);
     }
@@ -183,7 +180,8 @@ impl Td {
     pub fn map_shared(&self, page: u64, writable: bool) {
         let descriptor = [0_u64; 2];
         // Memory type write-back, as EPT entries have it.
-        word(self.ept + 0x3000, page | 6 << 3 | if writable { 0b011 } else { 0b001 });
+        write(self.ept + 0x3000, page | 6 << 3 | if writable { 0b011 } else { 0b001 });
+        // SAFETY: in VMX operation, with a descriptor that lives meanwhile.
         unsafe { core::arch::asm!("invept rax, [rcx]", "jbe 2f", "2:", in("rax") 2_u64, in("rcx") &descriptor) };
     }
 
@@ -212,11 +210,11 @@ impl Td {
 /// `TD_PARAMS`: x87, SSE and AVX, one vCPU, a walk of four levels.
 fn parameters() -> u64 {
     let at = SCRATCH + 0x2000;
-    (0..128).for_each(|i| word(at + i * 8, 0));
-    word(at + 8, 7);
-    word(at + 16, 1);
-    word(at + 24, 6 | 3 << 3);
-    word(at + 32, 0b100);
-    word(at + 40, 100);
+    (0..128).for_each(|i| write(at + i * 8, 0));
+    write(at + 8, 7);
+    write(at + 16, 1);
+    write(at + 24, 6 | 3 << 3);
+    write(at + 32, 0b100);
+    write(at + 40, 100);
     at
 }

@@ -17,7 +17,6 @@ mod td;
 mod traps;
 mod vmm;
 
-use boot::MOST_CPUS;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use cpu::apic;
 use firmware::Td;
@@ -42,10 +41,11 @@ extern "C" fn vmm_main(start_info: u64, cpu: u64) -> ! {
     if cpu > 0 {
         other_processor(cpu as usize);
     }
+    // The interrupt controllers of old are as the firmware left them: with a timer of its own.
+    [0x21, 0xA1].into_iter().for_each(|port| cpu::outb(port, 0xFF));
     let option = |name: &str| option(start_info, name);
     let cpus = option("cpus").unwrap_or(1);
     start_others(cpus as u32);
-    // VMXE and VMXON: SEAMCALL works in VMX root operation alone.
     firmware::begin();
     firmware::begin_processor();
     STAGE.store(1, SeqCst);
@@ -99,11 +99,12 @@ fn processor(cpu: u64) {
     vmxon();
 }
 
-/// CR4.VMXE, and VMXON with a region that nobody reads here.
+/// CR4.VMXE, and VMXON with a region that nobody reads here: SEAMCALL works in VMX root operation alone.
 fn vmxon() {
     const VMXE: u64 = 1 << 13;
     static REGION: u64 = 0x30_0000;
     cpu::write_cr4(cpu::read_cr4() | VMXE);
+    // SAFETY: CR4.VMXE is set, and the region is memory that nothing else uses.
     unsafe { core::arch::asm!("vmxon [{}]", "jbe 2f", "2:", in(reg) &REGION) };
 }
 
@@ -114,6 +115,7 @@ fn start_others(cpus: u32) {
         return;
     }
     let (begin, end) = (&raw const boot::trampoline, &raw const boot::trampoline_end);
+    // SAFETY: a page below 1 MB, which nothing else uses by now.
     unsafe { core::ptr::copy(begin, boot::TRAMPOLINE as *mut u8, end as usize - begin as usize) };
     apic::write(apic::ICR_HIGH, 0);
     apic::write(apic::ICR_LOW, INIT);
@@ -121,13 +123,18 @@ fn start_others(cpus: u32) {
         cpu::inb(0x80);
     }
     apic::write(apic::ICR_LOW, START);
+    // SAFETY: a word of the assembly, which others add to at once.
     while unsafe { &others }.load(SeqCst) + 1 < cpus {
         cpu::pause();
     }
 }
 
 fn other_processor(cpu: usize) -> ! {
-    let wait_for = |stage| while STAGE.load(SeqCst) < stage { cpu::pause() };
+    let wait_for = |stage| {
+        while STAGE.load(SeqCst) < stage {
+            cpu::pause()
+        }
+    };
     wait_for(1);
     firmware::begin_processor();
     DONE.fetch_add(1, SeqCst);
@@ -146,12 +153,11 @@ fn check(khz: u64) {
         let n = u64::from(nmi);
         let mut td = Td::build(n);
         apic::periodic(TIMER, nmi, 1_000_000);
-        let end = vmm::run(n as usize, &mut td, u64::MAX);
+        let (end, counts) = vmm::run(&mut td, u64::MAX);
         apic::periodic(TIMER, false, 0);
-        let counts = unsafe { vmm::COUNTS[n as usize] };
         say!("{end:x?}");
         say!("counts {counts:?}");
-        let [call, in_place] = unsafe { vmm::COSTS }.map(|ticks| ticks * 1_000_000 / khz);
+        let [call, in_place] = counts.costs.map(|ticks| ticks * 1_000_000 / khz);
         say!("nanoseconds {call} {in_place}");
     }
     say!("state {:x}", cpu::rdmsr(cpu::EFER));
@@ -167,10 +173,6 @@ fn soak(cpus: usize, ticks: u64, nmi: u32) {
     while (DONE.load(SeqCst) as usize) + 1 < cpus {
         cpu::pause();
     }
-    for cpu in 0..cpus.min(MOST_CPUS) {
-        let counts = unsafe { vmm::COUNTS[cpu] };
-        say!("processor {cpu} {counts:?}");
-    }
     say!("nmis {} {}", vmm::NMIS.load(SeqCst), vmm::NMIS_IN_STUB.load(SeqCst));
 }
 
@@ -185,23 +187,24 @@ fn soak_here(cpu: usize) {
     let nmi = WITH_NMI.load(SeqCst) != 0;
     let period = if nmi { 61_000 + cpu as u32 * 1000 } else { 700_000 + cpu as u32 * 37_000 };
     apic::periodic(TIMER, nmi, period);
-    let end = vmm::run(cpu, &mut td, UNTIL.load(SeqCst));
+    let (end, counts) = vmm::run(&mut td, UNTIL.load(SeqCst));
     apic::periodic(TIMER, false, 0);
-    let word = |n: u64| unsafe { ((td.shared + n * 8) as *const u64).read_volatile() };
+    let word = |n: u64| cpu::read(td.shared + n * 8);
+    say!("processor {cpu} {counts:?}");
     say!("td {cpu} {end:x?} rounds {} wrong {} answers {}", word(4), word(5), word(6));
 }
 
 /// A number of the command line, which QEMU hands over as PVH has it (`hvm_start_info` of Xen's `start_info.h`).
 fn option(start_info: u64, name: &str) -> Option<u64> {
     const COMMAND_LINE: u64 = 24;
-    let mut at = unsafe { *((start_info + COMMAND_LINE) as *const u64) } as *const u8;
+    let at = cpu::read(start_info + COMMAND_LINE);
     let mut line = [0_u8; 256];
-    for byte in &mut line {
-        *byte = unsafe { *at };
+    for (i, byte) in line.iter_mut().enumerate() {
+        // SAFETY: the line ends with a zero, which ends the loop.
+        *byte = unsafe { *((at + i as u64) as *const u8) };
         if *byte == 0 {
             break;
         }
-        at = unsafe { at.add(1) };
     }
     let line = core::str::from_utf8(&line).ok()?.trim_end_matches('\0');
     let word = line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));

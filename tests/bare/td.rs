@@ -82,6 +82,7 @@ pub fn trap(frame: &mut Frame) {
 /// Reads memory by an instruction of 3 bytes.
 fn touch(at: u64) -> u64 {
     let value;
+    // SAFETY: reads a word; the handler of #VE skips it.
     unsafe { asm!(".byte 0x48, 0x8b, 0x01", in("rcx") at, out("rax") value, options(nostack)) };
     value
 }
@@ -89,6 +90,7 @@ fn touch(at: u64) -> u64 {
 pub fn main(gpaw: u64, index: u64) -> ! {
     IN_TD.store(true, Relaxed);
     traps::load();
+    // SAFETY: this processor alone runs here, and nothing has used the entry.
     unsafe { crate::boot::page_directory[512] = 1 << 47 | 0x87 };
     if SOAKS.load(Relaxed) {
         soak();
@@ -105,6 +107,7 @@ pub fn main(gpaw: u64, index: u64) -> ! {
     report(52, (0..32).filter(|vector| ![2, 6, 13, 20].contains(vector)).map(count).sum());
     costs();
     // A fault without handlers ends the vCPU.
+    // SAFETY: the end.
     unsafe { asm!("lidt [{}]", "ud2", in(reg) &[0_u64; 2], options(noreturn)) };
 }
 
@@ -127,6 +130,7 @@ fn control_registers() {
 /// Executes what raises #VE, and reports it: reason, length, qualification.
 macro_rules! ve {
     ($id:expr, $($code:tt)*) => {{
+        // SAFETY: the handler of #VE skips the instruction and keeps registers.
         unsafe { asm!($($code)*) };
         let [reason, qualification, length, _] = LAST_VE.each_ref().map(|word| word.swap(0, Relaxed));
         report($id, reason | length << 8 | qualification << 16);
@@ -135,7 +139,10 @@ macro_rules! ve {
 
 fn exits() {
     let ebx: u32;
-    unsafe { asm!("push rbx", "cpuid", "mov {0:e}, ebx", "pop rbx", out(reg) ebx, inout("eax") 0x21 => _, inout("ecx") 0 => _, out("edx") _) };
+    // SAFETY: CPUID, which keeps RBX here.
+    unsafe {
+        asm!("push rbx", "cpuid", "mov {0:e}, ebx", "pop rbx", out(reg) ebx, inout("eax") 0x21 => _, inout("ecx") 0 => _, out("edx") _)
+    };
     report(10, u64::from(ebx) | count(20) << 32);
     ve!(11, "push rbx", "cpuid", "pop rbx", inout("eax") 1 => _, inout("ecx") 0 => _, out("edx") _);
     ve!(12, "hlt");
@@ -148,12 +155,17 @@ fn exits() {
     ve!(19, "mwait", in("eax") 0, in("ecx") 0);
     report(20, count(20));
     SKIPPED.store(2, Relaxed);
+    // SAFETY: the handlers skip the instruction, here and below.
     unsafe { asm!("rdpmc", in("ecx") 0, out("eax") _, out("edx") _) };
+    // SAFETY: as above.
     unsafe { asm!("ud2") };
     SKIPPED.store(3, Relaxed);
+    // SAFETY: as above.
     unsafe { asm!("xsetbv", in("ecx") 0, in("eax") 0x207, in("edx") 0) };
+    // SAFETY: as above.
     unsafe { asm!("vmmcall") };
     SKIPPED.store(4, Relaxed);
+    // SAFETY: as above.
     unsafe { asm!(".byte 0x66, 0x0f, 0x01, 0xcf") }; // SEAMCALL
     report(21, count(13));
     report(22, count(6));
@@ -205,7 +217,7 @@ fn memory() {
     report(44, touch(SHARED));
     vmcall(ask::SHARE_FOR_READING, 0, 0);
     let before = touch(SHARED);
-    unsafe { (SHARED as *mut u64).write_volatile(before + 1) };
+    cpu::write(SHARED, before + 1);
     report(45, touch(SHARED));
 }
 
@@ -214,6 +226,8 @@ fn spin() {
     vmcall(ask::SPIN, 0, 0);
     let vectors: Vectors = core::array::from_fn(|i| 0x5050_0000_0000_0000 + i as u64);
     let mut after: Vectors = [0; 64];
+    // SAFETY: reads the one array and writes the other; what it loads into vector registers Rust does not keep in them, since an
+    // inner `extern "C"` call could not expect it either.
     unsafe {
         asm!(
             ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
@@ -254,7 +268,7 @@ fn costs() {
 
 /// Works for ever, and notes in the shared page how often, and what went wrong: words 4 to 6.
 fn soak() -> ! {
-    let note = |word: u64, value: u64| unsafe { ((SHARED + word * 8) as *mut u64).write_volatile(value) };
+    let note = |word: u64, value: u64| cpu::write(SHARED + word * 8, value);
     let (mut round, mut wrong, mut answers) = (0_u64, 0_u64, 0_u64);
     loop {
         let mut registers: Registers = core::array::from_fn(|i| pattern(i) ^ round);
@@ -267,6 +281,7 @@ fn soak() -> ! {
         let other = [RDX, RBX, 5, RSI, RDI, 8, 9];
         wrong += u64::from(vectors != before) + u64::from(other.iter().any(|i| registers[*i] != kept[*i]));
         if round % 7 == 0 {
+            // SAFETY: as above.
             unsafe { asm!("out 0x80, al", in("al") 0_u8) };
             answers += u64::from(LAST_VE[0].swap(0, Relaxed) != 30);
         }

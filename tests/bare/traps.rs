@@ -102,6 +102,7 @@ static mut IDT: [[u64; 2]; 256] = [[0; 2]; 256];
 pub fn load() {
     #[repr(C, packed)]
     struct Pointer(u16, u64);
+    // SAFETY: each processor writes the same; the stubs have 16 bytes each.
     unsafe {
         for vector in 0..256 {
             let at = (&raw const trap_stubs) as u64 + vector as u64 * 16;
@@ -115,6 +116,7 @@ pub fn load() {
 /// Base of the table that is loaded.
 pub fn base() -> u64 {
     let mut pointer = [0_u8; 10];
+    // SAFETY: writes the 10 bytes that it is handed.
     unsafe { asm!("sidt [{}]", in(reg) &mut pointer, options(nostack)) };
     u64::from_le_bytes(core::array::from_fn(|i| pointer[i + 2]))
 }

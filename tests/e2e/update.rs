@@ -1,5 +1,6 @@
 //! The main job: an unmodified kernel updates its TDX module and every invariant is judged.
 
+use flate2::read::GzDecoder;
 use rig_tests::{Rig, one_machine};
 use rstest::rstest;
 use serde_json::Value;
@@ -69,4 +70,16 @@ fn a_run_leaves_its_evidence() {
     // The offline oracle comes to the same result from the recorded events.
     let again = rig.go(&["check", "evidence/events.bin", "--json"]).json(0);
     assert_eq!(again["invariants"], verdict["invariants"]);
+    // What is sent to somebody else is judged there, too, and names no kernel of this machine.
+    rig.go(&["bundle", "evidence", "--out", "sent.tar.gz"]).expect(0);
+    let archive = GzDecoder::new(std::fs::File::open(rig.path("sent.tar.gz")).unwrap());
+    tar::Archive::new(archive).unpack(rig.path("elsewhere")).unwrap();
+    let there = rig.go(&["check", "elsewhere/evidence", "--json"]).json(0);
+    assert_eq!(there["invariants"], verdict["invariants"]);
+    let scenario = std::fs::read_to_string(rig.path("elsewhere/evidence/scenario.toml")).unwrap();
+    assert!(!scenario.contains("kernel") && scenario.lines().count() < 15, "{scenario}");
+    rig.go(&["scenario", "check", "elsewhere/evidence/scenario.toml"]).expect(0);
+    let config = std::fs::read_to_string(rig.path("elsewhere/evidence/kernel.config")).unwrap();
+    assert!(config.contains("CONFIG_INTEL_TDX_HOST=y"), "the kernel's configuration");
+    rig.go(&["bundle", "evidence", "--out", "sent.tar.gz"]).expect(2).says(&["is there already"]);
 }

@@ -28,6 +28,7 @@ mod root;
 mod seamcall;
 mod settled;
 mod sight;
+mod site;
 mod ticks;
 mod unkicked;
 mod vmx_state;
@@ -35,12 +36,10 @@ mod watch;
 
 use decode::Intercept;
 use emulator::Emulator;
-use ffi::{
-    CB_NO_REGS, CB_R_REGS, CB_RW_REGS, CB_RW_REGS_PC, DISCONTINUITY_INTERRUPT, Info, Insn, MEM_RW, MemCallback, Tb,
-    VcpuCallback,
-};
+use ffi::{CB_NO_REGS, CB_R_REGS, CB_RW_REGS, CB_RW_REGS_PC, DISCONTINUITY_INTERRUPT, Info, Tb, VcpuCallback};
 use registers::Reg;
 use rig_wire::event::Kind;
+use site::Site;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::path::Path;
 use std::ptr::null_mut;
@@ -121,32 +120,6 @@ extern "C" fn on_vcpu_init(_vcpu: c_uint, _userdata: *mut c_void) {
     }
 }
 
-/// An instruction's bytes and address, while its block is being translated.
-struct Site {
-    insn: *mut Insn,
-    pc: u64,
-    bytes: [u8; 16],
-    len: usize,
-}
-
-impl Site {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    fn on_execute(&self, callback: VcpuCallback, flags: c_uint, userdata: u64) {
-        // SAFETY: the instruction handle is valid during translation; userdata is a number, never a pointer.
-        unsafe { ffi::qemu_plugin_register_vcpu_insn_exec_cb(self.insn, callback, flags, userdata as *mut c_void) };
-    }
-
-    fn on_access(&self, callback: MemCallback) {
-        // SAFETY: as above.
-        unsafe {
-            ffi::qemu_plugin_register_vcpu_mem_cb(self.insn, callback, CB_R_REGS, MEM_RW, self.pc as *mut c_void);
-        }
-    }
-}
-
 extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
     // SAFETY: QEMU hands out a valid block.
     let (instructions, pc) = unsafe { (ffi::qemu_plugin_tb_n_insns(tb), ffi::qemu_plugin_tb_vaddr(tb)) };
@@ -159,16 +132,8 @@ extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
         // SAFETY: the block is valid during translation; userdata is a number, never a pointer.
         unsafe { ffi::qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, CB_NO_REGS, instructions as *mut c_void) }
     }
-    // SAFETY: handles of the block's instructions are valid during this call.
-    let sites = unsafe {
-        (0..instructions).map(move |i| {
-            let insn = ffi::qemu_plugin_tb_get_insn(tb, i);
-            let mut bytes = [0; 16];
-            let len = ffi::qemu_plugin_insn_data(insn, bytes.as_mut_ptr().cast(), bytes.len());
-            Site { insn, pc: ffi::qemu_plugin_insn_vaddr(insn), bytes, len }
-        })
-    };
-    let is_stub = is_stub(tb);
+    let sites = (0..instructions).map(|index| Site::of(tb, index));
+    let is_stub = site::is_stub(tb);
     for site in sites {
         if is_stub {
             if decode::classify(site.bytes()) == Some(Intercept::Seamret) {
@@ -181,15 +146,6 @@ extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
             instrument(&site, intercept);
         }
     }
-}
-
-/// Whether a block lies in SEAM root's hidden memory. That address space is not the guest's, so it goes by the place in memory.
-fn is_stub(tb: *mut Tb) -> bool {
-    emulator::get().root.as_ref().is_some_and(|root| {
-        // SAFETY: a block has an instruction, whose handle is valid during its translation.
-        let host = unsafe { ffi::qemu_plugin_insn_haddr(ffi::qemu_plugin_tb_get_insn(tb, 0)) };
-        root.has_stub_at(host as usize)
-    })
 }
 
 fn instrument(site: &Site, intercept: Intercept) {

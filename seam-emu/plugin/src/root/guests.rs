@@ -208,3 +208,91 @@ impl Tables for Arena<'_> {
         Some(page)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hidden::for_tests;
+    use super::*;
+
+    const FIRST: Entry = Entry {
+        tdvpr: 0x1000,
+        tdr: 0x9000,
+        vcpus: 1,
+        translations: 1,
+        nmi: false,
+        start: Some(Start {
+            gpaw: 48,
+            attributes: 0,
+            xfam: 7,
+            max_vcpus: 1,
+            index: 0,
+            initial_rcx: 0xABCD,
+            cpuid_1_eax: 0,
+        }),
+    };
+    const AGAIN: Entry = Entry { start: None, ..FIRST };
+    const SHARED: u64 = 1 << 47;
+
+    /// Tables of the TD after an entry: whether a private and a shared page are mapped.
+    fn mapped(inner: &mut Inner, hidden: &Hidden, entry: &Entry, invalidations: u64) -> [bool; 2] {
+        inner.refresh(hidden, entry, 4, invalidations).unwrap();
+        let Inner { domains, free_tables, tables, .. } = inner;
+        let domain = domains.get_mut(&entry.tdr).unwrap();
+        let arena = Arena { hidden, free: free_tables, used: tables, owned: &mut domain.pages };
+        [0x1000, SHARED].map(|gpa| domain.tables.translate(&arena, gpa).is_some())
+    }
+
+    fn map(inner: &mut Inner, hidden: &Hidden) {
+        let Inner { domains, free_tables, tables, .. } = inner;
+        let domain = domains.get_mut(&FIRST.tdr).unwrap();
+        let mut arena = Arena { hidden, free: free_tables, used: tables, owned: &mut domain.pages };
+        for gpa in [0x1000, SHARED] {
+            domain.tables.map(&mut arena, gpa, 0x5000, true).unwrap();
+        }
+    }
+
+    #[test]
+    fn translations_go_when_they_must_not_be_used_any_more() {
+        let (hidden, mut inner) = (for_tests(), Inner::default());
+        assert_eq!(mapped(&mut inner, &hidden, &FIRST, 0), [false, false]);
+        map(&mut inner, &hidden);
+        assert_eq!(mapped(&mut inner, &hidden, &AGAIN, 0), [true, true]);
+        assert_eq!(mapped(&mut inner, &hidden, &AGAIN, 1), [true, false], "the VMM changed its own tables");
+        map(&mut inner, &hidden);
+        let blocked = Entry { translations: 2, ..AGAIN };
+        assert_eq!(mapped(&mut inner, &hidden, &blocked, 1), [false, false], "a range was blocked");
+    }
+
+    #[test]
+    fn a_vcpu_begins_as_the_module_has_it() {
+        let (hidden, mut inner) = (for_tests(), Inner::default());
+        let root = inner.refresh(&hidden, &FIRST, 4, 0).unwrap();
+        let mut guest = inner.begin(&hidden, &FIRST, &FIRST.start.unwrap(), root);
+        assert_eq!(guest.xcr0, INITIAL_XCR0);
+        let td = guest.td(&hidden);
+        assert_eq!((td.vmcb.get(vmcb::RIP), td.vmcb.get(vmcb::NESTED_CR3)), (0xFFFF_FFF0, root));
+        assert_eq!((td.gprs[1], td.gprs[3]), (0xABCD, 48));
+    }
+
+    #[test]
+    fn tables_are_zero_again_when_they_are_used_again() {
+        let hidden = for_tests();
+        let (mut free, mut used, mut owned) = (Vec::new(), 0, Vec::new());
+        let mut arena = Arena { hidden: &hidden, free: &mut free, used: &mut used, owned: &mut owned };
+        let page = arena.allocate().unwrap();
+        arena.write(page, 7);
+        let (mut free, mut owned) = (std::mem::take(&mut owned), Vec::new());
+        let mut arena = Arena { hidden: &hidden, free: &mut free, used: &mut used, owned: &mut owned };
+        assert_eq!(arena.allocate(), Some(page));
+        assert_eq!(arena.read(page), 0);
+    }
+
+    #[test]
+    fn tables_cannot_take_more_than_there_is() {
+        let hidden = for_tests();
+        let (mut free, mut used, mut owned) = (Vec::new(), TABLES.end - TABLES.start - PAGE, Vec::new());
+        let mut arena = Arena { hidden: &hidden, free: &mut free, used: &mut used, owned: &mut owned };
+        assert!(arena.allocate().is_some());
+        assert_eq!(arena.allocate(), None);
+    }
+}

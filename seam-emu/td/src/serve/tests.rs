@@ -234,3 +234,35 @@ fn instructions_of_svm_do_not_exist_and_impossible_exits_are_ours() {
     assert_eq!(machine.injected(), Some(Event::UD));
     assert_eq!(machine.exit(u64::MAX, [0, 0]), Next::Broken(Exit::Invalid));
 }
+
+#[test]
+fn what_needs_no_vmm_is_answered_before_it_exits() {
+    assert!(!tdcall::is_answered_at_once(0) && !tdcall::is_answered_at_once(1 << 16), "TDG.VP.VMCALL, of any version");
+    let mut machine = Machine::new();
+    for leaf in [1, 3, 99] {
+        assert!(tdcall::is_answered_at_once(leaf));
+        let status = tdcall::answer(&mut machine.td(), leaf);
+        assert_eq!(machine.tdcall(leaf), Next::Resume);
+        assert_eq!(machine.get(vmcb::RAX), status, "the same as behind an exit");
+    }
+    assert_eq!(tdcall::answer(&mut machine.td(), 1), 0);
+    assert_eq!(machine.gprs[gpr::RCX], 48);
+}
+
+#[test]
+fn an_access_to_a_pending_page_raises_ve() {
+    let mut machine = Machine::new();
+    let access = Access { gpa: 0x5678, write: false, fetch: false };
+    assert_eq!(pending(&mut machine.td(), access), Next::Resume);
+    assert_eq!(machine.injected(), Some(Event::VE));
+    machine.tdcall(3);
+    assert_eq!((machine.gprs[gpr::RCX], machine.gprs[9]), (48, 0x5678));
+}
+
+#[test]
+fn an_nmi_waits_for_another_event() {
+    let mut machine = Machine::new();
+    assert!(inject_nmi(&mut machine.td()));
+    assert_eq!(machine.injected(), Some(Event::NMI));
+    assert!(!inject_nmi(&mut machine.td()), "one is delivered already");
+}

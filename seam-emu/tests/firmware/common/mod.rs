@@ -110,7 +110,7 @@ impl Machine {
                     self.now_ns = until_ns;
                 }
                 (Reply::Never, _) => panic!("the call never returns"),
-                (Reply::Enter(_), _) => panic!("no TD of these tests runs machine code"),
+                (Reply::Enter(entry), _) => panic!("the LP runs machine code: {entry:?}"),
             }
         }
     }
