@@ -9,7 +9,7 @@
  *	to read with interrupts disabled spins until the update is over, and the
  *	update waits for that CPU to take part: nothing can direct it.
  * kick:	entries to guests take a lock, and CPUs that are in guests are kicked
- *	out. Whoever makes other SEAMCALLs is not kept out.
+ *	out. Other callers of SEAMCALL are not kept out.
  *
  * In both, the lead stops the old module before it directs the other CPUs by
  * interrupts: the steps until then do not need them.

@@ -14,7 +14,7 @@
  * engine's gate first; operations from process context stand in for entries to
  * guests. tdx_update must be loaded before this module then.
  *
- * A read of /sys/module/tdx_load/parameters/stats tells what was achieved, and
+ * A read of /sys/module/tdx_load/parameters/stats shows what was achieved, and
  * how long a TDH.SYS.RD took from here.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -16,7 +16,7 @@
 #include <asm/asm.h>
 #include <asm/trapnr.h>
 
-/* P-SEAMLDR leaves: bit 63 tells them from the TDX module's. */
+/* P-SEAMLDR leaves: bit 63 distinguishes them from the TDX module's. */
 #define SEAMLDR_INFO			0x8000000000000000ULL
 #define SEAMLDR_INSTALL			0x8000000000000001ULL
 

@@ -84,7 +84,7 @@ static void shim_ask(struct shim_slot *slot, enum shim_kind kind, u32 flags)
 	slot->guest_ns = ktime_get_mono_fast_ns();
 	/* The emulator reads the rest after it saw the number. */
 	smp_store_release(&slot->request, number);
-	/* Either it sees the request before it sleeps, or it is seen to sleep. */
+	/* The emulator reads the request before it sleeps, or "sleeps" is set here. */
 	smp_mb();
 	if (READ_ONCE(shim_header->sleeps))
 		writel(IVSHMEM_EMULATOR, shim_registers + IVSHMEM_DOORBELL);

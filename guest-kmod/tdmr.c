@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * TDMRs: what the TDX module is told of the memory it may use, and the memory
+ * TDMRs describe to the TDX module the memory that it may use, and the memory
  * for its page metadata (PAMT). Each TDMR is one aligned GiB that has convertible
  * memory; what is not convertible in it, and all PAMTs, are reserved areas.
  */
@@ -287,7 +287,7 @@ int tdmr_set_init(const struct tdmr_set *set)
 	return ret;
 }
 
-/* PAMTs may be freed only if the module has not been told of them. */
+/* PAMTs may be freed only if the module does not know them yet. */
 void tdmr_set_destroy(struct tdmr_set *set, bool with_pamts)
 {
 	u32 i;

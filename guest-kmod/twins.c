@@ -44,7 +44,7 @@ static const struct {
 } twin_table[NR_TWINS] = {
 	/* The step advances when one CPU has yet to acknowledge it. */
 	[TWIN_EARLY_ADVANCE]	 = { "early-advance", "lockstep" },
-	/* The counter is reset after the new step is seen: acknowledgements get lost. */
+	/* The counter is reset after the step is published: acknowledgements get lost. */
 	[TWIN_LATE_RESET]	 = { "late-reset", "lockstep" },
 	/* The counter is incremented without a lock or an atomic operation. */
 	[TWIN_LOST_ACK]		 = { "lost-ack", "lockstep" },
@@ -185,7 +185,7 @@ static void twin_ack_early(struct lockstep *ctrl, enum step step, int result)
 		twin_ack_needing(ctrl, result, needed);
 }
 
-/* The step is there to be seen before the counter is ready for it. */
+/* The step is published before the counter is ready for it. */
 static void twin_ack_late_reset(struct lockstep *ctrl, int result)
 {
 	int acks;
@@ -327,7 +327,7 @@ static int twin_do_step(struct lockstep *ctrl, enum step step, bool lead)
 	}
 }
 
-/* A failure is told all the same, if late: this twin breaks one invariant. */
+/* A failure is still reported, though late: this twin breaks one invariant. */
 static int twin_ack_then_work(struct lockstep *ctrl, enum step step, bool lead)
 {
 	int ret;

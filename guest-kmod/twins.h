@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Busted twins: deliberate errors in the update, each of which breaks one
- * invariant, so that a checker can be seen to catch it. They exist only in
+ * invariant, so that a test can show that a checker finds it. They exist only in
  * tdx_update_twins.ko (TDX_UPDATE_TWINS); in tdx_update.ko every hook below is
  * a constant.
  */

@@ -2,8 +2,9 @@
 /*
  * VMX operation, which SEAMCALL needs, on kernels that do not enter it for TDX.
  *
- * Before Linux 6.19 this module enters it and excludes KVM: whoever comes second
- * finds CR4.VMXE set and gives up. Since then only KVM can, and must have.
+ * Before Linux 6.19 this module enters it and excludes KVM: the second of
+ * the two finds CR4.VMXE set and gives up. Since then only KVM can enter it, and
+ * must have done so.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

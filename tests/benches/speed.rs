@@ -44,7 +44,7 @@ fn explorations(runs: usize) {
 fn rate(clock: &str) -> f64 {
     let rig = Rig::default();
     let said = rig.go(&["explore", "--seeds", SCHEDULES, "--clock", clock, "--out", "rate", "--json"]).json(0);
-    said["schedules_per_s"].as_f64().expect("an exploration tells its rate")
+    said["schedules_per_s"].as_f64().expect("an exploration reports its rate")
 }
 
 /// Host milliseconds of one run.

@@ -72,9 +72,9 @@ fn explore(rig: &Rig, scenario: Option<&str>, target: &[String], clock: &str, st
     let more = ["--stop-on-first", "--workers", "1", "--clock", clock, "--strategy", strategy, "--out", &out, "--json"];
     let target = scenario.into_iter().chain(target.iter().map(String::as_str));
     let arguments: Vec<&str> = ["explore", "--seeds", MOST].into_iter().chain(more).chain(target).collect();
-    let ended = rig.go(&arguments);
-    assert!([0, 1].contains(&ended.code), "{ended}");
-    serde_json::from_str(&ended.stdout).expect("the rig writes JSON")
+    let finished = rig.go(&arguments);
+    assert!([0, 1].contains(&finished.code), "{finished}");
+    serde_json::from_str(&finished.stdout).expect("the rig writes JSON")
 }
 
 fn tries(said: &Value) -> String {

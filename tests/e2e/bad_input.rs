@@ -25,7 +25,7 @@ fn upload(image: &[u8], update: &str) -> serde_json::Value {
     rig.go(&["run", scenario.to_str().unwrap(), "--json"]).json(0)
 }
 
-/// Only the kernel decides what it takes: a truncated image is refused before SHUTDOWN, so the old module lives on.
+/// Only the kernel decides what it takes: a truncated image is refused before SHUTDOWN, so the old module still runs.
 #[test]
 fn a_truncated_module_image_changes_nothing() {
     let _machine = one_machine();
@@ -50,12 +50,12 @@ fn an_altered_module_image_costs_the_module() {
 fn a_missing_module_image_is_named() {
     let rig = Rig::default();
     let scenario = rig.file("s.toml", "name = \"image\"\n[image]\nfile = \"nowhere.bin\"\n");
-    let ended = rig.go(&["run", scenario.to_str().unwrap()]);
-    ended.says(&["nowhere.bin"]);
-    assert!([2, 5].contains(&ended.code), "{ended}");
+    let finished = rig.go(&["run", scenario.to_str().unwrap()]);
+    finished.says(&["nowhere.bin"]);
+    assert!([2, 5].contains(&finished.code), "{finished}");
 }
 
-/// The symbols tell that a kernel cannot do the update, before a machine is started.
+/// The kernel's symbols show that it cannot do the update, before a machine is started.
 #[test]
 fn a_kernel_without_tdx_host_support_is_refused() {
     let rig = Rig::default();
@@ -77,11 +77,11 @@ fn a_kernel_without_tdx_host_support_is_refused() {
 fn a_wrong_scenario_names_the_key_the_line_and_the_nearest_key(#[case] text: &str, #[case] words: &[&str]) {
     let rig = Rig::default();
     let scenario = rig.file("scenario.toml", text);
-    let ended = rig.go(&["run", scenario.to_str().unwrap()]);
-    ended.expect(2);
-    assert!(ended.stderr.contains("error:") && ended.stderr.contains("help:"), "{ended}");
+    let finished = rig.go(&["run", scenario.to_str().unwrap()]);
+    finished.expect(2);
+    assert!(finished.stderr.contains("error:") && finished.stderr.contains("help:"), "{finished}");
     for word in words {
-        assert!(ended.stderr.contains(word), "'{word}': {ended}");
+        assert!(finished.stderr.contains(word), "'{word}': {finished}");
     }
 }
 
@@ -95,7 +95,7 @@ fn fake_qemu(rig: &Rig, version: &str, help: &str, start: &str) -> PathBuf {
     path
 }
 
-fn with_qemu(rig: &Rig, qemu: &Path) -> rig_tests::Ended {
+fn with_qemu(rig: &Rig, qemu: &Path) -> rig_tests::Finished {
     rig.go(&["run", "--out", "evidence", "--qemu", qemu.to_str().unwrap()])
 }
 
@@ -113,7 +113,7 @@ fn a_qemu_without_plugins_is_refused() {
     with_qemu(&rig, &qemu).expect(5).says(&["without plugins"]);
 }
 
-/// QEMU's own words are the cause, and they are kept.
+/// QEMU's own message is the cause of the error, and it is kept.
 #[test]
 fn a_qemu_that_dies_at_start_is_quoted() {
     let _machine = one_machine();
@@ -166,5 +166,5 @@ fn no_disk_space_for_the_run_folder() {
         .current_dir(rig.path(""))
         .output()
         .expect("unshare of util-linux is there, as the rig needs it itself");
-    rig_tests::Ended::from(output).expect(5).says(&["space"]);
+    rig_tests::Finished::from(output).expect(5).says(&["space"]);
 }

@@ -20,9 +20,9 @@ fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A kernel without an init panics: the verdict tells it from a hang and from a fault of the rig.
+/// A kernel without an init panics: the verdict distinguishes that from a hang and from a fault of the rig.
 #[test]
-fn a_guest_that_panics_is_told_as_a_crash() {
+fn a_guest_that_panics_is_reported_as_a_crash() {
     let _machine = one_machine();
     let rig = Rig::default();
     let path = scenario(&rig, "name = \"panic\"\nkernel_arguments = \"rdinit=/nowhere init=/nowhere\"\n");
@@ -34,12 +34,12 @@ fn a_guest_that_panics_is_told_as_a_crash() {
 
 /// Firmware that never returns at boot: no agent, no progress, and a diagnosis that names the CPU and the SEAMCALL.
 #[test]
-fn a_guest_that_never_becomes_ready_is_told_as_a_hang() {
+fn a_guest_that_never_becomes_ready_is_reported_as_a_hang() {
     let _machine = one_machine();
     let rig = Rig::default();
     let path = scenario(&rig, &format!("{STUCK}[budget]\nstall_cpu_s = 3\n"));
-    let ended = rig.go(&["run", path.to_str().unwrap(), "--cold", "--json", "--out", "evidence"]);
-    let verdict = ended.json(3);
+    let finished = rig.go(&["run", path.to_str().unwrap(), "--cold", "--json", "--out", "evidence"]);
+    let verdict = finished.json(3);
     assert_eq!(verdict["verdict"], "hung", "{verdict:#}");
     assert!(rig.path("evidence/console.log").exists());
 }
@@ -81,8 +81,8 @@ fn a_qemu_that_is_stopped_is_the_hosts_trouble() {
     let qemu = qemu_of(&rig)[0].to_string();
     assert!(std::process::Command::new("kill").args(["-STOP", &qemu]).status().unwrap().success());
     let start = Instant::now();
-    let ended = rig_tests::Ended::from(child.wait_with_output().unwrap());
-    ended.expect(5).says(&["the host stood still", "SIGSTOP"]);
+    let finished = rig_tests::Finished::from(child.wait_with_output().unwrap());
+    finished.expect(5).says(&["the host stood still", "SIGSTOP"]);
     assert!(start.elapsed() < Duration::from_secs(60), "took {:?}", start.elapsed());
     assert!(qemu_of(&rig).is_empty(), "an orphan is left");
 }
@@ -98,8 +98,8 @@ fn killing_the_rig_leaves_no_qemu() {
     eventually("QEMU dies with the rig", Duration::from_secs(10), || qemu_of(&rig).is_empty());
 }
 
-/// What had happened until then can still be looked at: the machine's events are in the file. It is no pass, for nobody knows what
-/// became of the run.
+/// What had happened until then can still be looked at: the machine's events are in the file. It is no pass, since it
+/// is not known what became of the run.
 #[test]
 fn killing_the_rig_leaves_events_that_can_be_judged() {
     let _machine = one_machine();
@@ -121,10 +121,11 @@ fn ctrl_c_once_is_orderly() {
     let rig = Rig::default();
     let child = start_stuck(&rig);
     send(&child, 2);
-    let ended = rig_tests::Ended::from(child.wait_with_output().unwrap());
-    assert_ne!(ended.code, 0, "{ended}");
+    let finished = rig_tests::Finished::from(child.wait_with_output().unwrap());
+    assert_ne!(finished.code, 0, "{finished}");
     assert!(qemu_of(&rig).is_empty(), "an orphan is left");
-    let verdict = std::fs::read_to_string(rig.path("evidence/verdict.json")).unwrap_or_else(|e| panic!("{e}: {ended}"));
+    let verdict =
+        std::fs::read_to_string(rig.path("evidence/verdict.json")).unwrap_or_else(|e| panic!("{e}: {finished}"));
     assert!(verdict.contains("interrupt"), "{verdict}");
 }
 

@@ -1,7 +1,7 @@
 //! Kernels with one line changed: the judge must find each, by the invariant that the change breaks.
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
-use rig_tests::{Ended, Rig, one_machine};
+use rig_tests::{Finished, Rig, one_machine};
 use rstest::rstest;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ fn tree(edits: Vec<SourceEdit>) -> PathBuf {
 }
 
 /// A run of a kernel under a scenario, which needs no name; its folder is gone afterwards.
-fn run(kernel: &std::path::Path, scenario: &str) -> Ended {
+fn run(kernel: &std::path::Path, scenario: &str) -> Finished {
     let rig = Rig::default();
     let path = rig.file("scenario.toml", format!("name = \"busted\"\n{scenario}"));
     rig.go(&["run", path.to_str().unwrap(), "--json", "--kernel", kernel.to_str().unwrap()])
@@ -141,16 +141,16 @@ const TRIES: u32 = 10;
 /// Many CPUs on few cores, so that one is often held up between the load and the store of the counter.
 const CROWD: &str = "cpus = 16\nupdates = 20\n";
 
-/// A lost acknowledgement needs luck, so it gets tries; their number is bounded and told.
+/// A lost acknowledgement needs luck, so the test tries several times; it bounds and prints the number of attempts.
 #[test]
 fn acknowledgements_without_their_lock_break_lockstep() {
     let _machine = one_machine();
     let unlocked = tree(vec![literal("raw_spin_lock(&ctrl->lock);", ""), literal("raw_spin_unlock(&ctrl->lock);", "")]);
     for number in 1..=TRIES {
-        let ended = run(&unlocked, CROWD);
-        if ended.code != 0 {
+        let finished = run(&unlocked, CROWD);
+        if finished.code != 0 {
             println!("caught in run {number} of at most {TRIES}");
-            return assert_caught(&ended.json(1), "lockstep");
+            return assert_caught(&finished.json(1), "lockstep");
         }
     }
     panic!("{TRIES} runs of 20 updates on 16 CPUs passed without the lock");

@@ -1,8 +1,8 @@
 //! The catalogue: its scenarios end as they say, and notice when they do not.
 
-use crate::inversion::{self, Inverted, ToldBy};
+use crate::inversion::{self, Inverted, ShownBy};
 use rig::scenario::{Scenario, Tag, catalogue};
-use rig_tests::{Ended, Rig, one_machine};
+use rig_tests::{Finished, Rig, one_machine};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 fn the_quick_suite_is_green() {
     let _machine = one_machine();
     let rig = Rig::default();
-    let told = rig.go(&["suite", "--tag", "quick", "--json", "--out", "suite"]).json(0);
-    let scenarios = told["scenarios"].as_array().unwrap();
-    assert!(scenarios.len() > 10, "{told:#}");
+    let suite = rig.go(&["suite", "--tag", "quick", "--json", "--out", "suite"]).json(0);
+    let scenarios = suite["scenarios"].as_array().unwrap();
+    assert!(scenarios.len() > 10, "{suite:#}");
     for ran in scenarios {
         let name = ran["scenario"].as_str().unwrap();
         let is_defect = catalogue::named(name).unwrap().expect.known_defect.is_some();
@@ -59,24 +59,24 @@ fn every_scenario_fails_when_it_expects_something_else() {
 
 fn must_fail(inverted: impl IntoIterator<Item = Inverted>) {
     let rig = Rig::default();
-    for Inverted { kind, scenario, told_by } in inverted {
+    for Inverted { kind, scenario, shown_by } in inverted {
         let text = toml::to_string_pretty(&scenario).expect("a scenario is plain data");
         let file = rig.file(&format!("{}.toml", scenario.name), text);
         let what = format!("{} with another {kind}", scenario.name);
-        let ended = rig.go(&["run", file.to_str().unwrap(), "--json"]);
-        let ToldBy::Verdict(verdict) = &told_by else {
-            let verdict = ended.json(1);
+        let finished = rig.go(&["run", file.to_str().unwrap(), "--json"]);
+        let ShownBy::Verdict(verdict) = &shown_by else {
+            let verdict = finished.json(1);
             let unmet = verdict["checks"].as_array().unwrap().iter().filter(|check| check["met"] == false);
-            let tells = |check: &Value| match told_by {
-                ToldBy::Check(name) => check["name"].as_str().is_some_and(|own| own.starts_with(name)),
-                ToldBy::Expected(words) => check["expected"] == words,
-                ToldBy::Verdict(_) => false,
+            let shows = |check: &Value| match shown_by {
+                ShownBy::Check(name) => check["name"].as_str().is_some_and(|own| own.starts_with(name)),
+                ShownBy::Expected(words) => check["expected"] == words,
+                ShownBy::Verdict(_) => false,
             };
-            assert!(unmet.clone().any(tells), "{what}: {verdict:#}");
+            assert!(unmet.clone().any(shows), "{what}: {verdict:#}");
             continue;
         };
-        let told = ended.json(1);
-        assert_eq!(told["verdict"], *verdict, "{what}: {told:#}");
+        let found = finished.json(1);
+        assert_eq!(found["verdict"], *verdict, "{what}: {found:#}");
     }
 }
 
@@ -100,7 +100,7 @@ fn a_fault_that_never_strikes_fails_the_run() {
     assert_eq!(unmet.count(), 1, "the other one struck: {verdict:#}");
 }
 
-/// Only a suite that is interrupted shows that it stops before its next scenario, tells what was not run, and keeps what was.
+/// Only a suite that is interrupted shows that it stops before its next scenario, says what was not run, and keeps what was.
 #[test]
 fn ctrl_c_ends_a_suite_with_its_reports() {
     let _machine = one_machine();
@@ -114,8 +114,8 @@ fn ctrl_c_ends_a_suite_with_its_reports() {
     assert!(Command::new("kill").arg("-2").arg(child.id().to_string()).status().unwrap().success());
     let mut rest = String::new();
     lines.read_to_string(&mut rest).unwrap();
-    let ended = Ended::from(child.wait_with_output().unwrap());
-    ended.expect(5).says(&["interrupted", "were not run"]);
+    let finished = Finished::from(child.wait_with_output().unwrap());
+    finished.expect(5).says(&["interrupted", "were not run"]);
     assert!(rest.lines().count() < 8, "it went on: {rest}");
     let ktap = std::fs::read_to_string(rig.path("suite/ktap.txt")).unwrap();
     assert!(ktap.lines().any(|line| line.starts_with("ok 1 ")), "{ktap}");
@@ -123,10 +123,10 @@ fn ctrl_c_ends_a_suite_with_its_reports() {
 
 /// A name that is none is a mistake of usage, and the nearest is named.
 #[test]
-fn a_scenario_that_is_not_there_is_told() {
-    let ended = Rig::default().go(&["run", "shutdown-bussy"]);
-    ended.expect(2).says(&["no scenario", "shutdown-bussy"]);
-    assert!(ended.stderr.contains("shutdown-busy`"), "{ended}");
+fn a_scenario_that_does_not_exist_is_an_error() {
+    let finished = Rig::default().go(&["run", "shutdown-bussy"]);
+    finished.expect(2).says(&["no scenario", "shutdown-bussy"]);
+    assert!(finished.stderr.contains("shutdown-busy`"), "{finished}");
 }
 
 /// An old suite's evidence is not mixed with a new one's.

@@ -2,7 +2,7 @@
 
 use rig_tests::{HELD, Rig, one_machine};
 
-/// What a person does who forgets to tell the kernel that an image comes.
+/// A person may forget to write to `loading` before the image.
 const FORGETFUL: &str = "cd /sys/class/firmware/tdx_module
 cat /client/joined_files/1.5/tdx_module_1.5.07.blob > data
 echo 0 > loading
@@ -52,15 +52,15 @@ fn a_client_that_only_says_so_fails() {
     assert!(unmet.contains(&"version after sh /client/update.sh"), "{verdict:#}");
 }
 
-/// What somebody else has to bring is never taken for granted, and its lack is nobody's failure.
+/// A scenario whose parts the user has to bring is skipped where they are missing, and that is no failure.
 #[test]
 fn without_its_client_a_scenario_is_skipped() {
     let rig = Rig::default();
-    let ended = rig.go(&["run", "client-intel", "--json"]);
-    let told = ended.json(77);
-    assert_eq!(told["verdict"], "skipped", "{told:#}");
-    assert!(ended.stderr.contains("skipped: client-intel needs version_select_and_load.py"), "{ended}");
-    assert!(ended.stderr.contains("help: give it with --client PATH"), "{ended}");
+    let finished = rig.go(&["run", "client-intel", "--json"]);
+    let verdict = finished.json(77);
+    assert_eq!(verdict["verdict"], "skipped", "{verdict:#}");
+    assert!(finished.stderr.contains("skipped: client-intel needs version_select_and_load.py"), "{finished}");
+    assert!(finished.stderr.contains("help: give it with --client PATH"), "{finished}");
     rig.go(&["run", "plain", "--client", "x"]).expect(2).says(&["--client"]);
 }
 
@@ -68,9 +68,9 @@ fn without_its_client_a_scenario_is_skipped() {
 #[test]
 fn images_are_written_as_clients_read_them() {
     let rig = Rig::default();
-    let told = rig.go(&["images", "module", "--out", "images", "--updates", "2"]);
-    let files: Vec<&str> = told.expect(0).stdout.lines().collect();
-    assert_eq!(files.len(), 4, "{told}");
+    let made = rig.go(&["images", "module", "--out", "images", "--updates", "2"]);
+    let files: Vec<&str> = made.expect(0).stdout.lines().collect();
+    assert_eq!(files.len(), 4, "{made}");
     let mapping = std::fs::read(rig.path("images/mapping_file.json")).unwrap();
     let mapping: serde_json::Value = serde_json::from_slice(&mapping).unwrap();
     let releases = mapping["tdx_module_releases"].as_array().unwrap();

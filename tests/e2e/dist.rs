@@ -39,9 +39,9 @@ done
 #[test]
 fn the_archive_runs_in_a_clean_debian() {
     let rig = Rig::default();
-    let told = rig.go(&["dist", "--out", "dist", "--deb"]);
-    let files: Vec<&str> = told.expect(0).stdout.lines().collect();
-    assert_eq!(files.len(), 2, "{told}");
+    let packed = rig.go(&["dist", "--out", "dist", "--deb"]);
+    let files: Vec<&str> = packed.expect(0).stdout.lines().collect();
+    assert_eq!(files.len(), 2, "{packed}");
     let unpacked = rig.path("unpacked");
     let archive = File::open(rig.path(files[0])).unwrap();
     tar::Archive::new(GzDecoder::new(archive)).unpack(&unpacked).unwrap();
@@ -50,7 +50,7 @@ fn the_archive_runs_in_a_clean_debian() {
     let said = images.run_in_debian(&unpacked, &["sh", "-c", TRY]).unwrap();
     let has = |line: &str| assert!(said.iter().any(|said| said.contains(line)), "{line}: {said:#?}");
     has(concat!("rig-hw ", env!("CARGO_PKG_VERSION")));
-    // Whatever this machine is, /sys of a TDX host is not shown in there.
+    // Whatever this machine is, /sys of a TDX host is not shown in the container.
     has("LACK  TDX module");
     has("check ended with 5");
     has("update ended with 5");

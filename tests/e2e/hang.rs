@@ -1,4 +1,4 @@
-//! A hang is told as one: within its budget, with the CPU that does not come, and with where it stands.
+//! A hang is reported as a hang: within its budget, with the CPU that does not come, and with where it stands.
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
 use rig_tests::{Rig, one_machine};
@@ -17,11 +17,11 @@ fn stack_has(cpu: &Value, function: &str) -> bool {
 }
 
 /// Only a real guest has stacks to read, and only one that hangs in the section shows that the CPU inside the firmware is
-/// told from those that wait for its acknowledgement.
+/// distinguished from those that wait for its acknowledgement.
 #[rstest]
 #[case::before_the_loader_is_done("SEAMLDR.INSTALL", "INSTALL", 1)]
 #[case::while_a_cpu_is_initialised("TDH.SYS.LP.INIT", "LP.INIT", 2)]
-fn a_cpu_that_never_acknowledges_is_named_with_its_stack(#[case] leaf: &str, #[case] told: &str, #[case] nth: u32) {
+fn a_cpu_that_never_acknowledges_is_named_with_its_stack(#[case] leaf: &str, #[case] position: &str, #[case] nth: u32) {
     let _machine = one_machine();
     let rig = Rig::default();
     let fault = format!("{{ leaf = \"{leaf}\", lp = 2, nth = {nth}, action = \"never-returns\" }}");
@@ -30,7 +30,7 @@ fn a_cpu_that_never_acknowledges_is_named_with_its_stack(#[case] leaf: &str, #[c
     let verdict = rig.go(&["run", path.to_str().unwrap(), "--json", "--out", "evidence"]).json(3);
     assert_eq!(verdict["verdict"], "hung", "{verdict:#}");
     let silent = cpu(&verdict, 2);
-    assert!(silent["position"].as_str().is_some_and(|p| p.contains(told)), "{silent:#}");
+    assert!(silent["position"].as_str().is_some_and(|p| p.contains(position)), "{silent:#}");
     assert!(stack_has(silent, "do_seamldr_install_module"), "{silent:#}");
     let waiting = cpu(&verdict, 0);
     assert!(stack_has(waiting, "multi_cpu_stop") && waiting["position"] != silent["position"], "{waiting:#}");
@@ -40,7 +40,7 @@ fn a_cpu_that_never_acknowledges_is_named_with_its_stack(#[case] leaf: &str, #[c
 /// although the guest is idle, and that the tasks are named. This one takes the lock of CPU hotplug for reading twice. A
 /// CPU that comes or goes in between waits for the first, and the second waits for that CPU.
 #[test]
-fn a_deadlock_in_which_all_cpus_sleep_is_told_with_the_stacks_of_blocked_tasks() {
+fn a_deadlock_in_which_all_cpus_sleep_is_reported_with_the_stacks_of_blocked_tasks() {
     let _machine = one_machine();
     let seamldr = "arch/x86/virt/vmx/tdx/seamldr.c";
     let twice = "cpus_read_lock();\n\tschedule_timeout_uninterruptible(HZ / 4);\n\tcpus_read_lock();";
@@ -50,8 +50,8 @@ fn a_deadlock_in_which_all_cpus_sleep_is_told_with_the_stacks_of_blocked_tasks()
     let kernel = images.kernel(&KernelRequest::edited(edits.to_vec())).expect("the edited kernel builds");
     let tree = kernel.tree.expect("a built kernel has its tree");
     let rig = Rig::default();
-    let ended = rig.go(&["run", "hotplug-storm", "--json", "--kernel", tree.to_str().unwrap()]);
-    let verdict = ended.json(3);
+    let finished = rig.go(&["run", "hotplug-storm", "--json", "--kernel", tree.to_str().unwrap()]);
+    let verdict = finished.json(3);
     assert!(verdict["timing_ms"]["total"].as_u64().is_some_and(|ms| ms < 60_000), "{verdict:#}");
     assert!(verdict["reason"].as_str().is_some_and(|why| why.contains("blocked")), "{verdict:#}");
     let tasks = verdict["diagnosis"]["tasks"].as_array().unwrap_or_else(|| panic!("no tasks: {verdict:#}"));

@@ -42,14 +42,14 @@ fn both_timelines_agree(#[case] scenario: &str, #[case] updates: usize) {
 #[case("hw-lost")]
 #[case("hw-shutdown-busy")]
 #[case("hw-used-up")]
-fn failures_are_told(#[case] scenario: &str) {
+fn failures_are_reported(#[case] scenario: &str) {
     let _machine = one_machine();
     let verdict = Rig::default().go(&["run", scenario, "--json"]).json(0);
     let checks = verdict["checks"].as_array().unwrap();
     assert!(checks.len() > 3 && checks.iter().all(|check| check["met"] == true), "{verdict:#}");
 }
 
-/// Only its own words show that the program's verdict is a verdict like any other.
+/// Only the program's own output shows that its verdict is a verdict like any other.
 #[test]
 fn its_evidence_is_that_of_a_run() {
     let _machine = one_machine();
@@ -66,7 +66,7 @@ fn its_evidence_is_that_of_a_run() {
     for name in ["preservation", "concurrency"] {
         assert_eq!(verdict["invariants"][name], "not-applicable", "{name}: {verdict:#}");
     }
-    // The offline oracle comes to the same result from what the probes recorded.
+    // The offline oracle has the same result from what the probes recorded.
     let again = rig.go(&["check", "run/hw-1-events.bin", "--json"]).json(0);
     assert_eq!(again["invariants"]["lockstep"], "held");
     assert!(std::fs::read_to_string(rig.path("run/hw-1-ktap.txt")).unwrap().starts_with("KTAP version 1"));

@@ -11,12 +11,12 @@ pub(crate) struct Inverted {
     pub(crate) kind: &'static str,
     /// The scenario with it.
     pub(crate) scenario: Scenario,
-    /// What says that it is not met.
-    pub(crate) told_by: ToldBy,
+    /// What shows that it is not met.
+    pub(crate) shown_by: ShownBy,
 }
 
-/// What says that an expectation is not met.
-pub(crate) enum ToldBy {
+/// What shows that an expectation is not met.
+pub(crate) enum ShownBy {
     /// A check whose name begins so.
     Check(&'static str),
     /// A check that expected this.
@@ -62,18 +62,18 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn add(&mut self, kind: &'static str, told_by: ToldBy, change: impl FnOnce(&mut Scenario)) {
+    fn add(&mut self, kind: &'static str, shown_by: ShownBy, change: impl FnOnce(&mut Scenario)) {
         let mut scenario = self.scenario.clone();
         change(&mut scenario);
-        self.inverted.push(Inverted { kind, scenario, told_by });
+        self.inverted.push(Inverted { kind, scenario, shown_by });
     }
 
     /// What must break, hang or crash.
     fn endings(&mut self) {
-        self.add("verdict", ToldBy::Verdict("failed"), |s| {
+        self.add("verdict", ShownBy::Verdict("failed"), |s| {
             (s.expect.verdict, s.expect.broken) = (Ending::Passed, Vec::new());
         });
-        self.add("broken", ToldBy::Check("verdict"), |s| {
+        self.add("broken", ShownBy::Check("verdict"), |s| {
             (s.expect.verdict, s.expect.broken) = (Ending::Failed, vec![Invariant::QuietKernel]);
         });
     }
@@ -84,37 +84,37 @@ impl List<'_> {
             let mut each = each.clone();
             let last = each.last_mut().expect("a list of endings is not empty");
             *last = opposite(*last);
-            self.add("each update", ToldBy::Check("update "), |s| s.expect.update = Endings::Each(each));
+            self.add("each update", ShownBy::Check("update "), |s| s.expect.update = Endings::Each(each));
         } else if scenario.updates > 0 {
             let name = if scenario.expect.update.is_absent() { "update interface" } else { "last update" };
             let other = opposite(scenario.expect.update.last());
-            self.add("update", ToldBy::Check(name), |s| s.expect.update = other.into());
+            self.add("update", ShownBy::Check(name), |s| s.expect.update = other.into());
         }
         if let Some(number) = scenario.expect.succeeded {
             let other = if number == scenario.updates { number - 1 } else { number + 1 };
-            self.add("succeeded", ToldBy::Check("updates that succeed"), |s| s.expect.succeeded = Some(other));
+            self.add("succeeded", ShownBy::Check("updates that succeed"), |s| s.expect.succeeded = Some(other));
         }
         if scenario.expect.update.last() == UpdateEnding::Lost && scenario.expect.succeeded.is_none() {
             let all = scenario.updates;
-            self.add("succeeded_at_least", ToldBy::Check("updates that succeed"), |s| {
+            self.add("succeeded_at_least", ShownBy::Check("updates that succeed"), |s| {
                 s.expect.succeeded_at_least = Some(all);
             });
         }
         if scenario.expect.update_error.is_some() {
-            self.add("update_error", ToldBy::Check("upload error"), |s| {
+            self.add("update_error", ShownBy::Check("upload error"), |s| {
                 s.expect.update_error = Some("hw-error".parse().expect("the kernel has this one"));
             });
         }
     }
 
     fn words(&mut self) {
-        self.add("console", ToldBy::Check("kernel log"), |s| s.expect.console.push("no kernel says this".into()));
+        self.add("console", ShownBy::Check("kernel log"), |s| s.expect.console.push("no kernel says this".into()));
         if !self.scenario.expect.allowed_console.is_empty() {
-            self.add("allowed_console", ToldBy::Verdict("failed"), |s| s.expect.allowed_console.clear());
+            self.add("allowed_console", ShownBy::Verdict("failed"), |s| s.expect.allowed_console.clear());
         }
         for (kind, is_there) in [("hw", !self.scenario.hw.is_empty()), ("client", !self.scenario.clients.is_empty())] {
             if is_there {
-                self.add(kind, ToldBy::Expected("exit code 9"), |s| {
+                self.add(kind, ShownBy::Expected("exit code 9"), |s| {
                     s.hw.iter_mut().for_each(|order| order.code = 9);
                     s.clients.iter_mut().for_each(|order| order.code = 9);
                 });
@@ -127,7 +127,7 @@ impl List<'_> {
         let held = self.scenario.demands().held;
         let unseen = [Invariant::Concurrency, Invariant::Preservation].into_iter().find(|one| !held.contains(one));
         if let Some(unseen) = unseen {
-            self.add("held", ToldBy::Check("invariant "), |s| {
+            self.add("held", ShownBy::Check("invariant "), |s| {
                 s.expect.held = Some(held.into_iter().chain([unseen]).collect());
             });
         }
@@ -139,21 +139,21 @@ impl List<'_> {
         if scenario.updates > 0 && !scenario.faults.is_empty() {
             let text = "leaf = \"SEAMLDR.INSTALL\"\nnth = 60000\naction = \"vm-fail-invalid\"";
             let fault: FaultSpec = toml::from_str(text).expect("it is a fault");
-            self.add("fault", ToldBy::Check("fault of "), |s| s.faults.push(fault));
+            self.add("fault", ShownBy::Check("fault of "), |s| s.faults.push(fault));
         }
         if !scenario.holds.is_empty() && scenario.subject == Subject::InTree {
             let text = "cpu = 1\nat = \"state:99\"\nuntil = { time_us = 1 }";
             let hold: HoldSpec = toml::from_str(text).expect("it is a hold");
-            self.add("hold", ToldBy::Expected("satisfied"), |s| s.holds.push(hold));
+            self.add("hold", ShownBy::Expected("satisfied"), |s| s.holds.push(hold));
         }
         if !scenario.load.is_empty() {
             let paths = vec!["/sys/nothing-here".to_owned()];
-            self.add("load", ToldBy::Check("load "), |s| {
+            self.add("load", ShownBy::Check("load "), |s| {
                 s.load.push(Load::Reader { paths, threads: 1, only: Vec::new() });
             });
         }
         if !scenario.switches.is_empty() {
-            self.add("switch", ToldBy::Check("CPU "), |s| {
+            self.add("switch", ShownBy::Check("CPU "), |s| {
                 s.switches.iter_mut().for_each(|switch| switch.errno = Some(switch.errno.map_or(5, |e| e + 1)));
             });
         }
@@ -163,14 +163,14 @@ impl List<'_> {
         let Some(tds) = self.scenario.tds.clone() else { return };
         if tds.count > 0 {
             let other = if self.scenario.expect.tds_lost.is_some() { None } else { Some(1) };
-            self.add("tds_lost", ToldBy::Check("TDs lost"), |s| s.expect.tds_lost = other);
+            self.add("tds_lost", ShownBy::Check("TDs lost"), |s| s.expect.tds_lost = other);
         }
         if tds.churn + tds.cycles > 0 {
-            self.add("td_refused", ToldBy::Check("a TD refused"), |s| {
+            self.add("td_refused", ShownBy::Check("a TD refused"), |s| {
                 s.expect.td_refused = Some(TdRefusal { errno: 4000, words: String::new() });
             });
         }
-        self.add("leaked", ToldBy::Check("left in the firmware"), |s| {
+        self.add("leaked", ShownBy::Check("left in the firmware"), |s| {
             s.expect.leaked.get_or_insert_default().tds += 77;
         });
     }
@@ -178,7 +178,7 @@ impl List<'_> {
     /// The repaired kernel is taken for the one with the defect, and the other way round.
     fn defect(&mut self) {
         if let Some(repaired) = self.scenario.repaired() {
-            self.add("known_defect", ToldBy::Verdict("xpass"), |s| {
+            self.add("known_defect", ShownBy::Verdict("xpass"), |s| {
                 let defect = s.expect.clone();
                 s.expect = repaired.expect;
                 s.expect.known_defect.clone_from(&defect.known_defect);
@@ -197,7 +197,7 @@ fn opposite(ending: UpdateEnding) -> UpdateEnding {
     }
 }
 
-/// A kind that no scenario has is inverted by nobody, so that nobody would notice that it is not looked at.
+/// A kind that no scenario has is never inverted, so this test would not notice that its check is missing.
 #[test]
 fn each_kind_of_expectation_is_turned_round_in_some_machine() {
     use rig::scenario::{Tag, catalogue};

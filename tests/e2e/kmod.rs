@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 use rig::scenario::Twin;
-use rig_tests::{Ended, HELD, Rig, one_machine};
+use rig_tests::{Finished, HELD, Rig, one_machine};
 use rstest::rstest;
 
 /// A CPU whose INSTALL fails.
@@ -12,7 +12,7 @@ const FAILURE: &str = "faults = [{ leaf = \"SEAMLDR.INSTALL\", lp = 2, action = 
 /// A CPU comes online as the update begins.
 const ARRIVAL: &str = "updates = 20\nload = [{ profile = \"cpu-arrival\" }]";
 
-/// What an error needs to be seen at all, and to be seen soon.
+/// What the run needs so that the error shows at all, and shows soon.
 fn conditions(twin: Twin) -> &'static str {
     match twin {
         Twin::FailureIgnored | Twin::SwallowedFailure => FAILURE,
@@ -23,16 +23,16 @@ fn conditions(twin: Twin) -> &'static str {
     }
 }
 
-fn run(scenario: &str) -> Ended {
+fn run(scenario: &str) -> Finished {
     let rig = Rig::default();
     let path = rig.file("scenario.toml", format!("name = \"kmod\"\nsubject = \"kmod\"\n{scenario}\n"));
     rig.go(&["run", path.to_str().unwrap(), "--json"])
 }
 
 /// Why the twin was not caught as it should be.
-fn not_caught(twin: Twin, ended: &Ended) -> Option<String> {
+fn not_caught(twin: Twin, finished: &Finished) -> Option<String> {
     let (code, verdict) = if twin == Twin::NeverAcks { (3, "hung") } else { (1, "failed") };
-    let said = ended.json(code);
+    let said = finished.json(code);
     let broken: Vec<&str> =
         said["breaches"].as_array().unwrap().iter().filter_map(|breach| breach["invariant"].as_str()).collect();
     let right = said["verdict"] == verdict && broken == [twin.breaks()];
@@ -40,7 +40,7 @@ fn not_caught(twin: Twin, ended: &Ended) -> Option<String> {
     (!right).then(|| format!("{} must break {} alone: {said:#}", twin.parameter(), twin.breaks()))
 }
 
-fn run_twin(twin: Twin) -> Ended {
+fn run_twin(twin: Twin) -> Finished {
     run(&format!("twin = \"{}\"\n{}", twin.parameter(), conditions(twin)))
 }
 
@@ -75,8 +75,8 @@ fn the_correct_module_passes_where_its_twins_fail(#[values("lock", "atomic")] ac
 #[rstest]
 fn both_acknowledgements_bring_sixteen_cpus_through(#[values("lock", "atomic")] ack: &str) {
     let _machine = one_machine();
-    let ended = Rig::default().go(&["run", "--subject", "kmod", "--ack", ack, "--cpus", "16", "--json"]);
-    let verdict = ended.json(0);
+    let finished = Rig::default().go(&["run", "--subject", "kmod", "--ack", ack, "--cpus", "16", "--json"]);
+    let verdict = finished.json(0);
     assert_eq!(verdict["subject"], "kmod");
     for name in HELD {
         assert_eq!(verdict["invariants"][name], "held", "{name}: {verdict:#}");

@@ -1,9 +1,9 @@
 //! The KVM backend: a shim in the guest, a mailbox, and the rig as the firmware's host; with KVM where it works, and without it.
 
-use rig_tests::{Ended, HELD, Rig, one_machine};
+use rig_tests::{Finished, HELD, Rig, one_machine};
 use serde_json::Value;
 
-fn run(scenario: &str) -> Ended {
+fn run(scenario: &str) -> Finished {
     let rig = Rig::default();
     let text = format!("name = \"shim\"\nsubject = \"kmod\"\nbackend = \"tcg-shim\"\n{scenario}\n");
     let path = rig.file("scenario.toml", text);
@@ -15,16 +15,16 @@ fn held(verdict: &Value) -> Vec<&str> {
     all.iter().filter(|(_, standing)| *standing == "held").map(|(name, _)| name.as_str()).collect()
 }
 
-/// The way of KVM's guests, without KVM: what the module tells of itself is enough for the judge.
+/// The way of KVM's guests, without KVM: what the module reports of itself is enough for the judge.
 #[test]
-fn an_update_behind_the_shim_shows_all_invariants_that_can_be_seen() {
+fn an_update_behind_the_shim_shows_all_invariants_that_can_be_observed() {
     let _machine = one_machine();
     // The first one makes the snapshot, the second one finds it.
     for _ in 0..2 {
         let verdict = run("updates = 3").json(0);
         assert_eq!(verdict["backend"]["name"], "tcg-shim");
-        let seen = held(&verdict);
-        assert!(HELD.iter().all(|name| seen.contains(name)), "{verdict:#}");
+        let held = held(&verdict);
+        assert!(HELD.iter().all(|name| held.contains(name)), "{verdict:#}");
     }
 }
 
@@ -73,7 +73,7 @@ fn combinations_that_cannot_work_are_refused() {
     run(hold).expect(2).says(&["SEAMCALLs only", "tcg"]);
 }
 
-/// Whatever /dev/kvm is here, `auto` comes to an end with it, and says in one line which way it went.
+/// Whatever /dev/kvm is here, a run with `auto` ends with a verdict, and says in one line which backend it chose.
 #[test]
 fn auto_uses_kvm_only_where_it_boots_something() {
     let _machine = one_machine();
@@ -87,8 +87,8 @@ fn auto_uses_kvm_only_where_it_boots_something() {
     }
 }
 
-/// The whole proof on a real KVM: an emulated AMD processor, `kvm_amd` on it, and this rig. Not in every run, since it takes as long as a tenth
-/// of all others.
+/// The whole proof on a real KVM: an emulated AMD processor, `kvm_amd` on it, and this rig. Not in every run, since it
+/// takes as long as a tenth of all others.
 #[test]
 #[ignore = "five to seven minutes: cargo test -p rig-tests --test e2e -- --ignored nested"]
 fn nested_scenarios_pass_on_a_kvm_that_runs_on_an_emulated_processor() {
@@ -97,7 +97,7 @@ fn nested_scenarios_pass_on_a_kvm_that_runs_on_an_emulated_processor() {
     let checks = verdict["checks"].as_array().unwrap();
     assert!(checks.iter().all(|check| check["met"] == true), "{verdict:#}");
     let named = |end: &str| checks.iter().filter(|check| check["name"].as_str().unwrap().ends_with(end)).count();
-    // Six scenarios say what must be seen held, and two twins are caught.
+    // Six scenarios say which invariants must be held, and two twins are caught.
     assert_eq!((named(": held"), named("backend")), (6, 1), "{verdict:#}");
     assert!(["twin-double-install", "twin-early-advance"].iter().all(|twin| named(twin) == 1), "{verdict:#}");
 }

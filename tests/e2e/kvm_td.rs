@@ -9,7 +9,7 @@ fn check<'a>(verdict: &'a Value, name: &str) -> &'a Value {
     checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no check {name}: {verdict:#}"))
 }
 
-/// Only Linux's complete TDX stack shows that TDs which KVM built live through updates: both the firmware's digests and what
+/// Only Linux's complete TDX stack shows that TDs which KVM built run through updates: both the firmware's digests and what
 /// the TDs say themselves must agree.
 #[test]
 fn tds_notice_nothing_of_updates() {
@@ -30,7 +30,7 @@ fn tds_notice_nothing_of_updates() {
 #[case("td-kvm-flip-bit")]
 #[case("td-kvm-forget-registers")]
 #[case("td-kvm-drop-keyid")]
-fn a_spoilt_td_is_seen(#[case] scenario: &str) {
+fn a_spoilt_td_is_noticed(#[case] scenario: &str) {
     let _machine = one_machine();
     let verdict = Rig::default().go(&["run", scenario, "--json"]).json(0);
     assert_eq!(verdict["invariants"]["preservation"], "broken", "{verdict:#}");

@@ -67,7 +67,7 @@ fn records(run: &Path) -> Vec<Record> {
     EventsReader::open(&run.join("events.bin")).unwrap().map(|record| record.unwrap()).collect()
 }
 
-/// The interleaving that somebody has in mind happens, and the timeline shows it.
+/// The interleaving that a scenario describes happens, and the timeline shows it.
 #[test]
 fn a_scenario_forces_one_interleaving() {
     let _machine = one_machine();
@@ -91,7 +91,7 @@ fn a_scenario_forces_one_interleaving() {
 
 /// A hold whose partner never comes is let go, named, and fails the run that asked for it.
 #[test]
-fn a_hold_that_cannot_come_true_is_told() {
+fn a_hold_that_cannot_come_true_is_reported() {
     let _machine = one_machine();
     let rig = Rig::default();
     let text = "name = \"vain\"\n[[hold]]\ncpu = 1\nat = \"state:2\"\nlimit_ms = 20\n\
@@ -225,7 +225,7 @@ fn holds_leave_no_trace_in_the_registers(#[values("parallel", "deterministic")] 
     assert_eq!(verdict["invariants"]["stop-on-failure"], "not-applicable", "no CPU failed: {verdict:#}");
 }
 
-/// Only repetitions show that a run repeats; another schedule shows that the digest tells runs apart.
+/// Only repetitions show that a run repeats; another schedule shows that the digest distinguishes runs.
 #[test]
 fn a_deterministic_run_repeats_bit_for_bit() {
     let _machine = one_machine();

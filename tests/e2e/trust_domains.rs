@@ -6,7 +6,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 /// Invariants that a scenario which succeeds cannot break: no CPU fails in it.
-const NOT_SEEN: &str = "stop-on-failure";
+const NOT_OBSERVED: &str = "stop-on-failure";
 
 fn run(name: &str) -> Value {
     Rig::default().go(&["run", name, "--json"]).json(0)
@@ -19,7 +19,7 @@ fn load<'a>(verdict: &'a Value, name: &str) -> &'a Value {
 }
 
 fn count(verdict: &Value, name: &str, what: &str) -> u64 {
-    load(verdict, name)[what].as_u64().unwrap_or_else(|| panic!("{name} tells no {what}: {verdict:#}"))
+    load(verdict, name)[what].as_u64().unwrap_or_else(|| panic!("{name} reports no {what}: {verdict:#}"))
 }
 
 fn expectation_met<'a>(verdict: &'a Value, of: &str, seen: &str) -> Option<&'a Value> {
@@ -70,7 +70,7 @@ fn every_invariant_is_held_under_load(#[case] scenario: &str) {
     let invariants = verdict["invariants"].as_object().unwrap();
     assert_eq!(invariants.len(), 12, "{verdict:#}");
     for (name, finding) in invariants {
-        let expected = if name == NOT_SEEN { "not-applicable" } else { "held" };
+        let expected = if name == NOT_OBSERVED { "not-applicable" } else { "held" };
         assert_eq!(finding, expected, "{name}: {verdict:#}");
     }
     for context in ["process", "timer", "ipi"] {

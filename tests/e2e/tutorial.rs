@@ -1,6 +1,6 @@
 //! The tutorial does what it says: its commands are run as they stand there, by a shell, in one folder.
 
-use rig_tests::{Ended, Rig, binary, one_machine};
+use rig_tests::{Finished, Rig, binary, one_machine};
 use std::os::unix::fs::PermissionsExt;
 
 const PAGE: &str = include_str!("../../docs/tutorial/first-race.md");
@@ -40,10 +40,10 @@ fn the_commands_of_the_tutorial_do_what_it_says() {
     for block in &blocks {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-e", "-c", block]).current_dir(rig.path("")).env("PATH", &path).stdin(std::process::Stdio::null());
-        let ended = Ended::from(shell.output().unwrap());
-        assert_eq!(ended.code, exit_code(block), "{block}{ended}");
+        let finished = Finished::from(shell.output().unwrap());
+        assert_eq!(finished.code, exit_code(block), "{block}{finished}");
         for (_, text) in PRINTED.iter().filter(|(command, _)| block.contains(command)) {
-            assert!(ended.stdout.contains(text), "{block} does not print {text:?}: {ended}");
+            assert!(finished.stdout.contains(text), "{block} does not print {text:?}: {finished}");
         }
     }
     assert!(rig.path("runs/tutorial-plain/report.html").is_file());

@@ -36,8 +36,8 @@ fn assert_passed(verdict: &Value, cpus: u64, updates: u64) {
 #[case(16)]
 fn the_kernel_updates_its_module(#[case] cpus: u64) {
     let _machine = one_machine();
-    let ended = Rig::default().go(&["run", "--cpus", &cpus.to_string(), "--json"]);
-    let verdict = ended.json(0);
+    let finished = Rig::default().go(&["run", "--cpus", &cpus.to_string(), "--json"]);
+    let verdict = finished.json(0);
     assert_passed(&verdict, cpus, 1);
     assert!(verdict["kernel"].as_str().is_some_and(|k| k.starts_with('7')), "{verdict:#}");
 }
@@ -67,7 +67,7 @@ fn a_run_leaves_its_evidence() {
     }
     let kept: Value = serde_json::from_slice(&std::fs::read(folder.join("verdict.json")).unwrap()).unwrap();
     assert_eq!(kept, verdict);
-    // The offline oracle comes to the same result from the recorded events.
+    // The offline oracle has the same result from the recorded events.
     let again = rig.go(&["check", "evidence/events.bin", "--json"]).json(0);
     assert_eq!(again["invariants"], verdict["invariants"]);
     // What is sent to somebody else is judged there, too, and names no kernel of this machine.

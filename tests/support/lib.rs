@@ -78,15 +78,15 @@ impl Rig {
     }
 
     /// Runs the rig to its end.
-    pub fn go<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Ended {
+    pub fn go<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Finished {
         let output = self.command(arguments).output().expect("the rig starts");
-        Ended::from(output)
+        Finished::from(output)
     }
 }
 
-/// What a finished rig said.
+/// The output and exit code of a rig that ran to its end.
 #[derive(Debug)]
-pub struct Ended {
+pub struct Finished {
     /// Its exit code, -1 when a signal ended it.
     pub code: i32,
     /// Standard output.
@@ -95,7 +95,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-impl From<Output> for Ended {
+impl From<Output> for Finished {
     fn from(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
@@ -105,7 +105,7 @@ impl From<Output> for Ended {
     }
 }
 
-impl Ended {
+impl Finished {
     /// The one JSON object on standard output, after checking the exit code.
     pub fn json(&self, code: i32) -> Value {
         self.expect(code);
@@ -131,7 +131,7 @@ impl Ended {
     }
 }
 
-impl std::fmt::Display for Ended {
+impl std::fmt::Display for Finished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "exit code {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
     }

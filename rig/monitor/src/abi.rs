@@ -14,7 +14,7 @@ use vmm_sys_util::ioctl::ioctl_with_mut_ref;
 
 /// Type of a VM that is a trust domain.
 pub(crate) const TDX_VM: u64 = 5;
-/// `KVM_HC_MAP_GPA_RANGE`: the hypercall by which KVM tells that a TD called `MapGPA`.
+/// `KVM_HC_MAP_GPA_RANGE`: the hypercall by which KVM reports that a TD called `MapGPA`.
 pub(crate) const MAP_GPA_RANGE: u64 = 12;
 /// `KVM_MAP_GPA_RANGE_ENCRYPTED`: to private.
 pub(crate) const TO_PRIVATE: u64 = 1 << 4;

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 
-/// Instead of a thread's id: it has ended.
+/// Stands in place of the id of a thread that has ended.
 pub(crate) const ENDED: i32 = -1;
 /// Vector of the interrupts that wake a TD.
 const VECTOR: u32 = 0x40;
@@ -22,9 +22,9 @@ const MSI_ADDRESS: u32 = 0xFEE0_0000;
 /// Rounds of interrupts between two moves of a migrating thread.
 const ROUNDS_PER_MOVE: u64 = 8;
 
-/// What was done to one vCPU.
+/// How often one vCPU was woken and moved.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tended {
+pub(crate) struct AttendantCounts {
     pub(crate) wakes: u64,
     pub(crate) moves: u64,
 }
@@ -43,24 +43,24 @@ pub(crate) struct Attendant {
     migrating: bool,
     pause: Duration,
     cpus: Vec<usize>,
-    tended: Vec<Tended>,
+    counts: Vec<AttendantCounts>,
 }
 
 impl Attendant {
     pub(crate) fn new(common: Arc<Common>, threads: Vec<Arc<AtomicI32>>, plan: &TdPlan, cpus: Vec<usize>) -> Self {
-        let tended = vec![Tended::default(); threads.len()];
+        let counts = vec![AttendantCounts::default(); threads.len()];
         let pause = Duration::from_micros(plan.wake_us.max(1).into());
-        Self { common, threads, migrating: plan.placement == Placement::Migrating, pause, cpus, tended }
+        Self { common, threads, migrating: plan.placement == Placement::Migrating, pause, cpus, counts }
     }
 
-    pub(crate) fn spawn(mut self) -> Result<JoinHandle<Vec<Tended>>, MonitorError> {
+    pub(crate) fn spawn(mut self) -> Result<JoinHandle<Vec<AttendantCounts>>, MonitorError> {
         let thread = thread::Builder::new().name("td-attendant".into()).stack_size(64 << 10).spawn(move || {
             let mut round = 0;
             while self.attend(round) {
                 thread::sleep(self.pause);
                 round += 1;
             }
-            self.tended
+            self.counts
         });
         thread.map_err(MonitorError::io("start a TD's attendant"))
     }
@@ -89,14 +89,14 @@ impl Attendant {
     fn wake(&mut self, index: usize) {
         let msi = kvm_msi { address_lo: MSI_ADDRESS | (index as u32) << 12, data: VECTOR, ..Default::default() };
         // A vCPU that has not switched its APIC on takes none; it will be asked again.
-        self.tended[index].wakes += u64::from(self.common.vm.signal_msi(msi).is_ok_and(|taken| taken > 0));
+        self.counts[index].wakes += u64::from(self.common.vm.signal_msi(msi).is_ok_and(|taken| taken > 0));
     }
 
     /// A CPU that is offline now is passed over.
     fn move_on(&mut self, index: usize, thread: i32, turn: u64) {
         let Some(cpu) = self.cpus.get((index + turn as usize) % self.cpus.len().max(1)) else { return };
         if thread != 0 {
-            self.tended[index].moves += u64::from(cpus::bind(Pid::from_raw(thread), *cpu));
+            self.counts[index].moves += u64::from(cpus::bind(Pid::from_raw(thread), *cpu));
         }
     }
 }

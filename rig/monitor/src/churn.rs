@@ -24,11 +24,11 @@ struct Shared {
     churn: Churn,
     stop: AtomicBool,
     begun: AtomicU32,
-    seen: Mutex<Seen>,
+    totals: Mutex<ChurnTotals>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct ChurnTotals {
     report: ChurnReport,
     said: BTreeMap<Vec<Vec<u64>>, u64>,
     refused: BTreeMap<String, u64>,
@@ -46,7 +46,7 @@ impl Churner {
     pub fn start(churn: Churn) -> Result<Self, MonitorError> {
         let threads = churn.threads;
         let (stop, begun) = (AtomicBool::new(false), AtomicU32::new(0));
-        let shared = Arc::new(Shared { host: Host::open()?, churn, stop, begun, seen: Mutex::default() });
+        let shared = Arc::new(Shared { host: Host::open()?, churn, stop, begun, totals: Mutex::default() });
         let spawn = |_| {
             let shared = Arc::clone(&shared);
             let thread = thread::Builder::new().name("td-churn".into()).stack_size(256 << 10);
@@ -65,35 +65,35 @@ impl Churner {
         for thread in self.threads {
             thread.join().expect("a thread that churns does not panic");
         }
-        let mut seen = self.shared.seen();
-        let mut report = std::mem::take(&mut seen.report);
-        report.said = std::mem::take(&mut seen.said).into_iter().collect();
-        report.refused = std::mem::take(&mut seen.refused).into_iter().collect();
+        let mut totals = self.shared.totals();
+        let mut report = std::mem::take(&mut totals.report);
+        report.said = std::mem::take(&mut totals.said).into_iter().collect();
+        report.refused = std::mem::take(&mut totals.refused).into_iter().collect();
         report
     }
 }
 
 impl Shared {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn totals(&self) -> std::sync::MutexGuard<'_, ChurnTotals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn work(&self) {
         while !self.stop.load(Ordering::Acquire) {
             let number = self.begun.fetch_add(1, Ordering::Relaxed);
-            if self.churn.limit.is_some_and(|limit| number >= limit) || self.seen().report.error.is_some() {
+            if self.churn.limit.is_some_and(|limit| number >= limit) || self.totals().report.error.is_some() {
                 return;
             }
-            let life = self.live(number);
-            let seen = &mut *self.seen();
+            let life = self.run_one(number);
+            let totals = &mut *self.totals();
             match life {
                 Ok(Life::Completed(said)) => {
-                    seen.report.completed += 1;
-                    *seen.said.entry(said).or_default() += 1;
+                    totals.report.completed += 1;
+                    *totals.said.entry(said).or_default() += 1;
                 }
-                Ok(Life::Abandoned) => seen.report.abandoned += 1,
-                Ok(Life::Refused(why)) => *seen.refused.entry(why).or_default() += 1,
-                Err(why) => drop(seen.report.error.get_or_insert(why)),
+                Ok(Life::Abandoned) => totals.report.abandoned += 1,
+                Ok(Life::Refused(why)) => *totals.refused.entry(why).or_default() += 1,
+                Err(why) => drop(totals.report.error.get_or_insert(why)),
             }
         }
     }
@@ -105,7 +105,7 @@ impl Shared {
         due.then(|| Stage::ALL[(number / every) as usize % Stage::ALL.len()])
     }
 
-    fn live(&self, number: u32) -> Result<Life, String> {
+    fn run_one(&self, number: u32) -> Result<Life, String> {
         let (plan, fate) = (&self.churn.td, self.fate(number));
         let td = match self.host.build(plan, fate) {
             Ok(td) => td,

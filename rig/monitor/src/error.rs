@@ -7,9 +7,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum MonitorError {
     /// The kernel refused a call.
-    #[error("{doing}: {}{}", std::io::Error::from_raw_os_error(*errno), told(*status))]
+    #[error("{doing}: {}{}", std::io::Error::from_raw_os_error(*errno), seamcall_status(*status))]
     Refused {
-        /// What was tried.
+        /// The call that failed.
         doing: &'static str,
         /// Why.
         errno: i32,
@@ -24,7 +24,7 @@ pub enum MonitorError {
     GivenUp,
 }
 
-fn told(status: u64) -> String {
+fn seamcall_status(status: u64) -> String {
     if status == 0 { String::new() } else { format!(" (SEAMCALL status {status:#x})") }
 }
 

@@ -1,6 +1,6 @@
 //! A TD that runs: a thread for each vCPU, and one that attends to them.
 
-use crate::attendant::{self, Tended};
+use crate::attendant::{self, AttendantCounts};
 use crate::common::Common;
 use crate::td::Td;
 use crate::{MonitorError, cpus, vcpu};
@@ -20,7 +20,7 @@ pub struct Running {
     common: Arc<Common>,
     stop_words: Vec<u64>,
     threads: Vec<JoinHandle<VcpuReport>>,
-    attendant: JoinHandle<Vec<Tended>>,
+    attendant: JoinHandle<Vec<AttendantCounts>>,
 }
 
 impl Running {
@@ -56,11 +56,11 @@ impl Running {
 
     /// Waits for the end, destroys the TD, and says what became of it.
     pub fn finish(self) -> TdReport {
-        let ended = |thread: JoinHandle<VcpuReport>| thread.join().expect("a vCPU's thread does not panic");
-        let mut vcpus: Vec<_> = self.threads.into_iter().map(ended).collect();
-        let tended = self.attendant.join().expect("an attendant does not panic");
-        for (report, tended) in vcpus.iter_mut().zip(tended) {
-            (report.wakes, report.moves) = (tended.wakes, tended.moves);
+        let join = |thread: JoinHandle<VcpuReport>| thread.join().expect("a vCPU's thread does not panic");
+        let mut vcpus: Vec<_> = self.threads.into_iter().map(join).collect();
+        let counts = self.attendant.join().expect("an attendant does not panic");
+        for (report, counts) in vcpus.iter_mut().zip(counts) {
+            (report.wakes, report.moves) = (counts.wakes, counts.moves);
         }
         TdReport { vcpus }
     }

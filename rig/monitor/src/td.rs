@@ -10,9 +10,9 @@ use rig_wire::td::{TdPage, TdPlan};
 
 /// Capability that lets KVM keep the local APICs only; TDs need it.
 const SPLIT_IRQCHIP: u32 = 121;
-/// Interrupt lines of an IOAPIC that would live here.
+/// Interrupt lines that an IOAPIC in user space would have.
 const IOAPIC_LINES: u64 = 24;
-/// Capability to be told of hypercalls.
+/// The capability by which KVM passes hypercalls to the VMM.
 const EXIT_HYPERCALL: u32 = 201;
 /// CPUID leaf with the widths of addresses: EAX\[7:0\] physical, \[23:16\] guest-physical.
 const ADDRESS_WIDTHS: u32 = 0x8000_0008;

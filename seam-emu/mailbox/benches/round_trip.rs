@@ -101,7 +101,7 @@ fn mailbox(callers: usize, crowded: bool) -> Histogram<u64> {
             .collect();
         let mut spun = 0;
         while left.load(Ordering::Acquire) > 0 {
-            if quiet.desk.serve(&quiet.slots).answered == 0 {
+            if quiet.handler.serve(&quiet.slots).answered == 0 {
                 relax(&mut spun, crowded);
             }
         }

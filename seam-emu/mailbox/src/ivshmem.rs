@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn qemu_is_told_everything_in_order() {
+    fn qemu_gets_the_device_in_the_order_of_the_protocol() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let file = File::open("/dev/null").unwrap();
         introduce(&ours, file.as_fd(), file.as_fd(), file.as_fd()).unwrap();

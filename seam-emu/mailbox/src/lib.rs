@@ -8,14 +8,14 @@
 //! and guest memory is reached through a mapping with bounds.
 
 mod clock;
-mod desk;
 mod guest_memory;
 mod ivshmem;
+mod request_handler;
 mod server;
 mod shared;
 pub mod slots;
 
-pub use desk::{Desk, Round, StartError};
 pub use guest_memory::{GuestRam, RamRange};
+pub use request_handler::{RequestHandler, Round, StartError};
 pub use server::{Server, ServerSpec};
 pub use shared::Shared;

@@ -2,7 +2,7 @@
 
 use crate::guest_memory::{GuestRam, RamRange};
 use crate::slots::Slots;
-use crate::{Desk, Shared, StartError, ivshmem};
+use crate::{RequestHandler, Shared, StartError, ivshmem};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -51,7 +51,7 @@ pub struct Server {
 
 #[derive(Debug)]
 struct Common {
-    desk: Mutex<Desk>,
+    handler: Mutex<RequestHandler>,
     slots: Slots,
     memory: Arc<Shared>,
     doorbell: EventFd,
@@ -66,9 +66,9 @@ impl Server {
     pub fn start(plan: &Plan<Config>, spec: &ServerSpec) -> Result<Self, StartError> {
         let ram = Arc::new(Shared::create("seamrig-ram", spec.ram_bytes)?);
         let memory = Arc::new(Shared::create("seamrig-mailbox", Slots::bytes(spec.cpus))?);
-        let desk = Desk::new(plan, GuestRam::new(Arc::clone(&ram), spec.ram.clone()))?;
+        let handler = RequestHandler::new(plan, GuestRam::new(Arc::clone(&ram), spec.ram.clone()))?;
         let common = Arc::new(Common {
-            desk: Mutex::new(desk),
+            handler: Mutex::new(handler),
             slots: Slots::new(Arc::clone(&memory), spec.cpus),
             memory,
             doorbell: EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC).map_err(io::Error::from)?,
@@ -89,7 +89,7 @@ impl Server {
 
     /// The machine was restored and is about to run.
     pub fn go(&self) {
-        self.desk().go();
+        self.handler().go();
         self.common.goes.store(true, Ordering::Release);
         self.common.wake();
     }
@@ -98,13 +98,13 @@ impl Server {
     /// that QEMU saved as open would be closed here.
     pub fn freeze(&self) {
         self.common.goes.store(false, Ordering::Release);
-        // A round that was under way has ended when the desk is free.
-        drop(self.desk());
+        // A round that was under way has ended when the handler is free.
+        drop(self.handler());
     }
 
     /// Does what the rig asks, between two calls.
     pub fn control(&self, request: &Control) -> ControlReply {
-        let reply = self.desk().control(request);
+        let reply = self.handler().control(request);
         // What changed may end a hold.
         self.common.wake();
         reply
@@ -115,8 +115,8 @@ impl Server {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.common.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn handler(&self) -> MutexGuard<'_, RequestHandler> {
+        self.common.handler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,7 +187,7 @@ impl Common {
                 std::hint::spin_loop();
             } else if !wait.is_zero() {
                 self.slots.set_sleeping(true);
-                // Who posted before the flag was up did not ring.
+                // A guest that posted a request before the flag was set did not ring the doorbell.
                 let (answered, wait) = self.round();
                 if answered == 0 {
                     self.sleep(wait);
@@ -198,18 +198,18 @@ impl Common {
         }
     }
 
-    /// One look at all slots: how many were answered, and how long nothing happens unless somebody rings.
+    /// One round over all slots: how many requests were answered, and how long nothing will happen unless a guest rings.
     fn round(&self) -> (usize, Duration) {
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handler = self.handler.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.goes.load(Ordering::Acquire) {
             return (0, LONGEST);
         }
-        let round = desk.serve(&self.slots);
-        let now_ns = desk.now_ns();
-        drop(desk);
+        let round = handler.serve(&self.slots);
+        let now_ns = handler.now_ns();
+        drop(handler);
         let wait = match round.next_ns {
             None => LONGEST,
-            // It is held, and by what it is not known here.
+            // The CPU is held, and it is not known here what ends the hold.
             Some(0) => HOLD_LOOK,
             Some(next_ns) => Duration::from_nanos(next_ns.saturating_sub(now_ns)).min(LONGEST),
         };

@@ -1,4 +1,4 @@
-//! Memory shared with a guest, mapped between pages that nobody may touch.
+//! Memory shared with a guest, mapped between pages to which all access faults.
 
 #![allow(unsafe_code, reason = "memory that a guest changes at any time is reached through raw pointers and atomics")]
 
@@ -137,7 +137,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // SAFETY: the whole reservation was made by `map_between_guards`, and nobody borrows from it any more.
+        // SAFETY: the whole reservation was made by `map_between_guards`, and nothing borrows from it any more.
         unsafe { libc::munmap(self.base.as_ptr().sub(GUARD).cast(), self.len + 2 * GUARD) };
     }
 }
@@ -159,7 +159,7 @@ fn map_between_guards(file: BorrowedFd<'_>, len: usize) -> io::Result<NonNull<u8
         return Err(io::Error::last_os_error());
     }
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: replaces the middle of the reservation that was just made and that nobody else knows.
+    // SAFETY: replaces the middle of the reservation that was just made and that no other code knows.
     let mapped = unsafe {
         let middle = reserved.cast::<u8>().add(GUARD).cast();
         libc::mmap(middle, len, access, libc::MAP_SHARED | libc::MAP_FIXED, file.as_raw_fd(), 0)

@@ -49,7 +49,7 @@ mod slot {
     pub(super) const OUTCOME: usize = 196;
 }
 
-/// What a guest asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
@@ -158,7 +158,7 @@ impl Slots {
         self.memory.word32(self.at(cpu, slot::REPLY)).store(number, Ordering::Release);
     }
 
-    /// Tells guests whether they must ring. After `true`, requests that came before are seen by whoever looks again.
+    /// Sets the flag by which guests know whether they must ring. After `true`, one more round finds all requests that came before.
     pub fn set_sleeping(&self, sleeping: bool) {
         self.memory.word32(header::SLEEPS).store(sleeping.into(), Ordering::SeqCst);
         fence(Ordering::SeqCst);

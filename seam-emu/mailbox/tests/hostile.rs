@@ -1,8 +1,10 @@
 //! A guest that means harm: random bytes in the slots, and SEAMCALLs whose operands point everywhere.
 //!
-//! Guest memory is mapped between pages that nobody may touch, so an access outside it ends this test with a signal.
+//! Guest memory is mapped between pages to which all access faults, so an access outside it ends this test with a
+//! signal.
 //!
-//! `cargo test` tries random inputs; guided by coverage: `cargo bolero test -p seam-mailbox --test hostile random_bytes_and_wild_registers`.
+//! `cargo test` tries random inputs; guided by coverage: `cargo bolero test -p seam-mailbox --test hostile
+//! random_bytes_and_wild_registers`.
 
 mod common;
 
@@ -25,7 +27,7 @@ const MOST_STEPS: usize = 64;
 static FRESH: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
-    Quiet::new(CPUS, |_| {}).desk.control(&Control::Save { path: path.clone() });
+    Quiet::new(CPUS, |_| {}).handler.control(&Control::Save { path: path.clone() });
     (dir, path)
 });
 
@@ -102,7 +104,7 @@ fn step(quiet: &mut Quiet, input: &mut Input<'_>) {
             quiet.caller(cpu).post(&Request { kind, flags: u32::MAX, guest_ns: input.word(), regs });
         }
     }
-    quiet.desk.serve(&quiet.slots);
+    quiet.handler.serve(&quiet.slots);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rig_wire::ring::Ring;
 use seam_emu::image::{ImageSpec, build};
 use seam_emu::{Config, Regs};
 use seam_mailbox::slots::{Caller, Kind, Request, Slots};
-use seam_mailbox::{Desk, GuestRam, RamRange, Shared};
+use seam_mailbox::{GuestRam, RamRange, RequestHandler, Shared};
 use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
@@ -67,10 +67,10 @@ impl Bench {
     }
 }
 
-/// Desk and slots, without a thread.
+/// A request handler and slots, without a thread.
 pub(crate) struct Quiet {
     pub(crate) bench: Bench,
-    pub(crate) desk: Desk,
+    pub(crate) handler: RequestHandler,
     pub(crate) memory: Arc<Shared>,
     pub(crate) ram: Arc<Shared>,
     pub(crate) slots: Slots,
@@ -84,9 +84,9 @@ impl Quiet {
     pub(crate) fn of(bench: Bench, cpus: usize) -> Self {
         let memory = Arc::new(Shared::create("slots", Slots::bytes(cpus)).unwrap());
         let (ram, guest) = Bench::ram();
-        let desk = Desk::new(&bench.plan, guest).unwrap();
+        let handler = RequestHandler::new(&bench.plan, guest).unwrap();
         let slots = Slots::new(Arc::clone(&memory), cpus);
-        Self { bench, desk, memory, ram, slots }
+        Self { bench, handler, memory, ram, slots }
     }
 
     pub(crate) fn caller(&self, cpu: usize) -> Caller {
@@ -101,7 +101,7 @@ impl Quiet {
     pub(crate) fn ask(&mut self, cpu: usize, request: &Request) -> Option<(u32, Regs)> {
         let caller = self.caller(cpu);
         let (number, _) = caller.post(request);
-        self.desk.serve(&self.slots);
+        self.handler.serve(&self.slots);
         caller.collect(number)
     }
 }

@@ -1,4 +1,4 @@
-//! Who serves requests: the firmware, the holds, the records, and what is remembered of each CPU's request in flight.
+//! The handler of requests: it has the firmware, the holds, the recording, and the state of each CPU's request in flight.
 
 use crate::clock::Clock;
 use crate::guest_memory::GuestRam;
@@ -64,9 +64,9 @@ pub enum StartError {
 struct Visit {
     /// Number of the last request that was answered.
     answered: u32,
-    /// The present one, once it was seen.
+    /// The present one, once it was read.
     request: Option<Request>,
-    /// When it was seen.
+    /// When it was read.
     began_ns: u64,
     /// The SEAMCALL's entry is recorded, and the firmware has it.
     entered: bool,
@@ -86,18 +86,18 @@ struct Saved {
     now_ns: u64,
 }
 
-/// What a round over all slots came to.
+/// The result of a round over all slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {
     /// Requests that were answered.
     pub answered: usize,
-    /// When to look again although no guest asks, on the desk's clock; none: no request is in flight.
+    /// When to look again although no guest asks, on the handler's clock; none: no request is in flight.
     pub next_ns: Option<u64>,
 }
 
 /// Serves requests, one at a time: the model is one value, and its answers depend on their order.
 #[derive(Debug)]
-pub struct Desk {
+pub struct RequestHandler {
     firmware: Firmware,
     ram: GuestRam,
     holds: Holds,
@@ -110,7 +110,7 @@ pub struct Desk {
     update_function: Option<usize>,
 }
 
-impl Desk {
+impl RequestHandler {
     /// The firmware as the plan describes it, from power-on or from a saved state, over this memory.
     pub fn new(plan: &Plan<Config>, ram: GuestRam) -> Result<Self, StartError> {
         if plan.version != PLAN_VERSION {
@@ -142,7 +142,7 @@ impl Desk {
         self.clock.restart();
     }
 
-    /// Time of the desk's clock, nanoseconds.
+    /// Time of the handler's clock, nanoseconds.
     pub fn now_ns(&self) -> u64 {
         self.clock.now_ns()
     }
@@ -244,7 +244,7 @@ impl Desk {
         Some(Answer { outcome: completion.outcome, regs: after })
     }
 
-    /// An event that the guest saw itself, if it is one that the plan asks for.
+    /// An event that the guest saw itself, if it is one that the plan names.
     fn note(&mut self, cpu: usize, request: &Request) -> Answer {
         let [kind, flag_bits, a, b, c, d, ..] = to_words(&request.regs);
         let known = match u16::try_from(kind).ok().and_then(Kind::from_u16) {

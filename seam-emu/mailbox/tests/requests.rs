@@ -1,4 +1,4 @@
-//! Requests from a guest, one after another, and what the desk makes of them.
+//! Requests from a guest, one after another, and how the handler answers them.
 
 mod common;
 
@@ -44,12 +44,12 @@ fn a_call_lasts_as_long_as_the_platform_says() {
     let mut quiet = Quiet::new(1, |plan| plan.firmware.durations = lasting);
     let caller = quiet.caller(0);
     let (number, _) = caller.post(&seamcall(leaf(SYS_INIT)));
-    let round = quiet.desk.serve(&quiet.slots);
+    let round = quiet.handler.serve(&quiet.slots);
     assert_eq!(round.answered, 0);
     assert!(round.next_ns.is_some_and(|ns| ns >= 30_000_000));
     assert_eq!(caller.collect(number), None);
     sleep(Duration::from_millis(31));
-    assert_eq!(quiet.desk.serve(&quiet.slots).answered, 1);
+    assert_eq!(quiet.handler.serve(&quiet.slots).answered, 1);
     assert_eq!(caller.collect(number).unwrap().1.rax, 0);
     assert_eq!(kinds(&quiet).iter().filter(|k| k.1 == Some(Recorded::SeamcallEnter)).count(), 1);
 }
@@ -67,7 +67,7 @@ fn a_hold_keeps_a_cpu_until_another_has_passed() {
     let rd = seamcall(Regs { rdx: 0x0800_0001_0000_0003, ..leaf(SYS_RD) });
     assert_eq!(quiet.ask(0, &rd), None, "it is held");
     assert!(quiet.ask(1, &rd).is_some());
-    assert_eq!(quiet.desk.serve(&quiet.slots).answered, 1);
+    assert_eq!(quiet.handler.serve(&quiet.slots).answered, 1);
     let order: Vec<_> = kinds(&quiet);
     let enter = Some(Recorded::SeamcallEnter);
     assert_eq!(order[0], (0, Some(Recorded::HoldBegin)));
@@ -75,7 +75,7 @@ fn a_hold_keeps_a_cpu_until_another_has_passed() {
 }
 
 #[test]
-fn what_the_guest_saw_is_recorded_if_the_plan_asks_for_it() {
+fn what_the_guest_reports_is_recorded_if_the_plan_watches_it() {
     let mut quiet = Quiet::new(1, |_| {});
     let note = |kind: u64, flags: u64, a: u64| {
         let regs = from_words([kind, flags, a, 42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -109,7 +109,7 @@ fn who_does_not_count_is_reported_once_and_not_served() {
     let number = quiet.memory.word32(4096);
     for wild in [7, 0xffff_ffff, 2] {
         number.store(wild, std::sync::atomic::Ordering::Release);
-        assert_eq!(quiet.desk.serve(&quiet.slots).answered, 0);
+        assert_eq!(quiet.handler.serve(&quiet.slots).answered, 0);
     }
     assert_eq!(kinds(&quiet), [(0, Some(Recorded::Unknown))]);
     assert_eq!(quiet.call(1, leaf(SYS_INIT)).0, 0, "others are served");
@@ -121,10 +121,10 @@ fn a_guest_that_changes_its_request_is_served_the_first() {
     let mut quiet = Quiet::new(1, |plan| plan.firmware.durations = lasting);
     let caller = quiet.caller(0);
     let (number, _) = caller.post(&seamcall(leaf(SYS_INIT)));
-    quiet.desk.serve(&quiet.slots);
+    quiet.handler.serve(&quiet.slots);
     quiet.memory.word64(4096 + 64).store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
     sleep(Duration::from_millis(21));
-    quiet.desk.serve(&quiet.slots);
+    quiet.handler.serve(&quiet.slots);
     assert_eq!(caller.collect(number).unwrap(), (0, quiet_success()));
 }
 
@@ -138,20 +138,20 @@ fn a_call_in_flight_survives_a_snapshot() {
     let mut quiet = Quiet::new(1, |plan| plan.firmware.durations = lasting.clone());
     let caller = quiet.caller(0);
     let (number, _) = caller.post(&seamcall(leaf(SYS_INIT)));
-    quiet.desk.serve(&quiet.slots);
+    quiet.handler.serve(&quiet.slots);
     let path = quiet.bench.dir.path().join("state");
-    let saved = quiet.desk.control(&Control::Save { path: path.clone() });
+    let saved = quiet.handler.control(&Control::Save { path: path.clone() });
     assert_eq!(saved, ControlReply::Ok { text: String::new() });
     let bench = Bench::new(1, |plan| {
         (plan.firmware.durations, plan.restore) = (lasting, Some(path));
     });
     let mut restored = Quiet::of(bench, 1);
-    assert_eq!(restored.desk.serve(&restored.slots), seam_mailbox::Round::default(), "nothing is loaded yet");
+    assert_eq!(restored.handler.serve(&restored.slots), seam_mailbox::Round::default(), "nothing is loaded yet");
     let mut bytes = vec![0; quiet.memory.len()];
     assert!(quiet.memory.read(0, &mut bytes) && restored.memory.write(0, &bytes));
-    restored.desk.go();
+    restored.handler.go();
     sleep(Duration::from_millis(21));
-    assert_eq!(restored.desk.serve(&restored.slots).answered, 1);
+    assert_eq!(restored.handler.serve(&restored.slots).answered, 1);
     assert_eq!(restored.caller(0).collect(number).unwrap().1.rax, 0);
     assert!(kinds(&restored).iter().all(|k| k.1 != Some(Recorded::SeamcallEnter)), "it was recorded before");
 }
@@ -160,15 +160,15 @@ fn a_call_in_flight_survives_a_snapshot() {
 fn a_state_of_another_machine_is_refused() {
     let mut quiet = Quiet::new(2, |_| {});
     let path = quiet.bench.dir.path().join("state");
-    quiet.desk.control(&Control::Save { path: path.clone() });
+    quiet.handler.control(&Control::Save { path: path.clone() });
     let bench = Bench::new(3, |plan| plan.restore = Some(path));
-    let error = seam_mailbox::Desk::new(&bench.plan, Bench::ram().1).unwrap_err();
+    let error = seam_mailbox::RequestHandler::new(&bench.plan, Bench::ram().1).unwrap_err();
     assert!(error.to_string().contains("2 CPUs, not 3"), "{error}");
 }
 
 #[test]
 fn machine_code_is_refused() {
     let bench = Bench::new(1, |plan| plan.firmware.machine_code = true);
-    let error = seam_mailbox::Desk::new(&bench.plan, Bench::ram().1).unwrap_err();
+    let error = seam_mailbox::RequestHandler::new(&bench.plan, Bench::ram().1).unwrap_err();
     assert!(error.to_string().contains("machine code"), "{error}");
 }
