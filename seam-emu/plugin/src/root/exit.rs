@@ -1,7 +1,7 @@
 //! SEAMRET: the stub asks what is next.
 
 use super::stub::Place;
-use super::{LEAVING, Root, Run, enter, layout};
+use super::{LEAVING, Root, Run, back, layout};
 use crate::emulator::Emulator;
 use crate::memory::Physical;
 use seam_emu::{Regs, Translation};
@@ -16,7 +16,7 @@ pub(crate) fn seamret(emulator: &Emulator, root: &Root, lp: usize, pc: u64) -> O
     let place = match Place::site(pc.wrapping_sub(linear(root.levels()))) {
         Some(Place::SiteExit) => exited(emulator, root, lp),
         Some(Place::SiteAcknowledged) => acknowledged(root, lp),
-        Some(Place::SiteBack) => return enter::back(emulator, root, lp),
+        Some(Place::SiteBack) => return back::back(emulator, root, lp),
         other => panic!("the stub has no SEAMRET at {pc:#x}: {other:?}"),
     };
     if place == Place::Leave {

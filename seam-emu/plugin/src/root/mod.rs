@@ -2,8 +2,9 @@
 //!
 //! SEAMCALL(TDH.VP.ENTER) goes on in the [`stub`], on a copy of the VMM's address space that has hidden memory in it. The stub
 //! executes VMRUN and says by SEAMRET that the TD has left; [`exit`] has the crate seam-td decide what follows, and says where
-//! the stub goes on. In the end [`enter::back`] restores the VMM behind its SEAMCALL. [`in_place`] serves what needs no exit.
+//! the stub goes on. In the end [`mod@back`] restores the VMM behind its SEAMCALL. [`in_place`] serves what needs no exit.
 
+mod back;
 mod enter;
 mod exit;
 mod guests;
