@@ -33,7 +33,7 @@ fn reads_progress() {
 }
 
 #[test]
-fn complaints_are_told_apart() {
+fn complaints_are_distinguished() {
     let check = |line: &str| classify(&[line.to_owned()], Path::new("/cache"));
     let network = "E: Failed to fetch http://m.example/x  Could not resolve 'm.example'";
     assert!(matches!(check(network), Some(ImagesError::NoNetwork(line)) if line.starts_with("Failed to fetch")));

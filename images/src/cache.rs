@@ -35,7 +35,7 @@ pub(crate) struct Cache {
     progress: Progress,
 }
 
-/// A finished entry. While this value lives no cleaner removes the entry.
+/// A finished entry. As long as this value exists no cleaner removes the entry.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) path: PathBuf,
@@ -98,7 +98,7 @@ pub struct VerifiedEntry {
     pub entry: CacheEntry,
     /// What is wrong with it, in words; none: it is as it was made.
     pub damage: Option<String>,
-    /// A damaged one was removed; else somebody uses it.
+    /// A damaged one was removed; else a process uses it.
     pub removed: bool,
 }
 
@@ -145,7 +145,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the lock of an entry that is no more, unless somebody has it.
+    /// Removes the lock of an entry that is no more, unless a process has it.
     fn forget(&self, name: &str) -> Result<(), ImagesError> {
         if let Some(lock) = Lock::try_exclusive(&self.lock_path(name))?
             && !lock::exists(&self.entry_path(name))
@@ -198,17 +198,17 @@ impl Cache {
         let (name, since) = (recipe.name(), Instant::now());
         let (lock_path, path) = (self.lock_path(&name), self.entry_path(&name));
         loop {
-            // Shared, because whoever uses the finished entry keeps a shared lock for long.
+            // Shared, because a process that uses the finished entry keeps a shared lock for long.
             let lock = Lock::shared(&lock_path, &recipe.what, &self.progress)?;
             let why = match self.find(&path, &recipe.inputs)? {
                 Found::Sound(manifest) => return Ok(Some(Entry { path, manifest, _use: lock })),
                 Found::Nothing => return Ok(None),
                 Found::Damaged(why) => why,
             };
-            let seen = Stamp::of(&members(&path)?);
+            let stamp = Stamp::of(&members(&path)?);
             drop(lock);
             // Another process that saw the damage may have made the entry anew.
-            if self.remove_if(&path, || members(&path).is_ok_and(|members| Stamp::of(&members) == seen))? {
+            if self.remove_if(&path, || members(&path).is_ok_and(|members| Stamp::of(&members) == stamp))? {
                 self.progress
                     .say(&format!("the cache entry {name} ({}) was damaged and is removed: {why}", recipe.what));
                 return Ok(None);
@@ -265,7 +265,7 @@ impl Cache {
         let text = serde_json::to_vec_pretty(&manifest).expect("a manifest is plain data");
         fs::write(&path, text).map_err(ImagesError::io(&path))?;
         Contents::of(&members(temp.path())?, &|_| ())?.write(temp.path())?;
-        // A rename that outlives a power cut must not stand for files that do not.
+        // After a power cut an entry with its final name must not lack files, so they are flushed before the rename.
         durable::tree(temp.path())?;
         let target = self.entry_path(name);
         temp.publish(&target)?;
@@ -304,7 +304,7 @@ impl Cache {
         self.remove_if(path, || true)
     }
 
-    /// As [`Cache::remove`], if `still` says so when nobody uses it. One that has gone already counts as removed.
+    /// As [`Cache::remove`], if `still` says so while no process uses it. One that has gone already counts as removed.
     fn remove_if(&self, path: &Path, still: impl Fn() -> bool) -> Result<bool, ImagesError> {
         let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
         let Some(lock) = Lock::try_exclusive(&self.lock_path(&name))? else { return Ok(false) };
@@ -312,7 +312,7 @@ impl Cache {
             if !still() {
                 return Ok(false);
             }
-            // It is out of the way before the first of its files goes, and stays so if this process or the host dies meanwhile.
+            // It has another name before its first file is removed, and keeps that after a kill or a crash of the host.
             let taken = TempDir::take(&self.folder("tmp"), &name, path)?;
             durable::one(&self.folder("entries"))?;
             taken.delete()?;
@@ -321,7 +321,7 @@ impl Cache {
         Ok(true)
     }
 
-    /// Compares every entry with the hashes of its contents, and removes damaged ones that nobody uses.
+    /// Compares every entry with the hashes of its contents, and removes damaged ones that no process uses.
     pub(crate) fn verify(&self) -> Result<Vec<VerifiedEntry>, ImagesError> {
         let entries = self.list()?;
         let step = self.progress.step("check the cache", entries.iter().map(|entry| entry.size_bytes).sum());
@@ -349,9 +349,9 @@ impl Cache {
                 }
             }
         };
-        let seen = Stamp::of(&members(&entry.path)?);
+        let stamp = Stamp::of(&members(&entry.path)?);
         drop(lock);
-        let is_same = || members(&entry.path).is_ok_and(|members| Stamp::of(&members) == seen);
+        let is_same = || members(&entry.path).is_ok_and(|members| Stamp::of(&members) == stamp);
         let removed = damage.is_some() && self.remove_if(&entry.path, is_same)?;
         Ok(Some(VerifiedEntry { entry, damage, removed }))
     }
@@ -368,7 +368,7 @@ impl Cache {
         Ok(entries)
     }
 
-    /// Removes the entries that `keep` does not want and that nobody uses.
+    /// Removes the entries that `keep` does not want and that no process uses.
     pub(crate) fn clean(&self, keep: impl Fn(&CacheEntry) -> bool) -> Result<Vec<CacheEntry>, ImagesError> {
         let mut removed = Vec::new();
         for entry in self.list()?.into_iter().filter(|entry| !keep(entry)) {

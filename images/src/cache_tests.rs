@@ -72,7 +72,7 @@ fn of_many_builders_at_once_one_builds_and_all_use() {
                     std::thread::sleep(std::time::Duration::from_millis(50));
                     build(temp)
                 });
-                // Nobody lets go before everybody has it: users do not wait for each other.
+                // Each user keeps its lock until all have one: users do not wait for each other.
                 all_have_it.wait();
                 assert_eq!(fs::read_to_string(entry.unwrap().path.join("file")).unwrap(), "content");
             });

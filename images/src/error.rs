@@ -223,7 +223,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn a_full_disk_is_told_apart_from_other_trouble() {
+    fn a_full_disk_is_distinguished_from_other_trouble() {
         let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let error = full.write_all(b"x").map_err(ImagesError::io("/cache/file")).unwrap_err();
         assert!(matches!(&error, ImagesError::DiskFull(path) if path.ends_with("file")), "{error}");

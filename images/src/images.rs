@@ -1,7 +1,7 @@
 //! The builder as the rig sees it.
 
 use crate::cache::{Cache, Entry, Recipe};
-use crate::initramfs::Contents;
+use crate::initramfs::InitramfsContents;
 use crate::{
     Artifact, CacheEntry, DebianKernel, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, Userspace,
     VerifiedEntry, Workbench, hash, kernel, parts, toolroot, userspace,
@@ -12,7 +12,7 @@ use std::sync::Mutex;
 
 /// The builder and its cache. Open it once per process; `&self` methods may be called from several threads.
 ///
-/// What it handed out stays in the cache at least as long as this value lives.
+/// What it handed out stays in the cache at least as long as this value exists.
 #[derive(Debug)]
 pub struct Images {
     cache: Cache,
@@ -79,7 +79,7 @@ impl Images {
         Ok(Some(path))
     }
 
-    /// Keeps the symbols of a kernel that has none beside it, in the form of a `System.map`, as the kernel itself told them
+    /// Keeps the symbols of a kernel that has none beside it, in the form of a `System.map`, as the kernel itself printed them
     /// when it ran (`/proc/kallsyms`, without address randomisation).
     pub fn keep_system_map(&self, kernel: &Kernel, text: &[u8]) -> Result<PathBuf, ImagesError> {
         let entry = self.cache.entry(&symbols_recipe(kernel)?, |temp| {
@@ -135,7 +135,7 @@ impl Images {
         extra: &[(String, Vec<u8>)],
         userspace: Option<&Userspace>,
     ) -> Result<PathBuf, ImagesError> {
-        let mut contents = Contents::read(agent, modules, extra)?;
+        let mut contents = InitramfsContents::read(agent, modules, extra)?;
         if let Some(Userspace { archive }) = userspace {
             contents = contents.over(std::fs::read(archive).map_err(ImagesError::io(archive))?);
         }
@@ -251,12 +251,13 @@ impl Images {
         self.cache.list()
     }
 
-    /// Reads all entries of the cache and compares them with the hashes of what was made. Damaged ones that nobody uses are removed.
+    /// Reads all entries of the cache and compares them with the hashes of what was made. Damaged ones that no process
+    /// uses are removed.
     pub fn verify(&self) -> Result<Vec<VerifiedEntry>, ImagesError> {
         self.cache.verify()
     }
 
-    /// Removes entries that nobody uses and for which `keep` says no; returns those removed.
+    /// Removes entries that no process uses and for which `keep` says no; returns those removed.
     pub fn clean(&self, keep: impl Fn(&CacheEntry) -> bool) -> Result<Vec<CacheEntry>, ImagesError> {
         self.cache.clean(keep)
     }

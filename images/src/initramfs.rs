@@ -20,13 +20,13 @@ const PROGRAMS: [&str; 2] = ["bin/", "client/"];
 
 /// What an archive is made of: paths without a leading slash, and contents.
 #[derive(Debug, Default)]
-pub(crate) struct Contents {
+pub(crate) struct InitramfsContents {
     /// What is unpacked before: a userspace in which `bin`, `lib` and so on are links into `usr`; empty: none.
     below: Vec<u8>,
     files: Vec<(String, u32, Vec<u8>)>,
 }
 
-impl Contents {
+impl InitramfsContents {
     /// Reads the agent and the modules.
     pub(crate) fn read(agent: &Path, modules: &[PathBuf], extra: &[(String, Vec<u8>)]) -> Result<Self, ImagesError> {
         let read = |path: &Path| fs::read(path).map_err(ImagesError::io(path));
@@ -120,12 +120,12 @@ mod tests {
         }
     }
 
-    fn sample() -> Contents {
+    fn sample() -> InitramfsContents {
         let folder = tempfile::tempdir().unwrap();
         let (agent, module) = (folder.path().join("rig-agent"), folder.path().join("tdx-host.ko"));
         fs::write(&agent, "agent").unwrap();
         fs::write(&module, "module").unwrap();
-        Contents::read(&agent, &[module], &[("/etc/rig/plan".into(), b"plan".to_vec())]).unwrap()
+        InitramfsContents::read(&agent, &[module], &[("/etc/rig/plan".into(), b"plan".to_vec())]).unwrap()
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn cannot_be_made_of_missing_files() {
-        let error = Contents::read(Path::new("/nonexistent/agent"), &[], &[]).unwrap_err();
+        let error = InitramfsContents::read(Path::new("/nonexistent/agent"), &[], &[]).unwrap_err();
         assert!(matches!(error, ImagesError::Io { .. }));
     }
 

@@ -1,9 +1,9 @@
 //! The one scheme of locks between processes: a lock is an open file (`flock(2)`), so it ends with the process that has it,
 //! however that process ends.
 //!
-//! Whoever has a lock alone may remove its file, so that no lock outlives its use. Another process may have opened the file
-//! before and gets a lock that nobody else can see; so whoever gets a lock looks whether the file still has a name, and
-//! begins again if not.
+//! The only holder of a lock may remove its file, so that no file of a lock stays behind. Another process may have opened the
+//! file before that, and would get a lock which no third process can find. So each process that gets a lock checks whether
+//! the file still has a name, and begins again if not.
 
 use crate::{ImagesError, Progress};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -52,8 +52,8 @@ impl Lock {
     fn wait(path: &Path, kind: Kind, what: &str, progress: &Progress) -> Result<Self, ImagesError> {
         loop {
             let file = open(path)?;
-            let tried = if kind == Kind::Shared { file.try_lock_shared() } else { file.try_lock() };
-            let locked = match tried {
+            let locked = if kind == Kind::Shared { file.try_lock_shared() } else { file.try_lock() };
+            let locked = match locked {
                 Err(TryLockError::WouldBlock) => {
                     progress.say(&format!("waiting for another process that makes {what}"));
                     if kind == Kind::Shared { file.lock_shared() } else { file.lock() }
@@ -73,7 +73,7 @@ impl Lock {
         self.file.try_clone().map_err(ImagesError::io(&self.path))
     }
 
-    /// Removes the lock's file. Only for whoever has the lock alone.
+    /// Removes the lock's file. Only the sole holder of the lock may call this.
     pub(crate) fn remove(self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
     }
@@ -87,7 +87,7 @@ fn has_a_name(file: &File) -> bool {
     file.metadata().is_ok_and(|data| data.nlink() > 0)
 }
 
-/// A folder that exists while its builder lives. Children that inherit [`TempDir::hold`] count as the builder.
+/// A folder that exists as long as its builder runs. Children that inherit [`TempDir::hold`] count as the builder.
 #[derive(Debug)]
 pub(crate) struct TempDir {
     path: PathBuf,
@@ -161,7 +161,7 @@ pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Swept {
     /// Folders that were removed.

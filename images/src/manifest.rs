@@ -60,7 +60,7 @@ impl Artifact {
     }
 }
 
-/// Writes a file so that it is there as a whole or, if this process dies, as it was before.
+/// Writes a file so that it is there as a whole or, if this process is killed, as it was before.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), ImagesError> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let mut name = path.as_os_str().to_owned();

@@ -49,7 +49,7 @@ pub(crate) const BUILD: &[&str] = &[
     "zstd",
 ];
 
-/// A package to ask apt for, and what to tell the person about it.
+/// A package to ask apt for, and what the person is to know about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
     /// `NAME` or `NAME=VERSION`.

@@ -1,4 +1,4 @@
-//! Where the cache lies, and that nobody else can put anything there.
+//! Where the cache lies, and the check that no other user can put anything there.
 
 use crate::ImagesError;
 use std::os::unix::fs::MetadataExt;

@@ -12,7 +12,7 @@ const TAIL_LINES: usize = 200;
 
 /// Runs `command`, gives each line of its output to `on_line`, and writes them to `log` when there is one.
 ///
-/// `hold` becomes its standard input, so that a temporary folder stays locked while any descendant lives.
+/// `hold` becomes its standard input, so that a temporary folder stays locked while any descendant runs.
 pub(crate) fn run(
     mut command: Command,
     hold: File,
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_apart() {
+    fn a_full_disk_is_its_own_error() {
         let error = shell("echo 'tar: x: Cannot write: No space left on device'; exit 2").unwrap_err();
         assert!(matches!(error, ImagesError::DiskFull(_)), "{error}");
     }

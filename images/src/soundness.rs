@@ -61,7 +61,7 @@ fn compare(
         contents.write(folder)?;
     }
     let stamp = Stamp::of(found);
-    // What was changed while it was read is looked at again by whoever comes next.
+    // An entry that was changed while it was read is checked again by its next user.
     if stamp == Stamp::of(&members(folder)?) {
         // An entry without a stamp is only looked at more closely.
         let _ = stamp.set(folder);
@@ -69,7 +69,8 @@ fn compare(
     Ok(Soundness::Sound)
 }
 
-/// What is wrong with an entry that was made without a list of its contents: its manifest has the hashes of its most important files.
+/// What is wrong with an entry that was made without a list of its contents: its manifest has the hashes of its most
+/// important files.
 fn by_manifest(manifest: &Manifest) -> Option<String> {
     let files = manifest.artifacts.iter().filter_map(|artifact| Some((artifact.path.as_ref()?, &artifact.sha256)));
     files.into_iter().find_map(|(path, sha256)| match hash::of_file(path) {

@@ -1,4 +1,4 @@
-//! What tells cheaply that an entry is as it was when its contents were last compared with their hashes: `stamp.json` beside its
+//! A cheap check that an entry is as it was when its contents were last compared with their hashes: `stamp.json` beside its
 //! manifest.
 
 use crate::members::{Member, STAMP};
@@ -11,8 +11,8 @@ use std::path::Path;
 /// Says which files an entry had and what the file system said of each.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stamp {
-    /// The host's boot in which that was. Nobody tells the rig whether the host went down in good order, so each boot counts as the end of
-    /// a crash.
+    /// The host's boot in which that was. The rig cannot know whether the host was shut down in good order, so each
+    /// boot counts as the end of a crash.
     boot: String,
     /// Of each file: its name, size, mode and inode, when it was written and when anything of it was changed.
     digest: String,
@@ -84,7 +84,7 @@ mod tests {
                 fs::write(folder.join("new"), "content").unwrap();
                 fs::rename(folder.join("new"), file(folder)).unwrap();
             }),
-            // Whoever sets the time of a write back cannot set back that of the change.
+            // A program can set back the time of a write, but not the time of the change.
             ("same size and time", &|folder| {
                 let written: SystemTime = fs::metadata(file(folder)).unwrap().modified().unwrap();
                 std::thread::sleep(std::time::Duration::from_millis(20));

@@ -8,7 +8,7 @@ use seam_emu::image::{ImageSpec, build, mapping_file};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The file that tells clients what may follow what.
+/// The file by which clients know which version may follow which.
 const MAPPING: &str = "mapping_file.json";
 
 /// A file by its path in the folder.

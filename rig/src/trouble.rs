@@ -1,4 +1,4 @@
-//! What goes wrong outside the subject, and how a command tells it.
+//! What goes wrong outside the subject, and how a command reports it.
 
 use rig_images::ImagesError;
 use std::fmt;

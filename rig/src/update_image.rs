@@ -20,12 +20,12 @@ pub(crate) fn update_image(scenario: &Scenario, number: u32) -> Result<(Vec<u8>,
     })
 }
 
-/// The version that a file brings: what the rig's own images tell of themselves, else what the sigstruct tells, which it does in the 2.0
-/// series only. None: the file does not tell.
+/// The version of the module in a file: from the descriptor of the rig's own images, else from the sigstruct, which has
+/// it in the 2.0 series only. None: the file does not say.
 fn version_in(file: &[u8]) -> Option<String> {
     let image = Image::parse(file).ok()?;
-    let tells = image.sigstruct.module_version.iter().any(|byte| *byte != 0);
-    let assumed = || tells.then(|| Descriptor::assumed(&image.sigstruct));
+    let has_version = image.sigstruct.module_version.iter().any(|byte| *byte != 0);
+    let assumed = || has_version.then(|| Descriptor::assumed(&image.sigstruct));
     let Descriptor { major, minor, update, .. } = Descriptor::find(&image.module).or_else(assumed)?;
     Some(ImageSpec::version(major, minor, update).version_string())
 }
@@ -50,7 +50,7 @@ mod tests {
     use seam_emu::Generation;
 
     #[test]
-    fn each_update_brings_a_newer_module() {
+    fn each_update_has_an_image_of_a_newer_module() {
         let mut scenario = Scenario::default();
         assert_eq!(update_spec(&scenario, 1).version_string(), "1.5.07");
         assert_eq!(update_spec(&scenario, 5).version_string(), "1.5.11");
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn each_update_brings_the_module_that_is_named_for_it() {
+    fn each_update_has_the_image_that_is_named_for_it() {
         let mut scenario = Scenario::default();
         scenario.image.modules = [Generation::V1_5_16, Generation::V1_5_25].map(ImageSpec::of).to_vec();
         let versions = [1, 2, 3].map(|number| update_spec(&scenario, number).version_string());
@@ -77,7 +77,7 @@ mod tests {
         let file = dir.path().join("given");
         std::fs::write(&file, &good).unwrap();
         scenario.image = UpdateImage { file: Some(file.clone()), ..UpdateImage::default() };
-        assert_eq!(update_image(&scenario, 3).unwrap().1.as_deref(), Some("1.5.07"), "the file tells its version");
+        assert_eq!(update_image(&scenario, 3).unwrap().1.as_deref(), Some("1.5.07"), "the file has its version");
         std::fs::write(&file, &good[..5000]).unwrap();
         assert_eq!(update_image(&scenario, 1).unwrap().1, None);
         scenario.image = UpdateImage { file: Some("/nonexistent".into()), ..UpdateImage::default() };

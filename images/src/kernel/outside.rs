@@ -74,7 +74,7 @@ fn usable_tree(kernel: &Kernel) -> Result<&Path, ImagesError> {
     if makefile.contains("include /src/") { Ok(tree) } else { Err(error("it was built elsewhere")) }
 }
 
-/// What tells this kernel from others, as far as modules can see.
+/// What distinguishes this kernel from others for a module that is built against it.
 fn identity(kernel: &Kernel, tree: &Path) -> Result<[String; 2], ImagesError> {
     let program = if super::debian::headers_of(tree).is_some() { &kernel.bzimage } else { &tree.join("vmlinux") };
     Ok([hash::of_file(&tree.join(".config"))?, hash::of_file(program)?])

@@ -30,7 +30,7 @@ pub struct Workbench {
     log: PathBuf,
     /// What each file has in it now, by its path in the kernel source.
     texts: BTreeMap<String, String>,
-    /// While it lives, the cache keeps the tree that this one was copied from.
+    /// As long as it exists, the cache keeps the tree that this one was copied from.
     _base: Entry,
 }
 
@@ -72,10 +72,11 @@ impl Workbench {
         }
     }
 
-    /// Links the kernel with what was compiled last, and puts all that a run needs below `folder`, in the form of a build tree.
+    /// Links the kernel with what was compiled last, and puts all that a run needs below `folder`, in the form of a
+    /// build tree.
     ///
-    /// Such a kernel is started from `vmlinux`, so the compressed image is not made again: that of the unmodified kernel stands for its
-    /// header.
+    /// Such a kernel is started from `vmlinux`, so the compressed image is not made again: that of the unmodified
+    /// kernel stands for its header.
     pub fn link(&mut self, folder: &Path) -> Result<(), ImagesError> {
         let out = self.out();
         let archive = out.join("built-in.a");
@@ -121,7 +122,7 @@ impl Workbench {
 
 impl Drop for Workbench {
     fn drop(&mut self) {
-        // Its errors were told, with the compiler's words.
+        // Its errors were reported already, with the compiler's messages.
         let _ = fs::remove_file(&self.log);
     }
 }

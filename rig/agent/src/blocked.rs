@@ -1,4 +1,4 @@
-//! Which tasks sleep uninterruptibly, and where: what `sysrq-w` tells, from files that need no sysrq.
+//! Which tasks sleep uninterruptibly, and where: what `sysrq-w` prints, read from files that need no sysrq.
 
 use crate::failure;
 use rig_wire::agent::Failure;
@@ -6,7 +6,7 @@ use rig_wire::task::BlockedTask;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Most tasks that are told: those that matter are few, and a frame is bounded.
+/// The most tasks that are listed: a hang involves few, and a frame of the protocol is bounded.
 const MOST: usize = 64;
 
 /// All such tasks of this machine.
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn sleepers_that_cannot_be_woken_are_told_with_their_stacks() {
+    fn sleepers_that_cannot_be_woken_are_listed_with_their_stacks() {
         let proc = tempfile::tempdir().unwrap();
         let stack = "[<0>] __wait_for_common+0xa1/0x160\n[<0>] stop_machine_cpuslocked+0x100/0x140\n";
         task(proc.path(), (30, 30), "30 (kworker/u8:1) D 2 0", &[("stack", stack)]);
@@ -72,13 +72,13 @@ mod tests {
         task(proc.path(), (1, 1), "1 (agent) S 0 1", &[("stack", stack)]);
         fs::create_dir(proc.path().join("sys")).unwrap();
         let tasks = tasks_of(proc.path()).unwrap();
-        let told = |id, name: &str, stack: &[&str]| BlockedTask {
+        let blocked = |id, name: &str, stack: &[&str]| BlockedTask {
             id,
             name: name.into(),
             stack: stack.iter().map(|s| (*s).to_owned()).collect(),
         };
         let frames = ["__wait_for_common+0xa1/0x160", "stop_machine_cpuslocked+0x100/0x140"];
-        assert_eq!(tasks, [told(7, "a) b", &["mutex_lock"]), told(30, "kworker/u8:1", &frames)]);
+        assert_eq!(tasks, [blocked(7, "a) b", &["mutex_lock"]), blocked(30, "kworker/u8:1", &frames)]);
     }
 
     #[test]

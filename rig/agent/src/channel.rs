@@ -4,7 +4,7 @@ use rig_wire::agent::{FrameError, FromAgent, encode};
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
-/// Sends messages, one at a time, whoever calls.
+/// Sends messages, one at a time, from any thread.
 pub(crate) struct Channel {
     writer: Mutex<Box<dyn Write + Send>>,
 }
@@ -22,7 +22,7 @@ impl Channel {
 
     /// Sends bytes that are whole frames.
     pub(crate) fn write(&self, frames: &[u8]) -> io::Result<()> {
-        // A panic powers the machine off, so nobody lives to see a poisoned lock.
+        // A panic powers the machine off, so no code runs that could meet a poisoned lock.
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.write_all(frames)?;
         writer.flush()

@@ -1,4 +1,4 @@
-//! The agent's own words, in the kernel's log: they reach the console in order with the kernel's, and the rig as
+//! The agent's own messages, in the kernel's log: they reach the console in order with the kernel's, and the rig as
 //! [`FromAgent::Kmsg`](rig_wire::agent::FromAgent::Kmsg).
 
 use std::fs::OpenOptions;
@@ -9,7 +9,7 @@ pub(crate) fn say(line: &str) {
     let record = format!("<3>rig-agent: {line}\n");
     let logged = OpenOptions::new().write(true).open("/dev/kmsg").and_then(|mut log| log.write_all(record.as_bytes()));
     if logged.is_err() {
-        // The last resort: when even this fails nobody is left to tell.
+        // There is no other way to report a failure of this.
         let _ = writeln!(std::io::stderr(), "rig-agent: {line}");
     }
 }

@@ -20,17 +20,17 @@ pub(crate) fn bind(cpu: usize) -> Result<(), String> {
 
 /// One CPU of each package, the lowest of those given.
 pub(crate) fn one_per_package(cpus: &[usize]) -> Vec<usize> {
-    let mut seen = Vec::new();
+    let mut known = Vec::new();
     let first = |cpu: &&usize| {
         let package = package(**cpu);
-        let new = !seen.contains(&package);
-        seen.push(package);
+        let new = !known.contains(&package);
+        known.push(package);
         new
     };
     cpus.iter().filter(first).copied().collect()
 }
 
-/// The package of a CPU; one that the kernel does not tell is package 0.
+/// The package of a CPU; where the kernel does not say, it is package 0.
 fn package(cpu: usize) -> u32 {
     let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id");
     fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)

@@ -53,7 +53,7 @@ impl Write for Exchange {
 fn ask(function: u64, buffer: &mut [u8]) -> u64 {
     touch(buffer);
     let mut answer = function;
-    // SAFETY: a NOP with operands of no meaning (0F 1F /0), which cannot fault; where somebody listens, the buffer, which is
+    // SAFETY: a NOP with operands of no meaning (0F 1F /0), which cannot fault; where the emulator listens, the buffer, which is
     // borrowed for writing, may be changed within its bounds, and RAX.
     unsafe {
         asm!(

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// Of each stream so much goes back, from its end: what a program says last tells how it ended.
+/// So many bytes of each stream are returned, from its end: the last lines of a program usually say how it ended.
 const MAX_OUTPUT: usize = (MAX_FRAME / 4) as usize;
 
 /// One program at a time.

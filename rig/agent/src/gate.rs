@@ -8,12 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<BTreeMap<PathBuf, String>>);
 
-/// The gate, closed by whoever holds this.
+/// The gate, closed as long as this value exists.
 #[derive(Debug)]
 pub(crate) struct Closed<'a>(MutexGuard<'a, BTreeMap<PathBuf, String>>);
 
 impl Gate {
-    /// Waits until nobody else has closed it, and closes it.
+    /// Waits until no other thread has it closed, and closes it.
     pub(crate) fn close(&self) -> Closed<'_> {
         Closed(self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -72,7 +72,7 @@ impl Kmsg {
             match (&self.log).read(&mut buffer) {
                 Ok(length) => frames.extend(frame(&buffer[..length])),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // Records were overwritten before they were read; the gap in the sequence numbers tells the rig.
+                // Records were overwritten before they were read; the rig finds the gap in the sequence numbers.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
                 Err(error) => return Err(error),
             }

@@ -30,8 +30,8 @@ pub(crate) fn open(name: &str) -> Result<File, Failure> {
             format!("no virtio-serial port is named {name} after {seconds} s; give QEMU a virtserialport with it");
         return Err(failure::refused(libc::ENODEV, why));
     };
-    let tried = format!("open {}", node.display());
-    OpenOptions::new().read(true).write(true).open(&node).map_err(|e| failure::from_io(tried, &e))
+    let action = format!("open {}", node.display());
+    OpenOptions::new().read(true).write(true).open(&node).map_err(|e| failure::from_io(action, &e))
 }
 
 /// The device node of the port with this name.
@@ -44,7 +44,7 @@ fn named(port: &Path, name: &str) -> bool {
     fs::read_to_string(port.join("name")).is_ok_and(|text| text.trim() == name)
 }
 
-/// Whether nobody has the host's end open. Reading the port then gives 0 bytes at once, writing it waits.
+/// Whether the host's end is closed. Reading the port then gives 0 bytes at once, writing it waits.
 pub(crate) fn host_is_away(port: &File) -> bool {
     let mut fds = [PollFd::new(port.as_fd(), PollFlags::POLLIN)];
     let polled = poll(&mut fds, PollTimeout::ZERO);

@@ -8,11 +8,11 @@ type Action = Box<dyn FnMut() + Send>;
 static NEXT: AtomicU64 = AtomicU64::new(0);
 static ACTIONS: Mutex<Vec<(u64, Action)>> = Mutex::new(Vec::new());
 
-/// An action that is done before each update for as long as this lives.
+/// An action that is done before each update for as long as this value exists.
 pub(crate) struct Prelude(u64);
 
 impl Prelude {
-    /// Has it done from now on, when the kernel has an update's image and was not yet told to begin.
+    /// Has it done from now on, when the kernel has an update's image and has no order to begin yet.
     pub(crate) fn before_each_update(action: impl FnMut() + Send + 'static) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         actions().push((number, Box::new(action)));
@@ -48,8 +48,8 @@ mod tests {
         play();
         play();
         // Other tests may play meanwhile.
-        let seen = done.load(Ordering::Relaxed);
-        assert!(seen >= 2);
+        let rounds = done.load(Ordering::Relaxed);
+        assert!(rounds >= 2);
         drop(prelude);
         play();
         assert_eq!(Arc::strong_count(&done), 1, "the action is gone");

@@ -1,4 +1,4 @@
-//! What the agent tells of the guest in its first message.
+//! What the agent reports of the guest in its first message.
 
 use crate::{failure, files};
 use rig_wire::agent::{Failure, PROTOCOL_VERSION, Ready};

@@ -5,7 +5,7 @@
 use crate::load::Loads;
 use crate::machine::Machine;
 use crate::{failure, prelude};
-use rig_wire::agent::{Failure, UpdateOutcome};
+use rig_wire::agent::{Failure, UploadOutcome};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const COARSE: Duration = Duration::from_millis(5);
 
 /// Uploads `image` to `device` beside `loads` and waits, however long, until the kernel is idle: the rig knows how long is too
 /// long. Refused while a CPU is missing that a load between updates took offline.
-pub(crate) fn update(loads: &Loads, device: &str, image: &[u8]) -> Result<UpdateOutcome, Failure> {
+pub(crate) fn update(loads: &Loads, device: &str, image: &[u8]) -> Result<UploadOutcome, Failure> {
     if device.is_empty() || device.contains(['/', '.']) {
         return Err(failure::refused(libc::EINVAL, format_args!("{device:?} is no upload device")));
     }
@@ -49,7 +49,7 @@ pub fn upload<R>(
     folder: &Path,
     image: &[u8],
     may_begin: impl FnOnce(&[String]) -> Result<(), R>,
-) -> Result<Result<UpdateOutcome, Failure>, R> {
+) -> Result<Result<UploadOutcome, Failure>, R> {
     let closed = loads.gate().close();
     let upload = Upload { machine: loads.machine().clone(), folder: folder.to_owned() };
     upload.run(image, || may_begin(&closed.missing()))
@@ -66,7 +66,7 @@ impl Upload {
         &self,
         image: &[u8],
         may_begin: impl FnOnce() -> Result<(), R>,
-    ) -> Result<Result<UpdateOutcome, Failure>, R> {
+    ) -> Result<Result<UploadOutcome, Failure>, R> {
         if let Err(failure) = self.attribute("status") {
             return Ok(Err(failure));
         }
@@ -82,7 +82,7 @@ impl Upload {
         Ok(self.begin())
     }
 
-    fn begin(&self) -> Result<UpdateOutcome, Failure> {
+    fn begin(&self) -> Result<UploadOutcome, Failure> {
         let started = Instant::now();
         if let Err(error) = self.write("loading", b"0") {
             return self.outcome(error.raw_os_error().or(Some(libc::EIO)), started.elapsed());
@@ -109,12 +109,12 @@ impl Upload {
         Ok(())
     }
 
-    fn outcome(&self, errno: Option<i32>, duration: Duration) -> Result<UpdateOutcome, Failure> {
+    fn outcome(&self, errno: Option<i32>, duration: Duration) -> Result<UploadOutcome, Failure> {
         let status = self.attribute("status")?;
         // The kernel answers EBUSY while another upload runs; then there is no error to read yet.
         let error = if status == "idle" { self.attribute("error")? } else { String::new() };
         let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Ok(UpdateOutcome { status, error, errno, duration_us })
+        Ok(UploadOutcome { status, error, errno, duration_us })
     }
 
     fn attribute(&self, name: &str) -> Result<String, Failure> {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn can_tell_that_the_kernel_did_not_take_the_image() {
+    fn can_report_that_the_kernel_did_not_take_the_image() {
         let (folder, upload) = device("receiving\n", "");
         fs::remove_file(folder.path().join("data")).unwrap();
         let outcome = upload.run(b"image", || Ok::<(), ()>(())).unwrap().unwrap();

@@ -52,10 +52,10 @@ pub struct CheckArguments {
     pub(crate) output: Output,
 }
 
-/// What every change can be told.
+/// The arguments that every change of the host takes.
 #[derive(Clone, Debug, PartialEq, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(crate) struct Change {
+pub(crate) struct ChangeArguments {
     /// Upload this image.
     #[arg(long, value_name = "FILE")]
     pub(crate) image: Option<PathBuf>,
@@ -91,7 +91,7 @@ pub(crate) struct Change {
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct UpdateArguments {
     #[command(flatten)]
-    pub(crate) change: Change,
+    pub(crate) change: ChangeArguments,
 }
 
 /// `rig hw stress`
@@ -107,5 +107,5 @@ pub struct StressArguments {
     #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(PROFILES.map(|(name, _)| name)))]
     pub(crate) load: Vec<String>,
     #[command(flatten)]
-    pub(crate) change: Change,
+    pub(crate) change: ChangeArguments,
 }

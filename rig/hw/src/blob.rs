@@ -27,7 +27,7 @@ pub struct Blob {
     pub handoff_version: u16,
     /// Lowest handoff version that the module can take over.
     pub min_update_handoff_version: u16,
-    /// The version that was signed; none in images of the 1.5 series, which do not tell it. Where it stands is known from
+    /// The version that was signed; none in images of the 1.5 series, which do not have it. Where it stands is known from
     /// the released images only (unverified): update version (2 bytes), minor, major.
     pub version: Option<Version>,
 }
@@ -53,12 +53,12 @@ pub enum BadBlob {
         module: u32,
     },
     /// The file is cut short, or something follows.
-    #[error("it has {seen} bytes, its header says {wanted}")]
+    #[error("it has {found} bytes, its header says {wanted}")]
     Size {
         /// By the header.
         wanted: usize,
         /// The file's.
-        seen: usize,
+        found: usize,
     },
     /// Something where zeros must be.
     #[error("reserved bytes of its header are not zero")]
@@ -121,13 +121,13 @@ fn check_header(header: &[u8], size: usize) -> Result<(), BadBlob> {
     }
     let wanted = PAGE * (1 + sigstruct as usize + module as usize);
     if size != wanted {
-        return Err(BadBlob::Size { wanted, seen: size });
+        return Err(BadBlob::Size { wanted, found: size });
     }
     if header[20..].iter().any(|byte| *byte != 0) { Err(BadBlob::Reserved) } else { Ok(()) }
 }
 
-fn signed_version(told: &[u8]) -> Option<Version> {
-    let (update, minor, major) = (half(told, 0), told[2].into(), told[3].into());
+fn signed_version(bytes: &[u8]) -> Option<Version> {
+    let (update, minor, major) = (half(bytes, 0), bytes[2].into(), bytes[3].into());
     (major != 0).then_some(Version { major, minor, update })
 }
 
@@ -146,7 +146,7 @@ mod tests {
     use seam_emu::image::{ImageSpec, build};
 
     #[test]
-    fn an_image_tells_what_it_is_for() {
+    fn an_image_names_its_processors() {
         let blob = Blob::parse(&build(&ImageSpec::default())).unwrap();
         assert!(!blob.debug && blob.pages >= 1 && !blob.cpuid_1_eax.is_empty());
         let eax = blob.cpuid_1_eax[0];
@@ -180,8 +180,8 @@ mod tests {
     fn cannot_read_what_is_cut_short_or_miscounted() {
         let image = build(&ImageSpec::default());
         assert_eq!(Blob::parse(&image[..100]), Err(BadBlob::Short(100)));
-        let seen = image.len() - 1;
-        assert_eq!(Blob::parse(&image[..seen]), Err(BadBlob::Size { wanted: image.len(), seen }));
+        let found = image.len() - 1;
+        assert_eq!(Blob::parse(&image[..found]), Err(BadBlob::Size { wanted: image.len(), found }));
         let mut wrong = image.clone();
         wrong[2] ^= 1;
         assert_eq!(Blob::parse(&wrong), Err(BadBlob::Checksum));

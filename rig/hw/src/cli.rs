@@ -1,6 +1,6 @@
-//! The commands, carried out and told.
+//! The commands: each is carried out, and its result is printed.
 
-use crate::arguments::{Change, CheckArguments, HwCommand, StressArguments, UpdateArguments};
+use crate::arguments::{ChangeArguments, CheckArguments, HwCommand, StressArguments, UpdateArguments};
 use crate::change::{self, Request};
 use crate::check::{Condition, Standing, conditions, is_ready};
 use crate::facts::Facts;
@@ -56,13 +56,13 @@ fn check(host: &Host, arguments: &CheckArguments) -> Result<u8, Trouble> {
     Ok(if ready { 0 } else { crate::Exit::Host as u8 })
 }
 
-/// A command that did not come to its end, as one more condition.
+/// A command that was not completed, as one more condition.
 fn last_command(last: &Last) -> Option<Condition> {
     let (standing, entry, how, remedy) = match last {
         Last::Done => return None,
         Last::UnderWay(entry) => (Standing::Weak, entry, "is at", "wait for it to end"),
         Last::CutShort(entry) => {
-            let remedy = "`rig-hw journal` tells what it did before; the TDX module above is what came of it";
+            let remedy = "`rig-hw journal` shows what it did before; the TDX module above is what came of it";
             (Standing::Weak, entry, "ended while it was at", remedy)
         }
         Last::Hidden(entry) => (Standing::Unknown, entry, "is or was at", "be root to see which"),
@@ -118,28 +118,28 @@ fn stress(host: &Host, arguments: &StressArguments) -> Result<u8, Trouble> {
     )
 }
 
-fn change(host: &Host, told: &Change, request: Request) -> Result<u8, Trouble> {
+fn change(host: &Host, arguments: &ChangeArguments, request: Request) -> Result<u8, Trouble> {
     let request = Request {
-        image: told.image.clone(),
-        to: told.to,
-        mapping: told.mapping.clone(),
-        yes: told.yes,
-        with_tds: told.with_tds,
-        last: told.last,
-        force: told.force,
-        blind: told.blind,
-        out: told.out.clone(),
+        image: arguments.image.clone(),
+        to: arguments.to,
+        mapping: arguments.mapping.clone(),
+        yes: arguments.yes,
+        with_tds: arguments.with_tds,
+        last: arguments.last,
+        force: arguments.force,
+        blind: arguments.blind,
+        out: arguments.out.clone(),
         ..request
     };
     if request.yes {
         let verdict = change::make(host, &request, &|doing| say::err(doing))?;
-        say_verdict(&verdict, told.output.json);
+        say_verdict(&verdict, arguments.output.json);
         return Ok(verdict.exit_code);
     }
     let unfinished = if let Last::CutShort(entry) = journal::last(host) { Some(entry) } else { None };
     let plan = change::plan(&request, &Facts::of(host), unfinished.as_ref())?;
     plan.warnings.iter().for_each(|warning| say::err(format!("warning: {warning}")));
-    say_plan(&plan, told.output.json);
+    say_plan(&plan, arguments.output.json);
     Ok(0)
 }
 
@@ -215,7 +215,7 @@ mod tests {
         assert_ne!(std::fs::read(fake.host().path("/sys/class/firmware/tdx_module/data")).unwrap(), b"");
     }
 
-    /// A command that was killed is told, and what it left is put back on request only.
+    /// A command that was killed is reported, and what it left is put back on request only.
     #[test]
     fn a_host_can_be_repaired() {
         let fake = Fake::new();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_tell_why() {
+    fn exit_codes_distinguish_their_causes() {
         let fake = Fake::new();
         let code = |line: &str| run_on(&fake.host(), &parse(line));
         assert_eq!((code("rig-hw check"), code("rig-hw check --json"), code("rig-hw journal")), (0, 0, 0));

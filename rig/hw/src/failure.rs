@@ -3,7 +3,7 @@
 use crate::facts::Module;
 use crate::trouble::Trouble;
 use rig_judge::timeline::{Leaf, Status};
-use rig_wire::agent::UpdateOutcome;
+use rig_wire::agent::UploadOutcome;
 use rig_wire::event::{Kind, Record};
 
 const EBUSY: i32 = 16;
@@ -20,12 +20,12 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// Nobody knows what became of an update but the module's version.
+    /// Only the module's version shows what became of an update whose outcome cannot be read.
     pub(crate) fn unreadable(why: &str, after: &Module) -> Self {
         let (state, help) = match after {
             Module::Lost => (": this host has no TDX module now".to_owned(), REBOOT),
             Module::Running(version) => (format!(", but module {version} runs"), "read the kernel's log"),
-            _ => (String::new(), "read the kernel's log; `rig-hw check` tells whether the module lives"),
+            _ => (String::new(), "read the kernel's log; `rig-hw check` says whether a module runs"),
         };
         Self { cause: format!("the update's outcome cannot be read ({why}){state}"), help: help.into() }
     }
@@ -43,7 +43,7 @@ const REBOOT: &str = "reboot this machine: its trust domains are lost, and none 
 type Failed = (Leaf, Status);
 
 /// Puts together what the kernel, its log, the probes and the module's version say.
-pub(crate) fn explain(outcome: &UpdateOutcome, log: &[String], records: &[Record], after: &Module) -> Words {
+pub(crate) fn explain(outcome: &UploadOutcome, log: &[String], records: &[Record], after: &Module) -> Words {
     let failed = first_failure(records).or_else(|| log.iter().rev().find_map(|line| of_log(line)));
     let call = failed.map(|(leaf, status)| format!("{} answered {}", leaf.name(), status.name()));
     if *after == Module::Lost {
@@ -76,8 +76,8 @@ pub(crate) fn explain(outcome: &UpdateOutcome, log: &[String], records: &[Record
 
 /// The first SEAMCALL of an update's steps that failed for good.
 fn first_failure(records: &[Record]) -> Option<Failed> {
-    let ended = records.iter().filter(|r| r.kind == Kind::SeamcallExit as u16);
-    let mut calls = ended.map(|r| (Leaf::of(r), Status::of(r)));
+    let exits = records.iter().filter(|r| r.kind == Kind::SeamcallExit as u16);
+    let mut calls = exits.map(|r| (Leaf::of(r), Status::of(r)));
     calls.find(|(leaf, status)| leaf.step().is_some() && !status.is_success() && !status.is_retried())
 }
 
@@ -88,7 +88,7 @@ fn of_log(line: &str) -> Option<Failed> {
     Some((Leaf(number(leaf)?), Status::Returned(number(status)?)))
 }
 
-/// What helps against a status, where the module lives on.
+/// What helps against a status, where the module still runs.
 fn remedy(leaf: Leaf, status: Status) -> String {
     let Status::Returned(status) = status else {
         return "read the kernel's log".into();
@@ -109,11 +109,11 @@ mod tests {
     use rig_wire::event::flags;
     use rstest::rstest;
 
-    fn outcome(error: &str, errno: Option<i32>) -> UpdateOutcome {
-        UpdateOutcome { status: "idle".into(), error: error.into(), errno, duration_us: 1 }
+    fn outcome(error: &str, errno: Option<i32>) -> UploadOutcome {
+        UploadOutcome { status: "idle".into(), error: error.into(), errno, duration_us: 1 }
     }
 
-    fn ended(leaf: u64, status: u64, flags: u32) -> Record {
+    fn exit(leaf: u64, status: u64, flags: u32) -> Record {
         Record { kind: Kind::SeamcallExit as u16, flags, a: leaf, b: status, ..Record::default() }
     }
 
@@ -150,7 +150,7 @@ mod tests {
     )]
     #[case::lost_without_a_word(outcome(INVALID, None), "", Module::Lost, "no TDX module now", "reboot this machine")]
     fn every_failure_has_its_words(
-        #[case] outcome: UpdateOutcome,
+        #[case] outcome: UploadOutcome,
         #[case] log: &str,
         #[case] after: Module,
         #[case] cause: &str,
@@ -163,7 +163,7 @@ mod tests {
     /// A retried answer is no failure, and the kernel says nothing of `VMfailInvalid`.
     #[test]
     fn probes_see_what_the_log_does_not_say() {
-        let records = [ended(33, 0x8000_0203_0000_0000, 0), ended(34, 5, 0), ended(INSTALL, 0, flags::VMFAIL_INVALID)];
+        let records = [exit(33, 0x8000_0203_0000_0000, 0), exit(34, 5, 0), exit(INSTALL, 0, flags::VMFAIL_INVALID)];
         let words = explain(&outcome(INVALID, None), &[], &records, &Module::Lost);
         assert!(words.cause.contains("INSTALL answered VMfailInvalid"), "{words:?}");
     }

@@ -101,7 +101,7 @@ impl Fake {
         self.kernel.failures.lock().unwrap().insert(key, (goes_well, fails));
     }
 
-    /// What the kernel does when an update begins, of which it is told the number, from 1.
+    /// What the kernel does when an update begins, with the number of the update, from 1.
     pub(crate) fn on_update(&self, update: impl FnMut(u32) + Send + 'static) {
         *self.kernel.update.lock().unwrap() = Some(Box::new(update));
     }

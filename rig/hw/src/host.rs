@@ -1,4 +1,4 @@
-//! The host's files: what the kernel tells through sysfs and procfs, below a folder that tests can choose.
+//! The host's files: what the kernel shows through sysfs and procfs, below a folder that tests can choose.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a host does when it is changed. Pictures of hosts in tests answer as a kernel would, and fail when told to.
+/// What a host does when it is changed. Pictures of hosts in tests answer as a kernel would, and fail where a test says so.
 pub(crate) trait Kernel: fmt::Debug + Send + Sync {
     /// Writes to a file that exists, in one `write(2)`, as kernel attributes want it.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

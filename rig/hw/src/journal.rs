@@ -1,4 +1,4 @@
-//! What is under way, written down before it is done: after a crash the last line tells.
+//! The journal: each step is written down before it is done, so that after a crash the last line says what was under way.
 
 use crate::host::Host;
 use crate::lock::{FOLDER, Holder, Lock};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 const JOURNAL: &str = "journal.jsonl";
-/// The last step of every command that came to its end.
+/// The last step of every command that was completed.
 const DONE: &str = "done";
 
 /// One line.
@@ -71,7 +71,7 @@ impl Journal {
         Ok(byte == *b"\n")
     }
 
-    /// The command came to its end.
+    /// The command was completed.
     pub fn done(&mut self, detail: Value) -> Result<(), Trouble> {
         self.note(DONE, detail)
     }
@@ -86,17 +86,17 @@ pub fn entries(host: &Host) -> Vec<Entry> {
 /// How the last command that changed the machine stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Last {
-    /// It came to its end, or there was none.
+    /// It was completed, or there was none.
     Done,
     /// It is at it now.
     UnderWay(Entry),
-    /// It ended without coming to its end, when it was about to do this.
+    /// It ended before it was completed, when it was about to do this.
     CutShort(Entry),
-    /// It is at this, or was when it ended; only root can tell which.
+    /// It is at this, or was when it ended; only root can find out which.
     Hidden(Entry),
 }
 
-/// The last entry, unless it says that its command came to its end. Whoever has the lock knows that it did not.
+/// The last entry, unless it says that its command was completed. The holder of the lock knows that no other command is under way.
 pub fn unfinished(host: &Host) -> Option<Entry> {
     entries(host).pop().filter(|entry| entry.step != DONE)
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_was_killed_is_told() {
+    fn a_command_that_was_killed_is_reported() {
         let fake = Fake::new();
         assert_eq!(last(&fake.host()), Last::Done);
         let mut first = journal(&fake);

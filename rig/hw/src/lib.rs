@@ -4,7 +4,7 @@
 //! what was seen. The library works on a [`Host`], which is this machine or a picture of one; `cargo rig hw` and the static
 //! program `rig-hw` are the same commands.
 //!
-//! It never changes the machine without being told so twice, by the command and by `--yes`, and never calls an invariant held
+//! It never changes the machine without two orders to do so, by the command and by `--yes`, and never calls an invariant held
 //! that cannot be observed here.
 
 mod account;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Folder of everything that this program leaves.
 pub const FOLDER: &str = rig_wire::agent::EVIDENCE;
 const LOCK: &str = "lock";
-/// Nobody but its owner can open the file, so nobody else can hold the lock.
+/// Only its owner can open the file, so no other user can hold the lock.
 const MODE: u32 = 0o600;
 
 /// The lock, held until this is dropped or the process ends.
@@ -27,7 +27,7 @@ pub struct Lock {
 /// What a look at the lock shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// Nobody has it.
+    /// No process has it.
     Nobody,
     /// A command that changes the host has it.
     Command,
@@ -47,7 +47,7 @@ impl Lock {
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file())) {
             Ok(_) => Ok(Self { _file: file }),
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => {
-                let help = "wait for it to end; `rig-hw journal` tells what it does";
+                let help = "wait for it to end; `rig-hw journal` shows what it does";
                 Err(Trouble::refused("another rig-hw is changing this machine", help))
             }
             Err(errno) => Err(Trouble::file("lock", &path, &errno.into())),

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_repaired_stays_told() {
+    fn what_cannot_be_repaired_stays_reported() {
         let fake = killed();
         fake.fail(CPU, "1", 0, u32::MAX);
         let failed = repair(&fake.host()).unwrap_err();

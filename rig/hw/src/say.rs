@@ -1,6 +1,6 @@
-//! Words for whoever started the program.
+//! Output for the person who started the program.
 //!
-//! `println!` panics when nobody reads any more (a closed terminal, `| head`). In the middle of a change of the machine that
+//! `println!` panics when its output is closed (a closed terminal, `| head`). In the middle of a change of the machine that
 //! must not happen, so what cannot be said is dropped: the journal and the evidence have it too.
 
 use std::fmt::Display;
@@ -17,7 +17,7 @@ pub(crate) fn err(line: impl Display) {
 }
 
 fn write_to(stream: &mut impl Write, line: impl Display) {
-    // See the module: there is nobody to tell.
+    // See the comment of this module: nobody reads this output any more.
     let _ = writeln!(stream, "{line}").and_then(|()| stream.flush());
 }
 

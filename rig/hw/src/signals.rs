@@ -14,7 +14,7 @@ const WATCHED: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 pub(crate) struct Signals {
     waiting: SignalFd,
     /// The first that came.
-    seen: Option<Signal>,
+    received: Option<Signal>,
 }
 
 impl Signals {
@@ -23,16 +23,16 @@ impl Signals {
         let mask: SigSet = WATCHED.into_iter().collect();
         mask.thread_block()?;
         let waiting = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self { waiting, seen: None })
+        Ok(Self { waiting, received: None })
     }
 
     /// The first signal that came until now.
-    pub(crate) fn seen(&mut self) -> Option<Signal> {
+    pub(crate) fn received(&mut self) -> Option<Signal> {
         while let Ok(Some(info)) = self.waiting.read_signal() {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
-            self.seen = self.seen.or(signal);
+            self.received = self.received.or(signal);
         }
-        self.seen
+        self.received
     }
 }
 
@@ -43,15 +43,15 @@ mod tests {
 
     /// In a thread of its own: a signal that is raised is for the thread that raises it, and the mask is the thread's.
     #[test]
-    fn a_signal_ends_nothing_and_is_seen_later() {
+    fn a_signal_ends_nothing_and_is_found_later() {
         let test = || {
             let mut signals = Signals::block().unwrap();
-            assert_eq!(signals.seen(), None);
+            assert_eq!(signals.received(), None);
             WATCHED.into_iter().rev().for_each(|signal| raise(signal).unwrap());
             // What is pending has no order, but the first that was seen stays.
-            let first = signals.seen().unwrap();
+            let first = signals.received().unwrap();
             raise(Signal::SIGTERM).unwrap();
-            assert_eq!(signals.seen(), Some(first));
+            assert_eq!(signals.received(), Some(first));
         };
         std::thread::spawn(test).join().unwrap();
     }

@@ -1,6 +1,6 @@
 //! tracefs: our tracing instance, our probes, and what the kernel counts of them.
 //!
-//! Everything happens in an instance of its own, so that nobody else's tracing is disturbed.
+//! Everything happens in an instance of its own, so that no other tracing is disturbed.
 
 use crate::host::Host;
 use std::fs;
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(missed("  call    10    1\n  ack0    5    2\n  somebody_elses    9    9\n"), 3);
     }
 
-    /// Removed is what the kernel no longer lists, and nobody else's probes are touched.
+    /// Removed is what the kernel no longer lists, and no other probes are touched.
     #[test]
     fn probes_are_gone_when_the_kernel_says_so() {
         let fake = Fake::new();

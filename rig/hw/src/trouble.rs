@@ -11,7 +11,7 @@ pub enum Exit {
     Usage = 2,
     /// This host does not allow it, or something failed that is not the subject.
     Host = 5,
-    /// It was not done because it would be unsafe here, and nobody said to do it all the same.
+    /// It was not done because it would be unsafe here, and no flag says to do it all the same.
     Refused = 6,
 }
 

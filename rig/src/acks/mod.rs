@@ -26,7 +26,7 @@ pub(crate) struct Measured {
 
 /// Passages of one acknowledgement at one number of CPUs: from the last acknowledgement until all CPUs left the step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Row {
+pub(crate) struct AckRow {
     pub(crate) cpus: u32,
     pub(crate) ack: &'static str,
     /// How many there were.
@@ -57,7 +57,7 @@ pub(crate) fn measure(scenario: Scenario, ack: Ack, folder: &Path, progress: &Pr
 }
 
 /// One row for each number of CPUs and acknowledgement.
-pub(crate) fn summarise(measured: &[Measured]) -> Vec<Row> {
+pub(crate) fn summarise(measured: &[Measured]) -> Vec<AckRow> {
     let mut groups: BTreeMap<(u32, &str), Vec<Passage>> = BTreeMap::new();
     for Measured { cpus, ack, passages } in measured {
         groups.entry((*cpus, ack.parameter())).or_default().extend(passages);
@@ -68,7 +68,7 @@ pub(crate) fn summarise(measured: &[Measured]) -> Vec<Row> {
             let own = sorted_us(passages.iter().filter(|p| p.step == step));
             (!own.is_empty()).then(|| (step.name(), quantile(&own, 0.5)))
         };
-        Row {
+        AckRow {
             cpus,
             ack,
             passages: all.len(),
@@ -97,7 +97,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// A Markdown table for people.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[AckRow]) -> String {
     let steps: Vec<&str> = Step::ALL[1..5].iter().map(|step| step.name()).collect();
     let mut text = format!("| CPUs | ack | passages | p10 µs | median µs | p90 µs | {} |\n", steps.join(" | "));
     let _ = writeln!(text, "|{}", " --- |".repeat(6 + steps.len()));
@@ -122,7 +122,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn rows() -> Vec<Row> {
+    pub(crate) fn rows() -> Vec<AckRow> {
         let passage = |update, leave_ns| Passage { update, step: Step::CpuInstall, acks_ns: 1, leave_ns };
         let run = |cpus, ack, factor| Measured {
             cpus,

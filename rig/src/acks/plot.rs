@@ -1,6 +1,6 @@
 //! The plot of a comparison, as SVG.
 
-use super::Row;
+use super::AckRow;
 use plotters::prelude::*;
 use std::error::Error;
 
@@ -8,13 +8,13 @@ const SIZE: (u32, u32) = (900, 520);
 const COLOURS: [(&str, RGBColor); 2] = [("lock", RGBColor(0x1f, 0x5f, 0xa8)), ("atomic", RGBColor(0xc8, 0x55, 0x1b))];
 
 /// Medians with the range from one in ten to nine in ten, over the number of CPUs; both axes are logarithmic.
-pub(crate) fn plot(rows: &[Row]) -> String {
+pub(crate) fn plot(rows: &[AckRow]) -> String {
     let mut svg = String::new();
     draw(&mut svg, rows).expect("drawing into memory does not fail");
     svg
 }
 
-fn draw<'a>(svg: &'a mut String, rows: &[Row]) -> Result<(), Box<dyn Error + 'a>> {
+fn draw<'a>(svg: &'a mut String, rows: &[AckRow]) -> Result<(), Box<dyn Error + 'a>> {
     let cpus = rows.iter().map(|row| f64::from(row.cpus));
     let (least, most) = (cpus.clone().fold(f64::MAX, f64::min), cpus.fold(1.0, f64::max));
     let lowest = rows.iter().map(|row| row.p10_us).fold(f64::MAX, f64::min).max(0.1);
@@ -35,7 +35,7 @@ fn draw<'a>(svg: &'a mut String, rows: &[Row]) -> Result<(), Box<dyn Error + 'a>
         .y_label_formatter(&|y| format!("{y:.0}"))
         .draw()?;
     for (ack, colour) in COLOURS {
-        let own: Vec<&Row> = rows.iter().filter(|row| row.ack == ack).collect();
+        let own: Vec<&AckRow> = rows.iter().filter(|row| row.ack == ack).collect();
         let points = own.iter().map(|row| (f64::from(row.cpus), row.p50_us));
         chart
             .draw_series(LineSeries::new(points, colour.stroke_width(2)))?

@@ -165,7 +165,7 @@ mod tests {
     }
 
     /// The last record says how the run ended.
-    fn ended_as(end: &RunEnd) -> Conclusion {
+    fn conclusion_of(end: &RunEnd) -> Conclusion {
         let mut bytes = std::fs::read(PLAIN).unwrap();
         let at = bytes.len() - 64;
         let mut last = rig_wire::event::Record::from_bytes(&bytes[at..].try_into().unwrap());
@@ -176,11 +176,11 @@ mod tests {
 
     #[test]
     fn a_run_that_was_stopped_without_a_breach_is_not_judged() {
-        assert_eq!(ended_as(&RunEnd::Finished), Conclusion::Passed);
-        assert!(ended_as(&RunEnd::Stopped).reason().unwrap().contains("stopped before its end"));
-        let lost = ended_as(&RunEnd::Lost { cause: String::new() });
+        assert_eq!(conclusion_of(&RunEnd::Finished), Conclusion::Passed);
+        assert!(conclusion_of(&RunEnd::Stopped).reason().unwrap().contains("stopped before its end"));
+        let lost = conclusion_of(&RunEnd::Lost { cause: String::new() });
         assert_eq!((lost.exit(), lost.name()), (Exit::Environment, "not-judged"));
-        let hung = ended_as(&RunEnd::Hung { what: String::new() });
+        let hung = conclusion_of(&RunEnd::Hung { what: String::new() });
         assert_eq!((hung.exit(), hung.name()), (Exit::Hung, "hung"));
     }
 

@@ -1,7 +1,7 @@
 //! `rig doctor`
 
 use super::output;
-use crate::doctor::{self, Item, Report, State};
+use crate::doctor::{self, DoctorReport, Item, State};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     Ok(report.exit() as u8)
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &DoctorReport) -> String {
     let lines: Vec<String> = report.items.iter().map(line).collect();
     format!("{}\nbackend  {}: {}", lines.join("\n"), report.backend, report.backend_reason)
 }

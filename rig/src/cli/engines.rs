@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     pub(super) json: bool,
 }
 
-/// What one engine came to.
+/// The result of one engine.
 #[derive(Debug, Serialize)]
 struct Row {
     scenario: &'static str,

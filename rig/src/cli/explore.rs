@@ -1,9 +1,9 @@
 //! `rig explore` and `rig soak`
 
 use super::output;
-use super::target::Target;
+use super::target::MachineFlags;
 use crate::explore::evidence::RESULTS;
-use crate::explore::explorer::{self, End, Request};
+use crate::explore::explorer::{self, End, ExploreRequest};
 use crate::explore::results::{FORM, Found, GuestResult, Header, Results, SeedResult};
 use crate::explore::schedule::{self, Strategy};
 use crate::explore::shard::{Shard, parse_seeds};
@@ -86,7 +86,7 @@ struct How {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    target: Target,
+    target: MachineFlags,
 }
 
 impl Arguments {
@@ -141,7 +141,7 @@ fn go(
     let view = View::new(before, bounded);
     let workers =
         how.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)));
-    let request = Request {
+    let request = ExploreRequest {
         seeds,
         shard,
         strategy: how.strategy,
@@ -153,10 +153,16 @@ fn go(
     let end = explorer::explore(&request, &sessions, cpus, &mut results, &view)?;
     let per_second = view.per_second(results.found.latest().count());
     view.end();
-    Ok(tell(how, &results.found, &end, (per_second, sessions.orders(), before), &folder) as u8)
+    Ok(print_results(how, &results.found, &end, (per_second, sessions.orders(), before), &folder) as u8)
 }
 
-fn tell(how: &How, found: &Found, end: &End, (per_second, orders, before): (f64, usize, usize), folder: &Path) -> Exit {
+fn print_results(
+    how: &How,
+    found: &Found,
+    end: &End,
+    (per_second, orders, before): (f64, usize, usize),
+    folder: &Path,
+) -> Exit {
     let summary = Summary::of(found);
     let exit = exit_of(&summary, end);
     let failed: Vec<_> = found.latest().filter(|r| r.has_failed()).collect();

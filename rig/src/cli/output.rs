@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::io::Write;
 
-/// Writes one JSON value and a line end. Whoever closed stdout does not want it.
+/// Writes one JSON value and a line end. Where stdout is closed it is dropped.
 pub(super) fn json(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).expect("output is plain data");
     text_line(&text);

@@ -1,10 +1,10 @@
 //! `rig replay`
 
 use super::output;
-use super::target::Target;
+use super::target::MachineFlags;
 use crate::explore::evidence::{self, Schedule};
 use crate::explore::repeat;
-use crate::explore::repetition::{Judgement, Repetition};
+use crate::explore::repetition::{Repetition, RepetitionJudgement};
 use crate::explore::schedule::{Space, Strategy, schedule};
 use crate::explore::tally::Tally;
 use crate::run::Guests;
@@ -46,7 +46,7 @@ pub(super) struct ReplayArguments {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    target: Target,
+    target: MachineFlags,
 }
 
 pub(super) fn replay(arguments: &ReplayArguments) -> Result<u8, Trouble> {
@@ -74,7 +74,7 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<u8, Trouble> {
         }
     };
     let all = repeat::many(&sessions, &lists, (&folder, arguments.times), show)?;
-    Ok(told(arguments, &lists, &all, (&folder, clock, recorded.digest.as_deref())))
+    Ok(print_results(arguments, &lists, &all, (&folder, clock, recorded.digest.as_deref())))
 }
 
 /// A digest repeats only where all is as it was.
@@ -94,7 +94,7 @@ fn check_unchanged(recorded: &mut Schedule, made_of: &Value, anyway: bool) -> Re
 fn line(number: u32, repetition: &Repetition) -> String {
     let Repetition { judgement, reason, verdict, digest, .. } = repetition;
     let what = match (judgement, verdict) {
-        (Judgement::NotJudged, _) => "not judged",
+        (RepetitionJudgement::NotJudged, _) => "not judged",
         (_, Some(verdict)) => verdict.verdict.name(),
         (_, None) => "",
     };
@@ -103,7 +103,7 @@ fn line(number: u32, repetition: &Repetition) -> String {
     format!("{number}: {what}{reason}{digest}")
 }
 
-fn told(
+fn print_results(
     arguments: &ReplayArguments,
     lists: &[Vec<HoldSpec>],
     all: &[Repetition],
@@ -155,7 +155,7 @@ mod tests {
     fn each_repetition_says_what_it_came_to() {
         let verdict = Verdict::unjudged(Facts::default(), Outcome::Passed, "", None);
         let passed = Repetition {
-            judgement: Judgement::Passed,
+            judgement: RepetitionJudgement::Passed,
             reason: None,
             verdict: Some(verdict),
             digest: None,

@@ -94,7 +94,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
     };
     if let Some(nested) = &scenario.nested {
         let verdict = run::run_nested(&scenario, nested, &options, total, &progress)?;
-        return Ok(tell(&verdict, arguments.json, arguments.verbose));
+        return Ok(print_verdict(&verdict, arguments.json, arguments.verbose));
     }
     let prepared = run::prepare(scenario, &options, &progress)?;
     let folder = prepared.folder().to_owned();
@@ -105,11 +105,11 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
         eprintln!("error: {}", verdict.reason.as_deref().unwrap_or("the run came to no end"));
         eprintln!("help: {} ({})", verdict.remedy.as_deref().unwrap_or("see the run folder"), folder.display());
     }
-    Ok(tell(&verdict, arguments.json, arguments.verbose))
+    Ok(print_verdict(&verdict, arguments.json, arguments.verbose))
 }
 
 /// Shows the verdict, with `verbose` also how the run was made; its exit code.
-fn tell(verdict: &Verdict, json: bool, verbose: bool) -> u8 {
+fn print_verdict(verdict: &Verdict, json: bool, verbose: bool) -> u8 {
     if json {
         output::json(verdict);
     } else {

@@ -2,7 +2,7 @@
 
 use super::output;
 use super::replay::fresh;
-use super::target::Target;
+use super::target::MachineFlags;
 use crate::explore::evidence;
 use crate::explore::repeat::{self, Repeater};
 use crate::explore::statistics::Rate;
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
-    target: Target,
+    target: MachineFlags,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_repeats_is_tried_once_on_a_fix() {
+    fn a_schedule_that_repeats_runs_once_on_a_fix() {
         let mut shrunk = shrunk(1, 0);
         shrunk.scenario.clock = Clock::Deterministic;
         let text = shrunk.text(Path::new("s.toml"));

@@ -47,12 +47,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     })?;
     let number = scenarios.len();
     let run = |scenario| suite::run_one(scenario, &folder, &progress);
-    let tell = |ran: &Ran| {
+    let print_line = |ran: &Ran| {
         if !arguments.json {
             output::text_line(&suite::line(ran, width));
         }
     };
-    let results = suite::run_all(scenarios, room(arguments.jobs), || !interrupts.happened(), run, tell);
+    let results = suite::run_all(scenarios, room(arguments.jobs), || !interrupts.happened(), run, print_line);
     let exit = if results.len() == number { suite::exit(&results) } else { cut_short(&results, number) };
     write(&folder, "junit.xml", &suite::junit(&format!("{:?}", arguments.tag).to_lowercase(), &results))?;
     write(&folder, "ktap.txt", &suite::ktap(&results))?;

@@ -15,7 +15,7 @@ const STALL_CPU_S: u32 = 3;
 const STALL_GUEST_US: u32 = 10_000;
 
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Target {
+pub(super) struct MachineFlags {
     /// vCPUs of the machine (1 to 512)
     #[arg(long, value_name = "N")]
     pub(super) cpus: Option<u32>,
@@ -40,7 +40,7 @@ pub(super) struct Target {
     qemu: Option<PathBuf>,
 }
 
-impl Target {
+impl MachineFlags {
     /// The scenario with the flags over it, as a base for schedules: one update, no holds of its own. Returns the holds
     /// that it had.
     pub(super) fn apply(&self, mut scenario: Scenario) -> Result<(Scenario, Vec<crate::scenario::HoldSpec>), Trouble> {

@@ -57,7 +57,7 @@ struct DepKind {
 /// A list of them, and the texts that lie in their sources.
 pub(super) fn of_dependencies(workspace: &Path) -> Result<Vec<Packed>, Trouble> {
     let help = "install cargo, and let it fetch the dependencies once (cargo fetch)";
-    let failed = |why: String| Trouble::environment(format!("cargo does not tell the dependencies: {why}"), help);
+    let failed = |why: String| Trouble::environment(format!("cargo does not list the dependencies: {why}"), help);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["metadata", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"]);
@@ -81,16 +81,16 @@ impl Metadata {
         let nodes: BTreeMap<&str, &Node> = self.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
         let roots = self.packages.iter().filter(|p| p.source.is_none() && PROGRAMS.contains(&p.name.as_str()));
         let mut open: Vec<&str> = roots.map(|package| package.id.as_str()).collect();
-        let mut seen = BTreeSet::new();
+        let mut visited = BTreeSet::new();
         while let Some(id) = open.pop() {
-            if seen.insert(id) {
+            if visited.insert(id) {
                 let is_linked = |dep: &&Dep| dep.dep_kinds.iter().any(|kind| kind.kind.is_none());
                 let deps = nodes.get(id).into_iter().flat_map(|node| &node.deps);
                 open.extend(deps.filter(is_linked).map(|dep| dep.pkg.as_str()));
             }
         }
         let mut linked: Vec<&Package> =
-            self.packages.iter().filter(|p| p.source.is_some() && seen.contains(p.id.as_str())).collect();
+            self.packages.iter().filter(|p| p.source.is_some() && visited.contains(p.id.as_str())).collect();
         linked.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
         linked
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// All that was found.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct DoctorReport {
     /// Each item, in the order of looking.
     pub items: Vec<Item>,
     /// The best backend that works here.
@@ -18,7 +18,7 @@ pub struct Report {
     pub backend_reason: String,
 }
 
-impl Report {
+impl DoctorReport {
     /// 0 when runs work here.
     pub fn exit(&self) -> Exit {
         let works = self.items.iter().all(|item| item.state != State::Missing);
@@ -28,7 +28,7 @@ impl Report {
 
 /// Looks at everything. Gets QEMU when it is not there yet, but builds nothing. What a probe of KVM found since this machine
 /// was booted is taken for an answer, unless it is to be tried again.
-pub fn examine(progress: &Progress, try_again: bool) -> Result<Report, Trouble> {
+pub fn examine(progress: &Progress, try_again: bool) -> Result<DoctorReport, Trouble> {
     let mut items = vec![host::cores(), host::memory(), tools()];
     let images = match Images::open(progress.clone()) {
         Ok(images) => images,
@@ -99,7 +99,7 @@ fn tools() -> Item {
     }
 }
 
-fn report(items: Vec<Item>, kvm: &Kvm) -> Report {
+fn report(items: Vec<Item>, kvm: &Kvm) -> DoctorReport {
     let (backend, why) = match kvm {
         Kvm::Works { .. } => (
             "kvm",
@@ -107,7 +107,7 @@ fn report(items: Vec<Item>, kvm: &Kvm) -> Report {
         ),
         Kvm::No(_) => ("tcg", "it works everywhere, and KVM does not work here"),
     };
-    Report { items, backend, backend_reason: why.into() }
+    DoctorReport { items, backend, backend_reason: why.into() }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub struct Item {
 pub enum State {
     /// As it should be.
     Good,
-    /// Not as one might wish, but runs work.
+    /// Not ideal, but runs work.
     Note,
     /// Runs do not work until it is mended.
     Missing,

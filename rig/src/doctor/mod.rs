@@ -4,6 +4,6 @@ mod examine;
 mod host;
 mod item;
 
-pub use examine::{Report, examine};
+pub use examine::{DoctorReport, examine};
 pub(crate) use host::available_memory_mib;
 pub use item::{Item, State};

@@ -5,7 +5,7 @@ use super::results::{GuestResult, Results, SeedResult};
 use super::schedule::{Space, Strategy, schedule};
 use super::shard::Shard;
 use super::view::View;
-use crate::run::{Counts, EndCause, Guest, Guests, Judged, Tried};
+use crate::run::{Counts, EndCause, Guests, Judged, UpdatableGuest, UpdateAttempt};
 use crate::scenario::HoldSpec;
 use crate::trouble::Trouble;
 use rig_judge::{Outcome, Verdict};
@@ -27,7 +27,7 @@ const MOST_RIG_ERRORS: u64 = 3;
 
 /// What to explore.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct ExploreRequest {
     /// Seeds.
     pub seeds: Range<u64>,
     /// Which of them are this machine's.
@@ -64,7 +64,7 @@ pub enum End {
 }
 
 struct Work<'a, G> {
-    request: &'a Request,
+    request: &'a ExploreRequest,
     space: Space,
     guests: &'a G,
     started: Instant,
@@ -97,7 +97,7 @@ struct Next {
 
 /// Runs the seeds that have no result yet.
 pub fn explore<G: Guests>(
-    request: &Request,
+    request: &ExploreRequest,
     guests: &G,
     cpus: u32,
     results: &mut Results,
@@ -187,15 +187,15 @@ impl<'a, G: Guests> Work<'a, G> {
             Err(trouble) => return self.no_guest(first, &trouble),
         };
         if !guest.ready() {
-            return self.ended(first, guest.end()?, Counts::default(), run);
+            return self.finish_guest(first, guest.end()?, Counts::default(), run);
         }
         let mut seed = Some(first);
         for _ in 0..self.updates_per_guest() {
             let Some(current) = seed else { break };
             let holds = schedule(current, self.request.strategy, &self.space);
             match guest.update(&holds)? {
-                Tried::Passed(counts) => self.passed(current, holds.len() as u64, counts, &mut run)?,
-                Tried::Ended(counts) => return self.ended(current, guest.end()?, counts, run),
+                UpdateAttempt::Passed(counts) => self.passed(current, holds.len() as u64, counts, &mut run)?,
+                UpdateAttempt::Last(counts) => return self.finish_guest(current, guest.end()?, counts, run),
             }
             if self.guests.repeats() {
                 run.before.push(holds);
@@ -214,11 +214,11 @@ impl<'a, G: Guests> Work<'a, G> {
     fn leave(&self, Judged { verdict, cause }: Judged, run: UnderWay) -> Result<(), Trouble> {
         let why = verdict.reason.clone().unwrap_or_else(|| verdict.verdict.name().to_owned());
         match verdict.verdict {
-            // What its seeds came to stands, but for what its loads did nobody can say.
+            // Results that were added stay. Those that wait for the report of the loads do not count, since there is none.
             _ if cause == EndCause::Person => self.stop(End::Interrupted),
             Outcome::Passed | Outcome::Xfail => {
                 run.pending.into_iter().try_for_each(|result| self.add(result))?;
-                // Nothing failed in it, so nobody needs its evidence; what cannot be removed stays in the way of nobody.
+                // Nothing failed in it, so its evidence is not needed. Files that cannot be removed do no harm.
                 let _ = std::fs::remove_dir_all(&run.path);
             }
             Outcome::Failed if verdict.breaches.is_empty() && self.guests.has_loads() => {
@@ -266,11 +266,17 @@ impl<'a, G: Guests> Work<'a, G> {
         self.add(result)
     }
 
-    /// A guest that came to its end while it was this seed's turn. Returns the seed that is next.
-    fn ended(&self, seed: u64, judged: Judged, counts: Counts, mut run: UnderWay) -> Result<Option<u64>, Trouble> {
+    /// Records a guest that ended during the update of this seed. Returns the next seed.
+    fn finish_guest(
+        &self,
+        seed: u64,
+        judged: Judged,
+        counts: Counts,
+        mut run: UnderWay,
+    ) -> Result<Option<u64>, Trouble> {
         let Judged { verdict, cause } = judged;
         if cause == EndCause::Person {
-            // The seed came to no end, so it has no result and will run again.
+            // The seed was not finished, so it has no result and will run again.
             self.stop(End::Interrupted);
             return Ok(None);
         }
@@ -363,7 +369,7 @@ mod tests {
 
     /// Explores these seeds with guests that come to these ends.
     fn explored(fake: &Fake, seeds: Range<u64>, folder: &Path) -> (End, Found) {
-        let request = Request {
+        let request = ExploreRequest {
             seeds,
             shard: Shard::WHOLE,
             strategy: Strategy::Priorities,

@@ -1,6 +1,6 @@
-//! Guests without a machine, which come to the ends that a test writes down.
+//! Guests without a machine, which end as a test says.
 
-use crate::run::{Counts, EndCause, Guest, Guests, Judged, Tried};
+use crate::run::{Counts, EndCause, Guests, Judged, UpdatableGuest, UpdateAttempt};
 use crate::scenario::HoldSpec;
 use crate::trouble::Trouble;
 use rig_judge::verdict::Check;
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// What a guest comes to.
+/// How a guest ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {
     /// All is well to its end.
@@ -21,7 +21,7 @@ pub(super) enum Script {
     WarnsAtItsEnd,
     /// The kernel warns before the n-th update, which is not made.
     WarnsBefore(u32),
-    /// The guest comes to no update.
+    /// The guest never becomes ready for an update.
     HangsAtItsStart,
     /// Its loads did nothing.
     IdleLoad,
@@ -48,7 +48,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// Guests that come to these ends, one after another.
+    /// Guests that end like this, one after another.
     pub(super) fn new(scripts: &[Script]) -> Self {
         let scripts = Mutex::new(scripts.iter().copied().collect());
         Self { scripts, repeats: false, has_loads: false, made_of: Value::Null }
@@ -98,16 +98,16 @@ impl Guests for Fake {
     }
 }
 
-impl Guest for FakeGuest {
+impl UpdatableGuest for FakeGuest {
     fn ready(&mut self) -> bool {
         self.script != Script::HangsAtItsStart
     }
 
-    fn update(&mut self, _holds: &[HoldSpec]) -> Result<Tried, Trouble> {
+    fn update(&mut self, _holds: &[HoldSpec]) -> Result<UpdateAttempt, Trouble> {
         let counts = Counts::default();
         match self.script {
             Script::Misused => return Err(Trouble::usage("nobody watches `x`", "name another word")),
-            Script::WarnsBefore(n) if n == self.updates + 1 => return Ok(Tried::Ended(counts)),
+            Script::WarnsBefore(n) if n == self.updates + 1 => return Ok(UpdateAttempt::Last(counts)),
             _ => self.updates += 1,
         }
         let ends = match self.script {
@@ -115,7 +115,7 @@ impl Guest for FakeGuest {
             Script::Lost | Script::Interrupted => true,
             _ => false,
         };
-        Ok(if ends { Tried::Ended(counts) } else { Tried::Passed(counts) })
+        Ok(if ends { UpdateAttempt::Last(counts) } else { UpdateAttempt::Passed(counts) })
     }
 
     fn end(self) -> Result<Judged, Trouble> {

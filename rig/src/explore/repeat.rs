@@ -1,15 +1,15 @@
 //! One schedule again, and the smallest one that still fails.
 
-use super::repetition::{Judgement, Repetition};
+use super::repetition::{Repetition, RepetitionJudgement};
 use super::tally::Tally;
-use crate::run::{Guest, Guests, Judged, Tried};
+use crate::run::{Guests, Judged, UpdatableGuest, UpdateAttempt};
 use crate::scenario::{HoldSpec, UntilSpec};
 use crate::trouble::{Exit, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// One update under the last of these lists of holds, after updates under the others, in a guest of its own; the evidence goes
-/// to `folder`, which is made. Trouble of the rig is what the repetition came to; only a mistake of the caller is an error.
+/// to `folder`, which is made. Trouble of the rig is a result of the repetition; only a mistake of the caller is an error.
 pub fn once(guests: &impl Guests, lists: &[Vec<HoldSpec>], folder: &Path) -> Result<Repetition, Trouble> {
     match judged(guests, lists, folder) {
         Ok(judged) => Ok(judged.into()),
@@ -23,7 +23,7 @@ fn judged(guests: &impl Guests, lists: &[Vec<HoldSpec>], folder: &Path) -> Resul
     let mut guest = guests.start(folder)?;
     if guest.ready() {
         for holds in lists {
-            if let Tried::Ended(_) = guest.update(holds)? {
+            if let UpdateAttempt::Last(_) = guest.update(holds)? {
                 break;
             }
         }
@@ -100,7 +100,7 @@ impl<G: Guests> Repeater<'_, G> {
             if repetition.interrupted {
                 return Err(Trouble::environment("interrupted", "run it again; nothing was written"));
             }
-            self.not_judged += u32::from(repetition.judgement == Judgement::NotJudged);
+            self.not_judged += u32::from(repetition.judgement == RepetitionJudgement::NotJudged);
             tally.add(repetition.judgement);
         }
         Ok(tally)
@@ -152,7 +152,7 @@ pub fn compact(holds: &[HoldSpec]) -> (u32, Vec<HoldSpec>) {
     (new.len() as u32, renumbered.collect())
 }
 
-/// The holds as a schedule has them that somebody runs elsewhere: on a repaired kernel they need not come true.
+/// The holds as a schedule for other machines has them: on a repaired kernel they need not come true.
 pub fn free(holds: Vec<HoldSpec>) -> Vec<HoldSpec> {
     holds.into_iter().map(|hold| HoldSpec { required: false, ..hold }).collect()
 }

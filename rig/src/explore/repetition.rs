@@ -1,4 +1,4 @@
-//! What one repetition of a schedule came to, and what that says of the subject.
+//! The result of one repetition of a schedule, and what that says of the subject.
 
 use crate::run::{EndCause, Judged};
 use crate::trouble::Trouble;
@@ -8,7 +8,7 @@ use serde::Serialize;
 /// What a repetition says of the subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Judgement {
+pub enum RepetitionJudgement {
     /// It failed: an invariant broke, it hung or it crashed.
     Failed,
     /// It was judged to its end, and nothing broke.
@@ -17,7 +17,7 @@ pub enum Judgement {
     NotJudged,
 }
 
-impl Judgement {
+impl RepetitionJudgement {
     const fn of(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Failed | Outcome::Xpass | Outcome::Hung | Outcome::GuestCrashed => Self::Failed,
@@ -27,14 +27,14 @@ impl Judgement {
     }
 }
 
-/// What one repetition came to.
+/// The result of one repetition.
 #[derive(Clone, Debug, Serialize)]
 pub struct Repetition {
     /// What it says of the subject.
-    pub judgement: Judgement,
+    pub judgement: RepetitionJudgement,
     /// Why it did not pass.
     pub reason: Option<String>,
-    /// Its verdict; none when no machine came to one.
+    /// Its verdict; none when no machine ran.
     pub verdict: Option<Verdict>,
     /// Digest of its timeline, which only deterministic runs repeat.
     pub digest: Option<String>,
@@ -45,7 +45,8 @@ pub struct Repetition {
 impl From<Judged> for Repetition {
     fn from(Judged { verdict, cause }: Judged) -> Self {
         let interrupted = cause == EndCause::Person;
-        let judgement = if interrupted { Judgement::NotJudged } else { Judgement::of(verdict.verdict) };
+        let judgement =
+            if interrupted { RepetitionJudgement::NotJudged } else { RepetitionJudgement::of(verdict.verdict) };
         let (reason, digest) = (verdict.reason.clone(), verdict.facts.digest.clone());
         Self { judgement, reason, digest, interrupted, verdict: Some(verdict) }
     }
@@ -54,6 +55,6 @@ impl From<Judged> for Repetition {
 impl From<Trouble> for Repetition {
     fn from(trouble: Trouble) -> Self {
         let reason = Some(trouble.cause);
-        Self { judgement: Judgement::NotJudged, reason, verdict: None, digest: None, interrupted: false }
+        Self { judgement: RepetitionJudgement::NotJudged, reason, verdict: None, digest: None, interrupted: false }
     }
 }

@@ -1,6 +1,6 @@
-//! Results as lines of JSON: one header, then one line for each seed that came to its end, and one for each guest in which
-//! something failed that belongs to no one seed. A line is written at once and whole, so whoever dies loses at most the seed
-//! that was under way. Where a seed has several lines, the last one counts.
+//! Results as lines of JSON: one header, then one line for each seed that was finished, and one for each guest in which
+//! something failed that belongs to no one seed. A line is written at once and whole, so an exploration that is killed
+//! loses at most the seed that was under way. Where a seed has several lines, the last one counts.
 
 use super::schedule::Strategy;
 use crate::scenario::Scenario;
@@ -145,7 +145,7 @@ enum Line {
     Guest(GuestResult),
 }
 
-/// How the line of a guest is told from that of a seed.
+/// How the line of a guest differs from that of a seed.
 #[derive(Serialize, Deserialize)]
 struct GuestLine<G> {
     guest: G,
@@ -254,7 +254,7 @@ fn parse(text: &str, path: &Path) -> Result<(Header, Found), Trouble> {
     Ok((header, found))
 }
 
-/// Joins the results of several machines. Seeds that came out differently are told.
+/// Joins the results of several machines. A seed with different results is an error.
 pub fn merge(files: &[(PathBuf, Header, Found)]) -> Result<(Header, Found, Vec<u64>), Trouble> {
     let help = "give results of the same scenario, strategy, kernel and rig";
     let Some((first, header, _)) = files.first() else {
@@ -394,7 +394,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn differing_results_and_foreign_files_are_told() {
+    fn differing_results_and_foreign_files_are_errors() {
         let file = |name: &str, header: Header, outcome| {
             let seeds = vec![result(1, outcome)];
             (PathBuf::from(name), header, Found { seeds, ..Found::default() })

@@ -10,7 +10,7 @@ const Z_95: f64 = 1.959_963_984_540_054;
 pub struct Rate {
     /// Runs that failed.
     pub failures: u64,
-    /// Runs that came to a judgement.
+    /// Runs that were judged.
     pub runs: u64,
     /// Lower end of the interval.
     pub low: f64,
@@ -34,7 +34,7 @@ impl Rate {
     }
 
     /// Runs without a failure after which a bug of this rate counts as fixed with a confidence of 99 %; by the lower end of
-    /// the interval, so that it is enough even if the bug is rarer than it looked. None when no failure was seen.
+    /// the interval, so that it is enough even if the bug is rarer than it looked. None when there was no failure.
     pub fn clean_runs_to_call_it_fixed(&self) -> Option<u64> {
         (self.failures > 0).then(|| clean_runs(self.low))
     }

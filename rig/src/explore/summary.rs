@@ -14,13 +14,13 @@ pub struct Summary {
     pub rate: Rate,
     /// Clean runs after which the bug counts as fixed (99 %); none without a failure.
     pub clean_runs_to_call_it_fixed: Option<u64>,
-    /// Seeds that came to no judgement, since the rig itself failed.
+    /// Seeds that were not judged, since the rig itself failed.
     pub rig_errors: u64,
     /// Failures that belong to no one seed.
     pub unassigned: u64,
     /// Judged seeds up to and with the first failure, in the order in which they ran.
     pub tries_to_first_failure: Option<u64>,
-    /// How often each way to fail was seen: the broken invariants, or the verdict.
+    /// How often each way to fail occurred: the broken invariants, or the verdict.
     pub failures: BTreeMap<String, u64>,
     /// Holds of all schedules, those that began, and those whose condition came true.
     pub holds: [u64; 3],

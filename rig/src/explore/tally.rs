@@ -1,10 +1,10 @@
-//! What repetitions of one schedule came to, counted.
+//! Counts of the results of repetitions of one schedule.
 
-use super::repetition::{Judgement, Repetition};
+use super::repetition::{Repetition, RepetitionJudgement};
 use crate::trouble::Exit;
 use serde::Serialize;
 
-/// Counts of repetitions by what each came to. Those that were asked for and not begun, since a person ended the command, are
+/// Counts of repetitions by their results. Those that were asked for and not begun, since a person ended the command, are
 /// counted, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
@@ -29,12 +29,12 @@ impl Tally {
     }
 
     /// Counts a repetition.
-    pub const fn add(&mut self, judgement: Judgement) {
+    pub const fn add(&mut self, judgement: RepetitionJudgement) {
         self.not_run = self.not_run.saturating_sub(1);
         match judgement {
-            Judgement::Failed => self.failed += 1,
-            Judgement::Passed => self.passed += 1,
-            Judgement::NotJudged => self.not_judged += 1,
+            RepetitionJudgement::Failed => self.failed += 1,
+            RepetitionJudgement::Passed => self.passed += 1,
+            RepetitionJudgement::NotJudged => self.not_judged += 1,
         }
     }
 
@@ -77,11 +77,11 @@ mod tests {
     }
 
     #[test]
-    fn all_of_them_are_told() {
+    fn the_text_has_all_counts() {
         assert_eq!(tally(2, 5, 1, 12).text(), "2 of 20 failed, 5 passed, 1 not judged, 12 not run");
         assert_eq!(tally(0, 1, 0, 0).text(), "0 of 1 failed, 1 passed");
         let mut counted = Tally { not_run: 3, ..Tally::default() };
-        for judgement in [Judgement::Failed, Judgement::NotJudged] {
+        for judgement in [RepetitionJudgement::Failed, RepetitionJudgement::NotJudged] {
             counted.add(judgement);
         }
         assert_eq!(counted, tally(1, 0, 1, 1));

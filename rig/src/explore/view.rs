@@ -1,4 +1,4 @@
-//! The live view: one line on a terminal, a line now and then elsewhere.
+//! The view of an exploration under way: one line on a terminal, a line now and then elsewhere.
 
 use super::results::SeedResult;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// How often a line is written where no terminal shows the bar.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// The live view.
+/// The view of an exploration under way.
 #[derive(Debug)]
 pub struct View {
     bar: ProgressBar,

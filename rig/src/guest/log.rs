@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 const WAITING_LINES: usize = 4096;
 /// The longest line, bytes. The kernel's records have about 1 KiB (`PRINTK_MESSAGE_MAX`).
 const LONGEST_LINE: usize = 16 << 10;
-/// All lines of one machine together, bytes. With more the recording of a run is given up, since nobody would judge the rest.
+/// All lines of one machine together, bytes. With more the recording of a run is given up, since the rest would not be judged.
 pub(super) const MOST_OF_A_LOG: u64 = 256 << 20;
 
 /// Where the lines come out, in their order. When it is dropped, they are thrown away.
@@ -36,7 +36,7 @@ impl LogSink {
         let line = bounded(line);
         let Some(left) = self.left.checked_sub(line.len() as u64) else { return false };
         self.left = left;
-        // Whoever dropped the other end does not want them.
+        // Where the other end was dropped the lines are not needed.
         let _ = self.lines.send(line).await;
         true
     }

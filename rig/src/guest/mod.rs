@@ -127,7 +127,7 @@ impl Guest {
         self.ready.borrow().is_some()
     }
 
-    /// The guest's tasks in uninterruptible sleep; none: the agent does not tell within `limit`.
+    /// The guest's tasks in uninterruptible sleep; none: the agent does not answer within `limit`.
     pub async fn blocked_tasks(&self, limit: Duration) -> Option<Vec<BlockedTask>> {
         let answer = timeout(limit, self.request(Command::BlockedTasks)).await.ok()?;
         if !matches!(answer, Ok(_) | Err(GuestError::Failed(_))) {
@@ -270,7 +270,7 @@ mod tests {
         })
     };
 
-    /// An agent that says these messages and then hangs up when told so.
+    /// An agent that says these messages and then hangs up on a signal.
     async fn agent_saying(messages: Vec<FromAgent>) -> (Guest, LogLines, UnixStream) {
         agent_of(log::MOST_OF_A_LOG, messages).await
     }

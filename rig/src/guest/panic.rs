@@ -1,6 +1,6 @@
 //! Why a guest's kernel went down, by what it said last on its console.
 
-/// The line of a console that tells why the kernel went down.
+/// The line of a console that says why the kernel panicked.
 pub fn panic_line(console: &str) -> Option<String> {
     let signs = ["Kernel panic - not syncing", "BUG: ", "Oops: ", "triple fault"];
     let line = signs.iter().find_map(|sign| console.lines().find(|line| line.contains(sign)))?;

@@ -6,32 +6,35 @@ use rig_wire::plan::DETERMINISTIC_SHIFT;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The CPU that the guest sees: a Sapphire Rapids by identity, without AMD's SVM, and with the two features that Linux's
-/// TDX host support looks for and TCG lacks (`x-force-features` keeps their CPUID bits; the plugin supplies the rest). Its counter is
-/// invariant, as on every processor with TDX: KVM on a fully preemptible kernel refuses to load without (`kvm_x86_vendor_init`).
+/// The CPU that the guest sees: a Sapphire Rapids by identity, without AMD's SVM, and with the two features that
+/// Linux's TDX host support looks for and TCG lacks (`x-force-features` keeps their CPUID bits; the plugin supplies the
+/// rest). Its counter is invariant, as on every processor with TDX: KVM on a fully preemptible kernel refuses to load
+/// without (`kvm_x86_vendor_init`).
 const CPU: &str =
     "max,vendor=GenuineIntel,family=6,model=143,stepping=8,-svm,+vmx,+movdir64b,+invtsc,x-force-features=on";
 /// CPUID leaf 1 EAX of [`CPU`].
 pub const CPUID_1_EAX: u32 = 0x0008_06f8;
-/// Physical address bits of [`CPU`], which TCG takes from nobody: Linux puts KeyIDs above them.
+/// Physical address bits of [`CPU`], which TCG does not take from the host: Linux puts KeyIDs above them.
 pub const PHYSICAL_ADDRESS_BITS: u8 = 40;
-/// A q35 without the devices that a headless guest does not need. Without SMM all vCPUs see the same memory, else QEMU keeps a map of
-/// its own for each and makes all anew at each change: at 512 vCPUs 20 s and 4 GB before the guest's first instruction.
+/// A q35 without the devices that a headless guest does not need. Without SMM all vCPUs see the same memory, else QEMU
+/// keeps a map of its own for each and makes all anew at each change: at 512 vCPUs 20 s and 4 GB before the guest's
+/// first instruction.
 const MACHINE: &str = "q35,smm=off,hpet=off,sata=off,smbus=off,usb=off,i8042=off";
-/// Deterministic mode: one thread for all vCPUs and a clock that counts instructions. It takes a CPU without hardware's random numbers,
-/// and the machine's clock for the time of day.
+/// Deterministic mode: one thread for all vCPUs and a clock that counts instructions. It takes a CPU without hardware's
+/// random numbers, and the machine's clock for the time of day.
 const ONE_THREAD: &str = "tcg,thread=single";
 const NO_RANDOM: &str = ",-rdrand,-rdseed";
-/// When a deterministic guest believes to live, and the seed of what QEMU itself draws.
+/// The date that a deterministic guest reads from its clock, and the seed of the random numbers that QEMU draws.
 const DETERMINISTIC: [&str; 4] = ["-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1"];
 /// Lets a state be loaded in the form in which it was saved, without a monitor to say so, and without announcing the machine to a
 /// network it does not have: the timers of that wake QEMU's main loop, which may then take the guest for idle an instant too
 /// early and let its clock jump too far.
 const UNATTENDED: [&str; 4] = ["-global", "migration.mapped-ram=on", "-global", "migration.announce-rounds=0"];
 /// TDX host support refuses to start when the kernel could hibernate; addresses are those of System.map; a panic ends
-/// QEMU at once, together with `-no-reboot`. The rest shortens the boot, which emulated CPUs that outnumber the host's spend
-/// spinning (64 vCPUs on 2 cores: 100 s without, 12 s with): no parallel bring-up, no calibration loop, no timer check, no 256 legacy terminals, and no line below a
-/// warning on the serial port, since the agent streams the whole log.
+/// QEMU at once, together with `-no-reboot`. The rest shortens the boot, which emulated CPUs that outnumber the host's
+/// spend spinning (64 vCPUs on 2 cores: 100 s without, 12 s with): no parallel bring-up, no calibration loop, no timer
+/// check, no 256 legacy terminals, and no line below a warning on the serial port, since the agent streams the whole
+/// log.
 const KERNEL_ARGUMENTS: &str = "console=ttyS0 nohibernate nokaslr oops=panic panic=-1 cpuhp.parallel=0 \
     no_timer_check pty.legacy_count=0 loglevel=5";
 /// What the length of the delay loop is reckoned by where the frequency of the counter is not known, kHz.
@@ -42,20 +45,22 @@ pub const GUESSED_HZ: u32 = 250;
 /// Linux uses x2APIC without interrupt remapping only up to APIC ID 255, of which one means "all"
 /// (`try_to_enable_x2apic()` in arch/x86/kernel/apic/apic.c).
 const MOST_WITHOUT_REMAPPING: u32 = 255;
-/// As many and more vCPUs of a TDX host boot sooner with x2APIC, which real ones always have: an interrupt to many costs one write, and the
-/// plugin sees the writes that set timers. Not on the deterministic clock: with 512 vCPUs QEMU 11.1 ended there ("Bad icount read"), fewer were not tried.
+/// As many and more vCPUs of a TDX host boot sooner with x2APIC, which real ones always have: an interrupt to many
+/// costs one write, and the plugin sees the writes that set timers. Not on the deterministic clock: with 512 vCPUs QEMU
+/// 11.1 ended there ("Bad icount read"), fewer were not tried.
 const GAINS_BY_REMAPPING: u32 = 16;
 
-/// QEMU gives each vCPU 2 MiB of its 1 GiB for translated code, and more of that as long as there is any. 512 vCPUs leave nothing, and
-/// whenever one has filled its part everything is translated anew: twice a second in a boot (`tcg_n_regions()` of `tcg/region.c`).
+/// QEMU gives each vCPU 2 MiB of its 1 GiB for translated code, and more of that as long as there is any. 512 vCPUs
+/// leave nothing, and whenever one has filled its part everything is translated anew: twice a second in a boot
+/// (`tcg_n_regions()` of `tcg/region.c`).
 const MOST_IN_USUAL_CODE_BUFFER: u32 = 255;
 /// As much room as QEMU takes, MiB.
 const MANY_THREADS_WITH_ROOM: &str = "tcg,thread=multi,tb-size=2048";
 
 /// So many vCPUs are far more than any host here has cores: when all are to run, each gets a core for a hundredth of the time.
 const MANY_CPUS: u32 = 128;
-/// The kernel's watchdogs go by a clock that does not know of this. Soft lockups are reported after 120 s in place of 20, stalls of RCU
-/// after 120 s in place of 21. What hangs in such a machine is found by its lack of progress.
+/// The kernel's watchdogs go by a clock that does not know of this. Soft lockups are reported after 120 s in place of
+/// 20, stalls of RCU after 120 s in place of 21. What hangs in such a machine is found by its lack of progress.
 const PATIENT_WATCHDOGS: &str = "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 ";
 
 /// The sockets' names in the runtime folder; QEMU connects to all of them.
@@ -249,9 +254,10 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
     line.0
 }
 
-/// What the kernel is told about its clock, so that it need not measure: without `lpj` each CPU does, for 150 ms. On KVM the counter
-/// is the host's, and on a machine that is to run KVM itself it is one for all vCPUs; Linux's watchdog of it would blame it where vCPUs wait
-/// for the host's cores. Once it is blamed, KVM stops the counters of guests whose vCPUs wait.
+/// Kernel arguments that describe its clock, so that it need not measure: without `lpj` each CPU does, for 150 ms. On
+/// KVM the counter is the host's, and on a machine that is to run KVM itself it is one for all vCPUs; Linux's watchdog
+/// of it would blame it where vCPUs wait for the host's cores. Once it is blamed, KVM stops the counters of guests
+/// whose vCPUs wait.
 fn clock(spec: &MachineSpec) -> String {
     let per_jiffy = u64::from(spec.tsc_khz.unwrap_or(GUESSED_TSC_KHZ)) * 1000 / u64::from(spec.hz.max(1));
     let counter = spec.tsc_khz.map(|khz| format!("tsc_early_khz={khz} ")).unwrap_or_default();

@@ -27,7 +27,7 @@ pub enum ControlError {
     Silent,
 }
 
-/// How often it is looked whether the mailbox's server still lives.
+/// How often it is checked whether the mailbox's server still runs.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The emulator of a machine.
@@ -79,7 +79,7 @@ impl Emulator {
         }
     }
 
-    /// Asks for one thing; returns the words of the answer.
+    /// Asks for one thing; returns the text of the answer.
     pub async fn ask(&self, request: &Control) -> Result<String, ControlError> {
         let connection = match &self.0 {
             Link::Plugin(connection) => connection,

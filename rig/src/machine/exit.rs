@@ -11,14 +11,14 @@ pub const EXIT_GRACE: Duration = Duration::from_secs(15);
 
 /// How a process ended, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// As the kernel told.
+pub enum QemuExit {
+    /// As the kernel reported.
     Known(ExitStatus),
-    /// It has ended, but the kernel did not tell how: the error of waiting for it.
+    /// It has ended, but the kernel did not report how: the error of waiting for it.
     Unknown(Errno),
 }
 
-impl Exit {
+impl QemuExit {
     /// The exit code of one that ended by itself.
     pub fn code(self) -> Option<i32> {
         match self {
@@ -41,13 +41,13 @@ impl Exit {
     }
 }
 
-impl From<ExitStatus> for Exit {
+impl From<ExitStatus> for QemuExit {
     fn from(status: ExitStatus) -> Self {
         Self::Known(status)
     }
 }
 
-impl fmt::Display for Exit {
+impl fmt::Display for QemuExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Known(status) => status.fmt(f),
@@ -62,8 +62,8 @@ mod tests {
 
     #[test]
     fn an_unknown_end_is_no_success() {
-        assert!(Exit::from(ExitStatus::from_raw(0)).success());
-        let unknown = Exit::Unknown(Errno::ECHILD);
+        assert!(QemuExit::from(ExitStatus::from_raw(0)).success());
+        let unknown = QemuExit::Unknown(Errno::ECHILD);
         assert!(!unknown.success());
         assert_eq!((unknown.code(), unknown.signal()), (None, None));
         assert!(unknown.to_string().contains("unknown"), "{unknown}");

@@ -1,6 +1,6 @@
 //! Why a QEMU that died at its start did so, by what it said.
 
-use super::Exit;
+use super::QemuExit;
 use crate::trouble::Trouble;
 
 /// What QEMU says of features that are wanted exactly because it lacks them.
@@ -21,7 +21,7 @@ const REMEDIES: [(&str, &str); 7] = [
 ];
 
 /// The trouble for a QEMU that ended before the guest ran.
-pub fn died_at_start(exit: Exit, stderr: &str) -> Trouble {
+pub fn died_at_start(exit: QemuExit, stderr: &str) -> Trouble {
     let said = meaningful(stderr);
     let cause = match &said {
         Some(line) => format!("QEMU ended at its start ({exit}): {line}"),
@@ -32,7 +32,7 @@ pub fn died_at_start(exit: Exit, stderr: &str) -> Trouble {
     Trouble::environment(cause, remedy)
 }
 
-/// The plugin's own words if it had any, else the last line that is no expected warning, without QEMU's program name.
+/// The plugin's own message if there is one, else the last line that is no expected warning, without QEMU's program name.
 pub fn meaningful(stderr: &str) -> Option<String> {
     if let Some(line) = stderr.lines().find(|l| l.starts_with(PLUGIN)) {
         return Some(line.trim().to_owned());
@@ -48,7 +48,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
-    fn failure(status: i32) -> Exit {
+    fn failure(status: i32) -> QemuExit {
         ExitStatus::from_raw(status).into()
     }
 

@@ -12,7 +12,7 @@ pub struct Gauge(Pid);
 pub struct Usage {
     /// CPU time, milliseconds.
     pub ran_ms: u64,
-    /// Time in which they were to run and had no core, milliseconds; 0 where the host's kernel does not tell.
+    /// Time in which they were to run and had no core, milliseconds; 0 where the host's kernel does not count it.
     pub waited_ms: u64,
     /// The process was stopped (SIGSTOP, or a debugger).
     pub stopped: bool,

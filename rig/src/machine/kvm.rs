@@ -4,7 +4,7 @@
 //! All of that is "no", with a reason.
 
 use super::clone::clone_command;
-use super::exit::Exit;
+use super::exit::QemuExit;
 use super::failure::meaningful;
 use super::logs::{self, BoundedLogs};
 use super::probe::{self, PROGRAM_RAN, Probe};
@@ -17,8 +17,8 @@ use tempfile::TempDir;
 
 /// CPU models to try, best first.
 const MODELS: [&str; 3] = ["host", "max", "qemu64"];
-/// Bounds on each boot: how long it may say nothing on its console, and how long it may take. KVM on hardware takes a second or two; where the
-/// processor itself is emulated, ten, and some times that on a busy host.
+/// Bounds on each boot: how long it may say nothing on its console, and how long it may take. KVM on hardware takes a
+/// second or two; where the processor itself is emulated, ten, and some times that on a busy host.
 const LIMITS: Limits = Limits { silence: Duration::from_secs(30), whole: Duration::from_secs(180) };
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(20);
@@ -116,7 +116,7 @@ fn try_model(mut qemu: Command, model: &str, kernel: Option<&Path>) -> Result<()
 }
 
 /// Whether what came is what a working KVM gives. A kernel without a root file system says hello, panics, and resets.
-fn judge(exit: Exit, stderr: &str, console: &str, kernel: bool) -> Result<(), String> {
+fn judge(exit: QemuExit, stderr: &str, console: &str, kernel: bool) -> Result<(), String> {
     let booted =
         if kernel { exit.success() && console.contains("Linux version") } else { exit.code() == Some(PROGRAM_RAN) };
     if booted {
@@ -135,7 +135,7 @@ struct Limits {
     whole: Duration,
 }
 
-fn run(mut qemu: Command, dir: &TempDir, console: &Path, limits: Limits) -> Result<(Exit, String), String> {
+fn run(mut qemu: Command, dir: &TempDir, console: &Path, limits: Limits) -> Result<(QemuExit, String), String> {
     let stderr = dir.path().join("stderr");
     let log = std::fs::File::create(&stderr).map_err(|e| e.to_string())?;
     let _logs = BoundedLogs::keep(vec![console.to_owned(), stderr.clone()]).map_err(|e| e.to_string())?;
@@ -172,7 +172,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
-    fn exit(code: i32) -> Exit {
+    fn exit(code: i32) -> QemuExit {
         ExitStatus::from_raw(code << 8).into()
     }
 
@@ -189,7 +189,7 @@ mod tests {
         assert!(judge(ExitStatus::from_raw(6).into(), "", "Linux version", true).is_err(), "an abort is a no");
     }
 
-    fn script(text: &str, silence_ms: u64, whole_ms: u64) -> Result<Exit, String> {
+    fn script(text: &str, silence_ms: u64, whole_ms: u64) -> Result<QemuExit, String> {
         let dir = tempfile::tempdir().unwrap();
         let console = dir.path().join("console");
         let mut shell = Command::new("sh");
@@ -201,8 +201,8 @@ mod tests {
     #[test]
     fn a_qemu_that_cannot_start_is_a_no() {
         let dir = tempfile::tempdir().unwrap();
-        let ended = run(Command::new("/nonexistent"), &dir, dir.path(), LIMITS);
-        assert!(ended.unwrap_err().contains("cannot start QEMU"));
+        let result = run(Command::new("/nonexistent"), &dir, dir.path(), LIMITS);
+        assert!(result.unwrap_err().contains("cannot start QEMU"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Bounds on what QEMU and its guest write to files of the host: the serial console and QEMU's own words.
+//! Bounds on what QEMU and its guest write to files of the host: the serial console and QEMU's own messages.
 //!
-//! QEMU writes both by itself, and nothing may slow it down or get in between, for then a deterministic machine would depend on it. So
-//! a thread looks at the files from time to time and gives the middle of a long one back to the file system. When QEMU is gone,
-//! that hole is replaced by a line that says what is missing.
+//! QEMU writes both by itself, and nothing may slow it down or get in between, for then a deterministic machine would
+//! depend on it. So a thread looks at the files from time to time and gives the middle of a long one back to the file
+//! system. When QEMU is gone, that hole is replaced by a line that says what is missing.
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use std::fs::File;
@@ -41,9 +41,9 @@ impl BoundedLogs {
     }
 
     fn keep_within(bounds: Bounds, files: Vec<PathBuf>) -> io::Result<Self> {
-        let (end, ended) = mpsc::channel();
+        let (end, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("bounded-logs".into()).spawn(move || {
-            while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 for file in &files {
                     bounds.give_back(file);
                 }
@@ -87,12 +87,12 @@ impl Bounds {
         let [at, length] = [start, end - start].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
         let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         if fallocate(&file, hole, at, length).is_err() {
-            // A file system without such holes has them where nobody ever wrote: QEMU goes on behind the old end.
+            // A file system that cannot punch holes has one where nothing was written: QEMU goes on behind the old end.
             let _ = file.set_len(start);
         }
     }
 
-    /// Makes a plain file of one that nobody writes to any more.
+    /// Makes a plain file of one that is not written to any more.
     fn close(self, path: &Path) {
         let bounded = File::open(path).and_then(|file| match self.middle(file.metadata()?.len()) {
             None => Ok(None),

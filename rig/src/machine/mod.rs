@@ -20,6 +20,6 @@ mod started;
 pub mod tsc;
 
 pub use clone::clone_command;
-pub use exit::{EXIT_GRACE, Exit};
+pub use exit::{EXIT_GRACE, QemuExit};
 pub use gauge::{Gauge, Usage};
 pub use started::{Machine, Monitors, ShutdownReason, command_text};

@@ -1,7 +1,7 @@
-//! QEMU's process: started by a thread that lives as long as it, observed, and never left behind.
+//! QEMU's process. A thread that runs as long as it starts it, waits for its end, and never leaves it behind.
 
 use super::child::die_with_thread;
-use super::exit::Exit;
+use super::exit::QemuExit;
 use super::gauge::Gauge;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 pub struct Process {
     pid: Pid,
     running: Arc<Mutex<bool>>,
-    exit: watch::Receiver<Option<Exit>>,
+    exit: watch::Receiver<Option<QemuExit>>,
     keeper: Option<JoinHandle<()>>,
 }
 
@@ -28,16 +28,16 @@ impl Process {
     pub fn start(mut command: Command) -> io::Result<Self> {
         let running = Arc::new(Mutex::new(true));
         let (started, pid) = mpsc::channel();
-        let (ended, exit) = watch::channel(None);
+        let (exit_sender, exit) = watch::channel(None);
         let shared = Arc::clone(&running);
         command.process_group(0);
         die_with_thread(&mut command);
         let keeper = thread::Builder::new().name("qemu-keeper".into()).spawn(move || match command.spawn() {
             Ok(mut child) => {
                 let pid = Pid::from_raw(child.id().cast_signed());
-                // Whoever started it waits for this, and whoever asks how it ended may have gone.
+                // The caller that started QEMU waits for the first message; the receiver of the second may be gone.
                 let _ = started.send(Ok(pid));
-                let _ = ended.send(Some(wait(pid, &mut child, &shared)));
+                let _ = exit_sender.send(Some(wait(pid, &mut child, &shared)));
             }
             Err(e) => {
                 let _ = started.send(Err(e));
@@ -53,14 +53,14 @@ impl Process {
     }
 
     /// Waits until it has ended.
-    pub async fn exited(&self) -> Exit {
+    pub async fn exited(&self) -> QemuExit {
         let mut exit = self.exit.clone();
         let status = exit.wait_for(Option::is_some).await.map(|s| *s);
-        status.ok().flatten().unwrap_or(Exit::Unknown(Errno::ECHILD))
+        status.ok().flatten().unwrap_or(QemuExit::Unknown(Errno::ECHILD))
     }
 
     /// How it ended, if it has.
-    pub fn status(&self) -> Option<Exit> {
+    pub fn status(&self) -> Option<QemuExit> {
         *self.exit.borrow()
     }
 
@@ -85,7 +85,7 @@ impl Process {
 }
 
 /// Waits for the end of `child`, and reaps it.
-fn wait(pid: Pid, child: &mut Child, running: &Mutex<bool>) -> Exit {
+fn wait(pid: Pid, child: &mut Child, running: &Mutex<bool>) -> QemuExit {
     let waited = loop {
         match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
             Err(Errno::EINTR) => {}
@@ -96,11 +96,12 @@ fn wait(pid: Pid, child: &mut Child, running: &Mutex<bool>) -> Exit {
     let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
     *running = false;
     match waited {
-        Ok(_) => child
-            .wait()
-            .map_or_else(|error| Exit::Unknown(Errno::from_raw(error.raw_os_error().unwrap_or(0))), Exit::Known),
-        // Somebody else reaped it, or the kernel did, because SIGCHLD was ignored when the rig was started.
-        Err(errno) => Exit::Unknown(errno),
+        Ok(_) => child.wait().map_or_else(
+            |error| QemuExit::Unknown(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+            QemuExit::Known,
+        ),
+        // Another thread reaped it, or the kernel did, because SIGCHLD was ignored when the rig was started.
+        Err(errno) => QemuExit::Unknown(errno),
     }
 }
 
@@ -142,7 +143,7 @@ mod tests {
     async fn an_exit_is_observed() {
         let process = shell("exit 3");
         assert_eq!(process.exited().await.code(), Some(3));
-        assert_eq!(process.status().and_then(crate::machine::Exit::code), Some(3));
+        assert_eq!(process.status().and_then(crate::machine::QemuExit::code), Some(3));
         assert_eq!(process.cpu_ms(), None);
     }
 

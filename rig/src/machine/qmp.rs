@@ -10,8 +10,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Bound on one monitor command. QEMU answers within milliseconds unless its main loop hangs, or waits for cores: of a host that is itself
-/// emulated, a restore took more than 5 s.
+/// Bound on one monitor command. QEMU answers within milliseconds unless its main loop hangs, or waits for cores: of a
+/// host that is itself emulated, a restore took more than 5 s.
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
 /// Bound on the greeting and the negotiation after it. QEMU greets when it has made its vCPUs, and while they run their first
@@ -132,8 +132,8 @@ impl RawQmp {
         let mut channel = self.write.lock().await;
         let (write, answers) = &mut *channel;
         write.write_all(line.as_bytes()).await?;
-        let ended = || QmpError::from(io::Error::from(io::ErrorKind::UnexpectedEof));
-        let answer = answers.recv().await.ok_or_else(ended)?;
+        let closed = || QmpError::from(io::Error::from(io::ErrorKind::UnexpectedEof));
+        let answer = answers.recv().await.ok_or_else(closed)?;
         match answer.get("error") {
             Some(error) => Err(QmpError::Refused(error["desc"].as_str().unwrap_or_default().to_owned())),
             None => Ok(answer["return"].clone()),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn raw_commands_and_events_are_told_apart() {
+    async fn raw_commands_and_events_are_distinguished() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let event = r#"{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}, "timestamp": {}}"#;
         let lines: &[&str] = Box::leak(Box::new([r#"{"return": {}}"#, event, r#"{"return": 7}"#]));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told() {
+    async fn a_refusal_is_an_error() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         tokio::spawn(monitor(theirs, &[r#"{"return": {}}"#, r#"{"error": {"class": "X", "desc": "no such thing"}}"#]));
         let (raw, _events) = RawQmp::negotiate(ours).await.unwrap();

@@ -33,10 +33,10 @@ pub enum SnapshotError {
     Migration {
         /// `save` or `load`.
         doing: &'static str,
-        /// QEMU's words.
+        /// QEMU's message.
         why: String,
     },
-    /// The path cannot be told to QEMU, which takes text.
+    /// The path cannot be passed to QEMU, which takes text.
     #[error("the path {0:?} is no UTF-8")]
     Path(PathBuf),
 }
@@ -86,7 +86,7 @@ impl SavedMachine {
     }
 
     /// Loads QEMU's part into a machine that was started to wait for it, and lets it run. The emulator loaded the
-    /// firmware's part at its start, as the plan tells it.
+    /// firmware's part at its start, as the plan says.
     pub async fn load(&self, machine: &Monitors, emulator: &Emulator) -> Result<(), SnapshotError> {
         set_mapped_ram(machine).await?;
         machine.raw.execute("migrate-incoming", json!({ "uri": uri(&self.qemu)? })).await?;

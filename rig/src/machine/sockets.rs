@@ -1,7 +1,7 @@
 //! The private folder of a running machine: the sockets that QEMU connects to, and the event ring.
 //!
 //! A unix socket's path has at most 107 bytes, so the folder has a short path of its own rather than lying in the run
-//! folder. A lock on a file in it tells whether its rig still lives; folders that a killed rig left are removed by the
+//! folder. A lock on a file in it shows whether its rig still runs; folders that a killed rig left are removed by the
 //! next one.
 
 use crate::trouble::Trouble;
@@ -62,7 +62,7 @@ impl RuntimeDir {
 }
 
 /// The lock gets its name when it is locked already: a rig that looks for abandoned folders never sees it unlocked while its
-/// owner lives.
+/// owner runs.
 fn take_lock(dir: &Path) -> std::io::Result<File> {
     let lock = File::create_new(dir.join(UNLOCKED))?;
     lock.lock()?;
@@ -70,7 +70,7 @@ fn take_lock(dir: &Path) -> std::io::Result<File> {
     Ok(lock)
 }
 
-/// Removes the folders of rigs that live no more. Best effort: one that cannot be removed now is found again by the next rig.
+/// Removes the folders of rigs that have ended. Best effort: one that cannot be removed now is found again by the next rig.
 fn remove_abandoned(parent: &Path) {
     let us = nix::unistd::geteuid().as_raw();
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -85,7 +85,7 @@ fn remove_abandoned(parent: &Path) {
 
 /// Whether a folder's rig is gone.
 enum Abandoned {
-    /// It lives, or may have just begun.
+    /// It runs, or may have just begun.
     No,
     /// It is gone. The lock, where there is one, keeps other rigs from removing the folder at the same time.
     Yes(Option<File>),

@@ -25,7 +25,7 @@ pub enum ShutdownReason {
     PowerOff,
     /// The guest reset itself, which here only a panic or a triple fault does.
     Reset,
-    /// Anything else, in QEMU's words.
+    /// Any other reason, as QEMU names it.
     Other(String),
 }
 
@@ -96,7 +96,7 @@ impl Machine {
         said.ok()?.ok()?.clone()
     }
 
-    /// QEMU's last words that matter, if any.
+    /// QEMU's last message that is not expected, if any.
     pub fn last_words(&self) -> Option<String> {
         meaningful(&logs::read(&self.stderr))
     }
@@ -135,7 +135,7 @@ async fn accept(listener: &UnixListener) -> Result<UnixStream, QmpError> {
     Ok(listener.accept().await?.0)
 }
 
-/// QEMU lives or just died without its channels: tells which.
+/// Finds out whether QEMU runs, or ended before its channels were there.
 async fn no_channel(process: &Process, stderr: &Path, why: &str) -> Trouble {
     match tokio::time::timeout(Duration::from_secs(1), process.exited()).await {
         Ok(exit) => died_at_start(exit, &logs::read(stderr)),

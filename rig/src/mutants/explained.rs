@@ -21,7 +21,8 @@ pub enum Kind {
 pub struct Explanation {
     /// The mutant's identity.
     pub mutant: String,
-    /// The beginning of the text that it replaces, with single spaces; it tells that the line still says what the argument is about.
+    /// The beginning of the text that it replaces, with single spaces; it shows that the line is still the one that the
+    /// argument is about.
     pub before: String,
     /// What it is.
     pub kind: Kind,

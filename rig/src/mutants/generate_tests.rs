@@ -97,7 +97,7 @@ fn neighbours_change_places_and_comments_stay() {
 }
 
 #[test]
-fn identities_tell_mutants_of_one_line_apart() {
+fn mutants_of_one_line_have_different_identities() {
     let found = mutants("int\nf(int a, int b)\n{\n\tif (a == 1 || b == 2)\n\t\treturn 1;\n\treturn 0;\n}\n");
     let identities: Vec<&str> = found.iter().map(|(identity, ..)| identity.as_str()).collect();
     assert_eq!(

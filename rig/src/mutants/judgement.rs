@@ -28,7 +28,7 @@ pub enum Judgement {
         /// Why the run did not pass, in one line.
         reason: Option<String>,
     },
-    /// The rig takes it for no kernel that can be judged, and says so: nobody would mistake that for a pass.
+    /// The rig refuses the kernel as one that cannot be judged, which cannot be mistaken for a pass.
     Refused {
         /// The scenario.
         scenario: String,
@@ -42,7 +42,7 @@ pub enum Judgement {
     },
     /// The rig or this machine failed, so nothing can be said.
     Unjudged {
-        /// The scenario that came to no verdict.
+        /// The scenario without a verdict.
         scenario: String,
         /// Why.
         reason: String,

@@ -16,9 +16,9 @@ pub enum Standing {
     Uncompiled,
     /// It passed, and it was shown that it is no error.
     Equivalent,
-    /// It passed, it is an error, and it was shown why no scenario can tell.
+    /// It passed although it is an error, and the table explains why no scenario can find it.
     Unseen,
-    /// It passed, and nobody knows why: a hole in the judge, until somebody shows that it is none.
+    /// It passed, and the table does not explain why. This counts as a gap of the judge until an argument shows that it is none.
     Unexplained,
     /// The rig or this machine failed.
     Unjudged,

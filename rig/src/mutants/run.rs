@@ -201,7 +201,7 @@ impl<'a> Session<'a> {
             // The workers alone have it now: when all have ended, sending fails and does not wait.
             drop(receive);
             let built = self.build_for(builder, common, mutants, |job| {
-                // Workers end when there is trouble, which is told below.
+                // Workers end when there is trouble, which is reported below.
                 let _ = send.send(job);
             });
             drop(send);

@@ -52,11 +52,11 @@ const CROWDED: &[&str] = &[
     "cpu-returns",
 ];
 
-/// CPUs that come and go, trust domains that live through updates.
+/// Scenarios with CPUs that go on and off line, and trust domains that run through updates.
 const ENABLE: &[&str] =
     &["entropy-sys-init", "entropy-sys-init-gone", "mutants-lp-init-refused", "cpu-returns", "td-kvm", "cpu-offline"];
 
-/// What SHUTDOWN is told, and what it leaves behind.
+/// The operands of SHUTDOWN, and what it leaves behind.
 const SHUTDOWN: &[&str] =
     &["mutants-handoff-unread", "handoff-too-new", "handoff-too-old", "cpu-returns", "td-kvm", "cpu-offline"];
 
@@ -124,8 +124,8 @@ pub(super) fn scenarios(function: &str) -> Result<Vec<Scenario>, Trouble> {
 pub(super) fn all_scenarios() -> Result<Vec<Scenario>, Trouble> {
     let mut names: Vec<&str> =
         EVERY.iter().chain(TARGETS.iter().flat_map(|target| target.scenarios)).copied().collect();
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(*name));
+    let mut known = std::collections::BTreeSet::new();
+    names.retain(|name| known.insert(*name));
     names.into_iter().map(named).collect()
 }
 
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_a_target_is_told() {
+    fn a_kernel_without_a_target_is_an_error() {
         let trouble = mutants(|_| Ok("int other(void) { return 0; }".into())).unwrap_err();
         assert!(trouble.cause.contains("has no function seamldr_call"), "{trouble:?}");
     }

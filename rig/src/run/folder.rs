@@ -12,7 +12,7 @@ pub(crate) const EVENTS: &str = "events.bin";
 pub(crate) const KERNEL_LOG: &str = "kmsg.log";
 /// What the guest said on its serial console.
 pub(crate) const CONSOLE: &str = "console.log";
-/// What the emulator is told.
+/// The plan for the emulator.
 pub(crate) const PLAN: &str = "plan.json";
 
 /// A run's folder.

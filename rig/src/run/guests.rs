@@ -8,7 +8,7 @@ use std::path::Path;
 /// Where guests come from.
 pub trait Guests: Sync {
     /// A guest.
-    type Guest: Guest;
+    type Guest: UpdatableGuest;
 
     /// Starts a guest with its evidence in `folder`, which is empty.
     fn start(&self, folder: &Path) -> Result<Self::Guest, Trouble>;
@@ -18,33 +18,33 @@ pub trait Guests: Sync {
     fn has_loads(&self) -> bool;
     /// Name of the word in which acknowledgements are counted.
     fn ack_word(&self) -> &str;
-    /// Pairs of accesses by different LPs that were seen one after the other.
+    /// Pairs of accesses by different LPs that came one after the other.
     fn orders(&self) -> usize;
     /// Hashes of all that decides a run, by name.
     fn made_of(&self) -> &serde_json::Value;
 }
 
 /// A machine in which update after update is made, each under its own holds.
-pub trait Guest {
-    /// Brings it to where it can be updated, beneath the scenario's loads. False: it came to its end before, and only
-    /// [`Guest::end`] is left.
+pub trait UpdatableGuest {
+    /// Brings it to where it can be updated, beneath the scenario's loads. False: it ended before, and only
+    /// [`UpdatableGuest::end`] is left.
     fn ready(&mut self) -> bool;
     /// One update under these holds.
-    fn update(&mut self, holds: &[HoldSpec]) -> Result<Tried, Trouble>;
+    fn update(&mut self, holds: &[HoldSpec]) -> Result<UpdateAttempt, Trouble>;
     /// Ends it, wherever it stands, and judges all that was recorded.
     fn end(self) -> Result<Judged, Trouble>;
 }
 
 /// How an update under a schedule ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tried {
+pub enum UpdateAttempt {
     /// All went well, the kernel's log up to the update's end was judged, too, and the guest can go on.
     Passed(Counts),
-    /// It was the guest's last: only [`Guest::end`] is left.
-    Ended(Counts),
+    /// It was the guest's last: only [`UpdatableGuest::end`] is left.
+    Last(Counts),
 }
 
-/// What the holds of one update came to.
+/// What became of the holds of one update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Holds that began.
@@ -55,7 +55,7 @@ pub struct Counts {
     pub update_ms: u64,
 }
 
-/// A guest that came to its end.
+/// A guest that has ended.
 #[derive(Clone, Debug)]
 pub struct Judged {
     /// The verdict on all of its updates.

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `prepare` | a scenario | [`Prepared`]: everything that a run needs |
 //! | `conduct` | [`Prepared`] | a `RunRecord`: what is known when the machine is gone |
-//! | `conclude` | a `RunRecord` | the verdict, and the files that tell it |
+//! | `conclude` | a `RunRecord` | the verdict, and its files |
 //!
 //! `conduct` knows `prepare` and `record`; `conclude` knows `record` and nothing of a machine.
 
@@ -20,7 +20,7 @@ mod session;
 mod single;
 
 pub(crate) use conduct::interrupt::Interrupts;
-pub use guests::{Counts, EndCause, Guest, Guests, Judged, Tried};
+pub use guests::{Counts, EndCause, Guests, Judged, UpdatableGuest, UpdateAttempt};
 pub use nested::run_nested;
 pub use prepare::assemble::prepare;
 pub use prepare::options::Options;

@@ -1,6 +1,6 @@
-//! The script that a load's virtual CPUs run, and what it must come to.
+//! The script that a load's virtual CPUs run, and the chain that it must compute.
 
-use rig_wire::agent::{Chain, DATA_GPA, SCRIPT_GPA, TELL_CHAIN};
+use rig_wire::agent::{Chain, DATA_GPA, REPORT_CHAIN, SCRIPT_GPA};
 use seam_emu::script::{Op, Script};
 use sha2::{Digest, Sha384};
 
@@ -14,7 +14,7 @@ const LEFT: u16 = 1;
 const STATUS: u16 = 2;
 
 /// Counts from a number of its own, writes the count to its page, hashes the page into its chain, stores the chain there,
-/// tells the VMM its first 32 bytes, halts, and begins again.
+/// reports its first 32 bytes to the VMM, halts, and begins again.
 pub(crate) fn script(td: u32, vcpu: u32) -> Vec<u8> {
     let page = DATA_GPA + u64::from(vcpu) * 4096;
     let start = Script::new().then(Op::Accept, 0, page).then(Op::Set, COUNT, seed(td, vcpu));
@@ -22,11 +22,11 @@ pub(crate) fn script(td: u32, vcpu: u32) -> Vec<u8> {
     let round = start.then(Op::Add, COUNT, 1).then(Op::Store, COUNT, page).then(Op::Hash, 0, page);
     let round = round.then(Op::StoreChain, 0, page + CHAIN_AT as u64).then(Op::Set, LEFT, SPIN);
     let spin = round.here();
-    let mut told = round.then(Op::Loop, LEFT, spin);
+    let mut report = round.then(Op::Loop, LEFT, spin);
     for word in 0..4 {
-        told = told.then(Op::Load, 4 + word, page + CHAIN_AT as u64 + 8 * u64::from(word));
+        report = report.then(Op::Load, 4 + word, page + CHAIN_AT as u64 + 8 * u64::from(word));
     }
-    let bytes = told.then(Op::Vmcall, STATUS, TELL_CHAIN).then(Op::Halt, 0, 0).then(Op::Jump, 0, again).to_pages();
+    let bytes = report.then(Op::Vmcall, STATUS, REPORT_CHAIN).then(Op::Halt, 0, 0).then(Op::Jump, 0, again).to_pages();
     assert!(bytes.len() == 4096, "a script fills one page");
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     bytes[..used].to_vec()
@@ -49,9 +49,9 @@ pub(crate) fn predicted(td: u32, vcpu: u32, rounds: u64) -> [u64; 4] {
     std::array::from_fn(|word| u64::from_le_bytes(chain[8 * word..8 * word + 8].try_into().expect("eight bytes")))
 }
 
-/// Whether a virtual CPU told what it must.
-pub(crate) fn is_right(told: &Chain) -> bool {
-    told.rounds > 0 && told.words == predicted(told.td, told.vcpu, told.rounds)
+/// Whether a virtual CPU reported the chain that it must have.
+pub(crate) fn is_right(chain: &Chain) -> bool {
+    chain.rounds > 0 && chain.words == predicted(chain.td, chain.vcpu, chain.rounds)
 }
 
 const _: () = assert!(SCRIPT_GPA > DATA_GPA, "scripts lie above the pages that they compute on");
@@ -71,11 +71,11 @@ mod tests {
 
     #[test]
     fn a_chain_cannot_be_wrong_or_missing() {
-        let told = Chain { td: 1, vcpu: 2, rounds: 3, words: predicted(1, 2, 3) };
-        assert!(is_right(&told));
-        assert!(!is_right(&Chain { rounds: 4, ..told.clone() }));
-        assert!(!is_right(&Chain { vcpu: 1, ..told.clone() }));
-        assert!(!is_right(&Chain { rounds: 0, words: [0; 4], ..told }));
+        let chain = Chain { td: 1, vcpu: 2, rounds: 3, words: predicted(1, 2, 3) };
+        assert!(is_right(&chain));
+        assert!(!is_right(&Chain { rounds: 4, ..chain.clone() }));
+        assert!(!is_right(&Chain { vcpu: 1, ..chain.clone() }));
+        assert!(!is_right(&Chain { rounds: 0, words: [0; 4], ..chain }));
     }
 
     #[test]

@@ -3,25 +3,25 @@
 
 use super::conclude::verdict::conclude;
 use super::conduct::choose_start::choose_start;
-use super::conduct::drive::boot::boot;
-use super::conduct::drive::loads::{start_loads, stop_loads};
-use super::conduct::drive::readings::read_before;
-use super::conduct::drive::update::update;
-use super::conduct::drive::{Drive, DriveError};
 use super::conduct::end::end;
 use super::conduct::launch::{Launch, Start};
-use super::conduct::live::Live;
 use super::conduct::observer::log_marks;
 use super::conduct::observer::orders::Orders;
+use super::conduct::running_machine::RunningMachine;
 use super::conduct::runtime::runtime;
 use super::conduct::snapshot::inputs;
 use super::conduct::start::start;
+use super::conduct::steps::boot::boot;
+use super::conduct::steps::loads::{start_loads, stop_loads};
+use super::conduct::steps::readings::read_before;
+use super::conduct::steps::update::update;
+use super::conduct::steps::{StepContext, StepError};
 use super::conduct::stop::Stop;
 use super::folder::{KERNEL_LOG, RunFolder};
-use super::guests::{Counts, EndCause, Guest, Guests, Judged, Tried};
+use super::guests::{Counts, EndCause, Guests, Judged, UpdatableGuest, UpdateAttempt};
 use super::prepare::holds;
 use super::prepare::prepared::Prepared;
-use super::record::told::Told;
+use super::record::guest_report::GuestReport;
 use crate::milliseconds::milliseconds;
 use crate::scenario::HoldSpec;
 use crate::trouble::Trouble;
@@ -47,7 +47,7 @@ pub struct Sessions {
     prepared: Prepared,
     /// How each guest comes up.
     start: Start,
-    /// Orders of accesses that were seen, over all of them.
+    /// Orders of accesses that were observed, over all of them.
     orders: Arc<Orders>,
     made_of: Value,
 }
@@ -55,8 +55,8 @@ pub struct Sessions {
 /// A machine under exploration.
 pub struct Session {
     runtime: Runtime,
-    live: Live,
-    told: Told,
+    running: RunningMachine,
+    report: GuestReport,
     updates: u32,
     /// The holds of each update that was made.
     schedules: Vec<Vec<Hold>>,
@@ -99,8 +99,8 @@ impl Guests for Sessions {
         let schedules = prepared.machine().plan.schedules.clone();
         let orders = Some(Arc::clone(&self.orders));
         let launch = Launch { start: self.start.clone(), orders, total: Instant::now() };
-        let live = runtime.block_on(start(prepared.into_parts(), launch))?;
-        Ok(Session { runtime, live, told: Told::default(), updates: 0, schedules, stop: None })
+        let running = runtime.block_on(start(prepared.into_parts(), launch))?;
+        Ok(Session { runtime, running, report: GuestReport::default(), updates: 0, schedules, stop: None })
     }
 
     fn repeats(&self) -> bool {
@@ -124,78 +124,78 @@ impl Guests for Sessions {
     }
 }
 
-impl Guest for Session {
+impl UpdatableGuest for Session {
     fn ready(&mut self) -> bool {
-        let Self { runtime, live, told, .. } = self;
+        let Self { runtime, running, report, .. } = self;
         let say = |_: &str| {};
-        let drive = live.driver(&say);
-        let ready = runtime.block_on(live.until_ended(async {
-            boot(&drive, told).await?;
-            read_before(&drive, told).await?;
-            start_loads(&drive, told).await
+        let context = running.step_context(&say);
+        let ready = runtime.block_on(running.supervise(async {
+            boot(&context, report).await?;
+            read_before(&context, report).await?;
+            start_loads(&context, report).await
         }));
         self.stop = ready.err().map(|stop| (stop, false));
         self.stop.is_none()
     }
 
-    fn update(&mut self, holds: &[HoldSpec]) -> Result<Tried, Trouble> {
+    fn update(&mut self, holds: &[HoldSpec]) -> Result<UpdateAttempt, Trouble> {
         // What came since the last update's end is none of this one's.
-        if let Some(alarm) = self.live.observer.alarmed() {
+        if let Some(alarm) = self.running.observer.alarmed() {
             self.stop = Some((Stop::Alarm(alarm), false));
-            return Ok(Tried::Ended(Counts::default()));
+            return Ok(UpdateAttempt::Last(Counts::default()));
         }
-        let schedule = holds::schedule(holds, &self.live.subject.observation, &self.live.subject.symbols)?;
+        let schedule = holds::schedule(holds, &self.running.subject.observation, &self.running.subject.symbols)?;
         self.schedules.resize(self.updates as usize, Vec::new());
         self.schedules.push(schedule.clone());
         self.updates += 1;
-        let Self { runtime, live, told, updates, .. } = self;
+        let Self { runtime, running, report, updates, .. } = self;
         let say = |_: &str| {};
-        let drive = live.driver(&say);
-        let tally = live.observer.tally();
+        let context = running.step_context(&say);
+        let tally = running.observer.tally();
         let before = [&tally.begun, &tally.satisfied].map(|n| n.load(Ordering::Acquire));
         let started = Instant::now();
-        let done = runtime.block_on(live.until_ended(async {
-            live.emulator.ask(&Control::Schedules { schedules: vec![schedule] }).await?;
-            mark(&drive, told, log_marks::begin(*updates)).await?;
-            update(&drive, told, *updates).await?;
-            mark(&drive, told, log_marks::end(*updates)).await?;
-            judged(live, *updates).await
+        let done = runtime.block_on(running.supervise(async {
+            running.emulator.ask(&Control::Schedules { schedules: vec![schedule] }).await?;
+            mark(&context, report, log_marks::begin(*updates)).await?;
+            update(&context, report, *updates).await?;
+            mark(&context, report, log_marks::end(*updates)).await?;
+            judged(running, *updates).await
         }));
         let counts = Counts {
             begun: tally.begun.load(Ordering::Acquire) - before[0],
             satisfied: tally.satisfied.load(Ordering::Acquire) - before[1],
             update_ms: milliseconds(started.elapsed()),
         };
-        let stop = match (done, live.observer.alarmed()) {
+        let stop = match (done, running.observer.alarmed()) {
             (Err(stop), _) => stop,
             (Ok(()), Some(alarm)) => Stop::Alarm(alarm),
             (Ok(()), None)
-                if told.updates.last().is_some_and(|tried| tried.succeeded() && tried.seen == tried.wanted) =>
+                if report.updates.last().is_some_and(|upload| upload.succeeded() && upload.after == upload.wanted) =>
             {
-                return Ok(Tried::Passed(counts));
+                return Ok(UpdateAttempt::Passed(counts));
             }
             (Ok(()), None) => Stop::Finished,
         };
         self.stop = Some((stop, true));
-        Ok(Tried::Ended(counts))
+        Ok(UpdateAttempt::Last(counts))
     }
 
     fn end(self) -> Result<Judged, Trouble> {
-        let Self { runtime, live, mut told, updates, schedules, stop } = self;
+        let Self { runtime, running, mut report, updates, schedules, stop } = self;
         let (stop, in_update) = stop.unwrap_or_else(|| {
             let say = |_: &str| {};
-            let drive = live.driver(&say);
-            let stopped = runtime.block_on(live.until_ended(async {
-                stop_loads(&drive, &mut told).await?;
+            let context = running.step_context(&say);
+            let stopped = runtime.block_on(running.supervise(async {
+                stop_loads(&context, &mut report).await?;
                 // With the mark comes all that the kernel said before it.
-                mark(&drive, &mut told, log_marks::END_OF_GUEST.into()).await
+                mark(&context, &mut report, log_marks::END_OF_GUEST.into()).await
             }));
             (stopped.err().unwrap_or(Stop::Finished), false)
         });
         let is_all = matches!(stop, Stop::Finished) && !in_update;
         let is_interrupted = matches!(stop, Stop::Interrupted);
-        let log = live.description.folder.file(KERNEL_LOG);
-        let mut run = runtime.block_on(end(live, stop, told));
+        let log = running.description.folder.file(KERNEL_LOG);
+        let mut run = runtime.block_on(end(running, stop, report));
         // The scenario of a session speaks of one update; all that were made are to have succeeded.
         run.description.scenario.updates = updates;
         run.conditions.schedules = schedules;
@@ -211,19 +211,19 @@ impl Guest for Session {
 }
 
 /// Marks a place in the kernel's log.
-async fn mark(drive: &Drive<'_>, told: &mut Told, text: String) -> Result<(), DriveError> {
-    drive.ask(told, "marking the kernel's log", Command::MarkLog { text }).await.map(drop)
+async fn mark(context: &StepContext<'_>, report: &mut GuestReport, text: String) -> Result<(), StepError> {
+    context.ask(report, "marking the kernel's log", Command::MarkLog { text }).await.map(drop)
 }
 
-/// Waits until the judge has seen the end of this update, and of the kernel's log up to its mark.
-async fn judged(live: &Live, update: u32) -> Result<(), DriveError> {
-    let (tally, update) = (live.observer.tally(), u64::from(update));
+/// Waits until the judge has reached the end of this update, and of the kernel's log up to its mark.
+async fn judged(running: &RunningMachine, update: u32) -> Result<(), StepError> {
+    let (tally, update) = (running.observer.tally(), u64::from(update));
     let caught_up = async {
         while tally.updates.load(Ordering::Acquire) < update || tally.log_marks.load(Ordering::Acquire) < update {
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(LOG_WITHIN, caught_up).await.map_err(|_| DriveError::NoLog(update))
+    tokio::time::timeout(LOG_WITHIN, caught_up).await.map_err(|_| StepError::NoLog(update))
 }
 
 /// Whether what broke is a line of the kernel's log that was written outside of this update.

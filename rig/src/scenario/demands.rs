@@ -43,7 +43,7 @@ const OF_REFUSAL: [Invariant; 3] = [Invariant::InterruptsOff, Invariant::Progres
 const STEPS: [Leaf; 5] = [Leaf::SysShutdown, Leaf::LdrInstall, Leaf::SysInit, Leaf::SysLpInit, Leaf::SysUpdate];
 
 impl Scenario {
-    /// What must be seen to hold.
+    /// The invariants that must be observed to hold.
     pub fn demands(&self) -> Demands {
         match &self.expect.held {
             Some(held) => Demands { held: held.iter().copied().collect(), written: true },
@@ -60,7 +60,7 @@ impl Scenario {
     }
 
     fn derived(&self) -> BTreeSet<Invariant> {
-        // What ends early shows what it comes to; what runs in a nest has demands of its own.
+        // A run that ends early shows no more than its end, and nested runs have demands of their own.
         if self.expect.verdict != Ending::Passed || self.nested.is_some() {
             return BTreeSet::new();
         }
@@ -73,7 +73,7 @@ impl Scenario {
         if updates.lost {
             held.extend(OF_LOSS);
         }
-        if stops && updates.told {
+        if stops && updates.outcome_recorded {
             held.extend(OF_REFUSAL);
             held.insert(Invariant::StopOnFailure);
         }
@@ -91,8 +91,11 @@ impl Scenario {
     pub fn load_demands(&self) -> LoadDemands {
         let both = |load: &Load| matches!(load, Load::Seamcall { process_hz: 1.., timer_hz, ipi_hz, .. } if timer_hz + ipi_hz > 0);
         let running = |load: &Load| matches!(load, Load::TrustDomain { stage: TdStage::Running, .. });
-        let live = self.tds.as_ref().is_some_and(|tds| tds.count > 0);
-        LoadDemands { concurrency: self.load.iter().any(both), tds_run_again: live || self.load.iter().any(running) }
+        let long_lived = self.tds.as_ref().is_some_and(|tds| tds.count > 0);
+        LoadDemands {
+            concurrency: self.load.iter().any(both),
+            tds_run_again: long_lived || self.load.iter().any(running),
+        }
     }
 }
 
@@ -112,15 +115,15 @@ struct Updates {
     fails: bool,
     /// At least one loses the module.
     lost: bool,
-    /// Their uploader's outcome stands in the recording.
-    told: bool,
+    /// The recording has the outcome that their uploader reported.
+    outcome_recorded: bool,
 }
 
 impl Updates {
     fn of(scenario: &Scenario) -> Self {
         let expect = &scenario.expect;
         if expect.refused.is_some() || expect.update.is_absent() {
-            return Self { succeeds: false, fails: false, lost: false, told: false };
+            return Self { succeeds: false, fails: false, lost: false, outcome_recorded: false };
         }
         if scenario.updates == 0 {
             return Self::of_programs(scenario);
@@ -138,7 +141,7 @@ impl Updates {
                 (succeeds, *last != UpdateEnding::Updated || some_fail)
             }
         };
-        Self { succeeds, fails, lost: update.any(UpdateEnding::Lost), told: true }
+        Self { succeeds, fails, lost: update.any(UpdateEnding::Lost), outcome_recorded: true }
     }
 
     /// Updates that programs in the guest make: another version afterwards is one that succeeded.
@@ -146,7 +149,7 @@ impl Updates {
         let hw = scenario.hw.iter().map(|order| order.version.as_deref());
         let versions = hw.chain(scenario.clients.iter().map(|order| order.version.as_deref()));
         let mut before = scenario.module.version_string();
-        let mut updates = Self { succeeds: false, fails: false, lost: false, told: false };
+        let mut updates = Self { succeeds: false, fails: false, lost: false, outcome_recorded: false };
         for version in versions.flatten() {
             match version {
                 "lost" => updates.lost = true,

@@ -1,4 +1,4 @@
-//! What updates come to, and what the firmware upload says of them.
+//! How updates end, and what the firmware upload says of them.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::StrDeserializer;
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// What an update comes to.
+/// How an update ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UpdateEnding {
@@ -38,18 +38,18 @@ impl UpdateEnding {
     }
 }
 
-/// What the updates of a run come to. In a scenario a word for the last one, or a list with a word for each.
+/// How the updates of a run end. In a scenario a word for the last one, or a list with a word for each.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum Endings {
-    /// The last one that is made comes to this.
+    /// The last one that is made ends like this.
     Last(UpdateEnding),
-    /// Each comes to this, in their order.
+    /// Each ends like this, in their order.
     Each(Vec<UpdateEnding>),
 }
 
 impl Endings {
-    /// What the last update must come to.
+    /// How the last update must end.
     pub fn last(&self) -> UpdateEnding {
         match self {
             Self::Last(ending) => *ending,
@@ -62,7 +62,7 @@ impl Endings {
         *self == Self::Last(UpdateEnding::Absent)
     }
 
-    /// Whether some update must come to this. Of a word for the last one nothing follows for those before it.
+    /// Whether some update must end like this. A word for the last one says nothing of those before it.
     pub fn any(&self, ending: UpdateEnding) -> bool {
         match self {
             Self::Last(last) => *last == ending,
@@ -92,7 +92,7 @@ impl Serialize for Endings {
     }
 }
 
-/// By hand, because an untagged enum tells nobody which words there are.
+/// Written by hand, because the error of an untagged enum does not list the words that are allowed.
 impl<'de> Deserialize<'de> for Endings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Words;

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 pub struct Expect {
     /// How the run itself must end.
     pub verdict: Ending,
-    /// Invariants that must be found to hold, in place of those that follow from the scenario (`rig list --demands`). One that could not be
-    /// judged fails the run.
+    /// Invariants that must be found to hold, in place of those that follow from the scenario (`rig list --demands`).
+    /// One that could not be judged fails the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<Vec<Invariant>>,
     /// Invariants that must be found broken, and no others; goes with `verdict = "failed"`.
     pub broken: Vec<Invariant>,
     /// The errno with which the subject's module must refuse to load; then there is no update.
     pub refused: Option<i32>,
-    /// What the last update must come to, or, as a list, what each of them must.
+    /// How the last update must end, or, as a list, how each of them must end.
     pub update: Endings,
     /// How many updates must succeed; absent: all of them when `update` is "updated", else not looked at.
     pub succeeded: Option<u32>,
@@ -37,8 +37,9 @@ pub struct Expect {
     /// How many of the TDs of `tds.count` must end with an error, because the module that ran them is gone. Their KeyIDs leak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tds_lost: Option<u32>,
-    /// The defect of the kernel that everything else here describes, such as "finding 2" (docs/findings.md). A run that shows it ends as XFAIL;
-    /// one that comes to what `repaired` says ends as XPASS, which is a failure until this key is removed.
+    /// The defect of the kernel that everything else here describes, such as "finding 2" (docs/findings.md). A run that
+    /// shows it ends as XFAIL; one that ends as `repaired` says is reported as XPASS, which is a failure until this key
+    /// is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_defect: Option<String>,
     /// The refusal with which KVM must answer to the making of some TD; no other refusal may come.

@@ -45,7 +45,7 @@ const fn yes() -> bool {
 }
 
 impl FaultSpec {
-    /// What the emulated firmware is told.
+    /// The same fault as the emulated firmware takes it.
     pub fn to_fault(&self) -> Fault {
         let Self { leaf, lp, nth, times, at, action, required: _ } = self.clone();
         Fault { leaf, lp, nth, times: Some(times), at, action }

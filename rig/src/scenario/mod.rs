@@ -90,7 +90,7 @@ pub struct Scenario {
     /// More parameters of the module of the subject `kmod`, as for insmod: for what no other key says.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub module_parameters: String,
-    /// What somebody else tries while the first update is under way.
+    /// What another program attempts while the first update is under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub during: Vec<During>,
     /// How SEAMCALLs reach the emulated firmware.
@@ -186,7 +186,7 @@ pub struct CpuSwitch {
     pub errno: Option<i32>,
 }
 
-/// What somebody tries while an update is under way, and which must be refused.
+/// An attempt while an update is under way, which must be refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct During {
@@ -196,7 +196,7 @@ pub struct During {
     pub errno: i32,
 }
 
-/// What somebody tries.
+/// What is attempted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
@@ -312,10 +312,11 @@ pub struct Budget {
     /// Guest time that a deterministic machine may spin in the update's code without progress, microseconds; absent: 100,000. What
     /// calls and holds last is added.
     pub stall_guest_us: Option<u32>,
-    /// What the run may leave behind in events and the kernel's log, MB; absent: 256. A run that reaches it ends as an error of the rig.
+    /// What the run may leave behind in events and the kernel's log, MB; absent: 256. A run that reaches it ends as an
+    /// error of the rig.
     pub evidence_mb: Option<u32>,
-    /// Host time from the machine's start to the verdict on an unloaded host with two cores, seconds: suites run the cheapest first, and
-    /// tell one that took longer. It ends no run.
+    /// Host time from the machine's start to the verdict on an unloaded host with two cores, seconds: suites run the
+    /// cheapest first, and tell one that took longer. It ends no run.
     pub total_s: Option<u32>,
 }
 

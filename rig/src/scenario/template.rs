@@ -1,4 +1,4 @@
-//! The scenario file that somebody starts from: everything that is often needed, as comments.
+//! The template of a scenario file: everything that is often needed, as comments.
 
 /// A scenario file of this name. All but the name is commented out: explanations begin with `##`, keys with `#`.
 pub fn commented(name: &str) -> String {

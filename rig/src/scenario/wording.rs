@@ -1,4 +1,4 @@
-//! What the reader of TOML says of a value, in the words of somebody who writes scenarios rather than Rust.
+//! What the reader of TOML says of a value, in words for a person who writes scenarios rather than Rust.
 
 /// The same message without Rust's types. A message of another form stays as it is.
 pub(super) fn plain(message: &str) -> String {

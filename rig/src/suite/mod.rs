@@ -1,6 +1,6 @@
 //! A suite: scenarios, the cheapest first, as many at once as the host has room for, and one report of all.
 //!
-//! Nothing is retried. What the rig or this machine failed at is told apart from what the subject failed at.
+//! Nothing is retried. A failure of the rig or of this machine is distinguished from one of the subject.
 
 mod pool;
 mod report;

@@ -54,10 +54,10 @@ pub fn run_all(
     room: Room,
     goes_on: impl Fn() -> bool + Sync,
     run: impl Fn(Scenario) -> Ran + Sync,
-    ended: impl FnMut(&Ran) + Send,
+    report: impl FnMut(&Ran) + Send,
 ) -> Vec<Ran> {
     let state = Mutex::new(State { waiting: scenarios.into(), running: 0, used_mib: 0 });
-    let (changed, results) = (Condvar::new(), Mutex::new((Vec::new(), ended)));
+    let (changed, results) = (Condvar::new(), Mutex::new((Vec::new(), report)));
     thread::scope(|threads| {
         for _ in 0..room.machines.max(1) {
             threads.spawn(|| {

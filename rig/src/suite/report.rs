@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn ktap_tells_failure_from_trouble() {
+    fn ktap_distinguishes_failure_from_trouble() {
         let expected = "KTAP version 1\n1..4\nok 1 plain\n# lockstep: <CPU 1> ran ahead\nnot ok 2 repeat\n\
             # lockstep: <CPU 1> ran ahead\nnot ok 3 many # ERROR\n# lockstep: <CPU 1> ran ahead\nnot ok 4 storm # TIMEOUT\n";
         assert_eq!(ktap(&results()), expected);

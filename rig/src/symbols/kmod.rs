@@ -42,8 +42,8 @@ impl KmodPlan {
         Ok(Self { symbols: module, sections, observation })
     }
 
-    /// What the module itself tells, in the order of `guest-kmod/ring.h`. Where it all lies nobody needs to know.
-    pub fn told() -> Observation {
+    /// What the module itself reports, in the order of `guest-kmod/ring.h`. No address is needed: the module names each word.
+    pub fn reported_by_module() -> Observation {
         let watch = |name: &str| Watch { name: name.to_owned(), address: 0, size: 4, within: Vec::new() };
         Observation {
             watches: WORDS.iter().map(|(name, _)| watch(name)).chain([watch(ONLINE_COUNT)]).collect(),
@@ -53,18 +53,18 @@ impl KmodPlan {
     }
 
     /// The observation of the loaded module, given where its sections begin.
-    pub fn placed(&self, begins: &HashMap<String, u64>) -> Option<Observation> {
-        let mut seen = self.observation.clone();
+    pub fn located(&self, begins: &HashMap<String, u64>) -> Option<Observation> {
+        let mut observation = self.observation.clone();
         let (base, _) = self.symbols.range(STATE, begins)?;
         let code = self.symbols.section_around(RUN, begins)?;
-        for watch in &mut seen.watches {
+        for watch in &mut observation.watches {
             if let Some((_, offset)) = WORDS.iter().find(|(name, _)| *name == watch.name) {
                 watch.address = base + offset;
             }
             watch.within = vec![code];
         }
-        seen.functions[0].range = self.symbols.range(RUN, begins)?;
-        Some(seen)
+        observation.functions[0].range = self.symbols.range(RUN, begins)?;
+        Some(observation)
     }
 }
 
@@ -80,24 +80,24 @@ mod tests {
 
     #[test]
     fn the_kernels_part_is_known_at_once() {
-        let seen = plan().observation;
-        assert_eq!(seen.watches[3].address, 0xffff_ffff_816c_df40);
-        assert_eq!((seen.functions[0].range, seen.functions[1].range.0), ((0, 0), 0xffff_ffff_8111_8700));
-        assert!(seen.watches.iter().all(|watch| watch.within.is_empty()), "nothing is instrumented yet");
+        let observation = plan().observation;
+        assert_eq!(observation.watches[3].address, 0xffff_ffff_816c_df40);
+        assert_eq!((observation.functions[0].range, observation.functions[1].range.0), ((0, 0), 0xffff_ffff_8111_8700));
+        assert!(observation.watches.iter().all(|watch| watch.within.is_empty()), "nothing is instrumented yet");
     }
 
     #[test]
     fn the_modules_part_is_known_when_it_is_loaded() {
         let begins = [(".text".to_owned(), 0x1000), (".bss".to_owned(), 0x8000)].into();
-        let seen = plan().placed(&begins).unwrap();
-        assert_eq!(seen.watches.iter().map(|w| w.address).collect::<Vec<_>>()[..3], [0x8008, 0x800c, 0x8010]);
-        assert_eq!(seen.watches[3].within, [(0x1000, 0x1100)]);
-        assert_eq!(seen.functions[0].range, (0x1040, 0x1070));
+        let observation = plan().located(&begins).unwrap();
+        assert_eq!(observation.watches.iter().map(|w| w.address).collect::<Vec<_>>()[..3], [0x8008, 0x800c, 0x8010]);
+        assert_eq!(observation.watches[3].within, [(0x1000, 0x1100)]);
+        assert_eq!(observation.functions[0].range, (0x1040, 0x1070));
     }
 
     #[test]
-    fn cannot_place_what_the_guest_did_not_tell() {
-        assert!(plan().placed(&HashMap::new()).is_none());
+    fn cannot_locate_a_module_whose_sections_are_unknown() {
+        assert!(plan().located(&HashMap::new()).is_none());
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl ModuleSymbols {
         Ok(Self { places: file.symbols().filter_map(place).collect(), sections })
     }
 
-    /// Sections whose addresses in the guest tell where these symbols lie; none if a symbol does not exist.
+    /// Sections whose addresses in the guest say where these symbols lie; none if a symbol does not exist.
     pub fn sections_of(&self, names: &[&str]) -> Option<Vec<String>> {
         let mut sections =
             names.iter().map(|name| Some(self.places.get(*name)?.section.clone())).collect::<Option<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! What to watch in the kernel so that the in-tree update's state machine is seen from outside.
+//! What to watch in the kernel so that the in-tree update's state machine can be observed from outside.
 
 use super::Symbols;
 use rig_wire::plan::{Function, Watch};
@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn the_in_tree_update_is_found() {
-        let seen = observe_update(&Symbols::from_system_map(MAP)).unwrap();
-        assert_eq!(seen.watches.len(), 4);
-        assert_eq!(seen.watches[1].name, "update_ctrl.num_ack");
-        assert_eq!(seen.watches[1].address, 0xffff_ffff_817c_7d64);
-        assert_eq!(seen.watches[0].within.len(), 2);
-        assert_eq!(seen.functions[1].name, "multi_cpu_stop");
-        assert_eq!(seen.preempt_count_offset, Some(0xffff_ffff_817a_9020));
+        let observation = observe_update(&Symbols::from_system_map(MAP)).unwrap();
+        assert_eq!(observation.watches.len(), 4);
+        assert_eq!(observation.watches[1].name, "update_ctrl.num_ack");
+        assert_eq!(observation.watches[1].address, 0xffff_ffff_817c_7d64);
+        assert_eq!(observation.watches[0].within.len(), 2);
+        assert_eq!(observation.functions[1].name, "multi_cpu_stop");
+        assert_eq!(observation.preempt_count_offset, Some(0xffff_ffff_817a_9020));
     }
 
     #[test]

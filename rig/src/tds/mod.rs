@@ -21,7 +21,7 @@ pub const CHURN_ROUNDS: u64 = 3;
 /// Seed of the TDs that churn: all alike.
 const CHURN_SEED: u64 = u64::MAX;
 
-/// The TDs that live through the updates; TD `n` has seed `n`.
+/// The TDs that run through the updates; TD `n` has seed `n`.
 pub fn plans(tds: &Tds) -> Vec<TdPlan> {
     (0..u64::from(tds.count)).map(|seed| plan(tds, seed, None)).collect()
 }

@@ -10,7 +10,7 @@ const MMIO: u64 = 48;
 /// x2APIC spurious-interrupt register, and the value that switches the APIC on.
 const X2APIC_SPIV: u64 = 0x80F;
 const APIC_ON: u64 = 0x1FF;
-/// A port that nobody listens on.
+/// A port that no device has.
 const PORT: u64 = 0x80;
 
 /// Registers: rounds left, scratch, rounds made, status of calls; 4 to 7 are operands of calls.

@@ -1,11 +1,11 @@
 //! The protocol between the rig and the agent, PID 1 of the guest.
 //!
 //! Transport: a byte stream (virtio-serial port [`PORT_NAME`]). Each frame is a little-endian `u32` length, at most
-//! [`MAX_FRAME`], then that many bytes of postcard. The agent speaks first, with [`FromAgent::Ready`]. A
-//! virtual machine that is restored from a snapshot into an open port has seen no closing and says nothing: ask it with
-//! [`Command::Ping`]. Where the guest sees the host's end closed and opened anew, `Ready` comes again, maybe after frames
-//! that were under way; a stream that broke within a frame is lost, and the machine with it. The rig checks [`Ready::protocol`] before it sends anything. A request that the agent does not
-//! understand is answered with EPROTO and its id, or `u64::MAX` when not even that is readable.
+//! [`MAX_FRAME`], then that many bytes of postcard. The agent speaks first, with [`FromAgent::Ready`]. A virtual
+//! machine that is restored from a snapshot into an open port has seen no closing and says nothing: ask it with
+//! [`Command::Ping`]. Where the guest sees the host's end closed and opened anew, `Ready` comes again, maybe after
+//! frames that were under way; a stream that broke within a frame is lost, and the machine with it. The rig checks
+//! [`Ready::protocol`] first. The agent answers a request that it does not understand with EPROTO and its id, or `u64::MAX`.
 
 pub use crate::td::TdStage;
 
@@ -40,7 +40,7 @@ pub struct Request {
 pub enum Command {
     /// Nothing; answers [`Answer::Unit`]. For liveness.
     Ping,
-    /// Do nothing for so long, and until each CPU served a timer once more, if that comes within some seconds; answers [`Answer::Unit`].
+    /// Do nothing for so long, then wait some seconds at most for each CPU to serve a timer; answers [`Answer::Unit`].
     Rest {
         /// Milliseconds of the guest's time.
         ms: u32,
@@ -240,8 +240,8 @@ const fn yes() -> bool {
     true
 }
 
-/// TDVMCALL subfunction with which a script tells its hash chain: R12 to R15 hold its first 32 bytes.
-pub const TELL_CHAIN: u64 = 0x5EA1_0001;
+/// TDVMCALL subfunction with which a script reports its hash chain: R12 to R15 hold its first 32 bytes.
+pub const REPORT_CHAIN: u64 = 0x5EA1_0001;
 /// Guest-physical address of the first page of a TD's first virtual CPU's script; the next one's is a page further.
 pub const SCRIPT_GPA: u64 = 0x10_0000;
 /// Guest-physical address of the page that the first virtual CPU computes on; the next one's is a page further.
@@ -303,12 +303,12 @@ pub struct Ready {
 /// Payload of a successful answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// Nothing to tell.
+    /// No data.
     Unit,
     /// Bytes of a file.
     Bytes(Vec<u8>),
     /// Outcome of an update.
-    Update(UpdateOutcome),
+    Update(UploadOutcome),
     /// What the loads achieved.
     Loads(Vec<LoadReport>),
     /// What became of the trust domains.
@@ -334,7 +334,7 @@ pub struct Executed {
 
 /// What the kernel said of an update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UpdateOutcome {
+pub struct UploadOutcome {
     /// Contents of `status` at the end, trimmed (`idle`).
     pub status: String,
     /// Contents of `error` at the end, trimmed: empty when none, else such as `transferring:firmware-invalid`.
@@ -350,8 +350,8 @@ pub struct UpdateOutcome {
 pub struct LoadReport {
     /// Its name, such as `reader`.
     pub name: String,
-    /// Operations that succeeded: readings of a file, switches of a CPU or clock source, mappings, modules loaded, expiries of a timer, or 65,536 rounds
-    /// of arithmetic, SEAMCALL operations, or entries of a virtual CPU.
+    /// Operations that succeeded: readings of a file, switches of a CPU or clock source, mappings, modules loaded,
+    /// expiries of a timer, or 65,536 rounds of arithmetic, SEAMCALL operations, or entries of a virtual CPU.
     pub operations: u64,
     /// Operations that failed.
     pub errors: u64,
@@ -359,22 +359,22 @@ pub struct LoadReport {
     pub first_error: Option<String>,
     /// What else it counted, by name.
     pub counts: Vec<(String, u64)>,
-    /// What its scripted virtual CPUs told.
+    /// The hash chains that its scripted virtual CPUs reported.
     pub chains: Vec<Chain>,
     /// For how long it ran, guest monotonic clock, milliseconds.
     pub elapsed_ms: u64,
 }
 
-/// The hash chain that a scripted virtual CPU told last.
+/// The hash chain that a scripted virtual CPU reported last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
     /// Number of its TD in the load.
     pub td: u32,
     /// Its number in the TD.
     pub vcpu: u32,
-    /// How often it told its chain.
+    /// How often it reported its chain.
     pub rounds: u64,
-    /// First 32 bytes of the chain as it told them, R12 to R15.
+    /// First 32 bytes of the chain as it reported them, R12 to R15.
     pub words: [u64; 4],
 }
 
@@ -383,7 +383,7 @@ pub struct Chain {
 pub struct Failure {
     /// `errno`, when there is one.
     pub errno: Option<i32>,
-    /// What was tried and what came of it, one line.
+    /// The action that failed and why, one line.
     pub what: String,
 }
 

@@ -164,7 +164,7 @@ impl Mark {
     }
 }
 
-/// What the uploader was told of an update.
+/// What the kernel reported of an update to the uploader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u64)]
 pub enum UpdateOutcome {

@@ -3,7 +3,7 @@
 //!
 //! The instruction is `nopl DISP(%rax,%rax,1)` with the letters `SEAM` as its displacement. RAX holds the function, RDI the
 //! address of a buffer, RSI its length in bytes; RAX returns the answer. The machine stands still from the instruction to its
-//! end, so that nothing in the guest can tell how long the rig took to answer: what the rig says enters the machine
+//! end, so that nothing in the guest can measure how long the rig took to answer: what the rig says enters the machine
 //! between two instructions, and the run depends on the words alone.
 
 /// The instruction's bytes.

@@ -62,7 +62,7 @@ pub struct Plan<F> {
     /// Count the instructions of each vCPU, which [`Until::Instructions`] needs.
     #[serde(default)]
     pub counts_instructions: bool,
-    /// Offsets of the kernel's per-CPU `__preempt_count`, to tell interrupt context; none: unknown.
+    /// Offsets of the kernel's per-CPU `__preempt_count`, to recognise interrupt context; none: unknown.
     pub preempt_count_offset: Option<u64>,
     /// Bits of `__preempt_count` that count hard interrupts: [`hardirq_mask`] of the kernel's release.
     pub hardirq_mask: u32,

@@ -9,7 +9,7 @@ pub struct BlockedTask {
     pub id: u32,
     /// Its name, as `/proc/PID/stat` has it.
     pub name: String,
-    /// Its kernel stack, innermost first, such as `__wait_for_common+0xa1/0x160`. A kernel without `CONFIG_STACKTRACE` tells only the
+    /// Its kernel stack, innermost first, such as `__wait_for_common+0xa1/0x160`. A kernel without `CONFIG_STACKTRACE` has only the
     /// function in which it waits.
     pub stack: Vec<String>,
 }

@@ -1,7 +1,8 @@
 //! A CPU that comes online just as an update begins.
 //!
-//! It is offline when the image has been handed over, and on its way up, under the kernel's hotplug lock, when the kernel is told
-//! to begin. An update that takes that lock first meets all CPUs; one that chooses its CPUs before misses the newcomer.
+//! It is offline when the image has been handed over, and on its way up, under the kernel's hotplug lock, when the
+//! kernel gets the order to begin. An update that takes that lock first meets all CPUs; one that chooses its CPUs
+//! before misses the newcomer.
 
 use super::hotplug;
 use super::work::Step;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(20);
 /// Within this time the kernel begins to bring up a CPU that it was asked for; a prelude waits no longer.
 const BEGINS_WITHIN: Duration = Duration::from_secs(5);
-/// What `hotplug/state` says of a CPU that nobody has begun to bring up (`CPUHP_OFFLINE`, `include/linux/cpuhotplug.h`).
+/// What `hotplug/state` says of a CPU that the kernel has not begun to bring up (`CPUHP_OFFLINE`, `include/linux/cpuhotplug.h`).
 const OFFLINE: &str = "0";
 
 /// One thread, which brings back what the prelude of each update takes offline: all CPUs but CPU 0, in turn.
@@ -35,7 +36,7 @@ pub(super) fn steps() -> Result<Vec<Step>, Failure> {
     Ok(vec![Box::new(move || bring_back(&prelude, &departed))])
 }
 
-/// Takes the CPU of this `online` file offline, has it brought back, and waits until that is under way. What fails is told to
+/// Takes the CPU of this `online` file offline, has it brought back, and waits until that is under way. A failure is reported to
 /// who brings it back; the update goes on in any case.
 fn depart(cpu: &Path, departures: &SyncSender<Result<PathBuf, String>>, limit: Duration) {
     let gone = hotplug::switch(cpu, "0").map(|()| cpu.to_owned());
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_cannot_depart_is_told() {
+    fn a_cpu_that_cannot_depart_is_an_error_of_the_load() {
         let (departures, departed) = mpsc::sync_channel(1);
         depart(Path::new("/no/such/cpu/online"), &departures, Duration::MAX);
         let prelude = Prelude::before_each_update(|| {});

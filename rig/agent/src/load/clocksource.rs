@@ -110,12 +110,12 @@ mod tests {
         assert_eq!(names, ["tsc", "acpi_pm"]);
         let machine = Machine::new("/", |path, bytes| fs::write(path, bytes));
         let mut switch = Switch { machine, original: read(&current), current: current.clone(), names, next: 0 };
-        let mut seen = Vec::new();
+        let mut sources = Vec::new();
         for _ in 0..3 {
             assert_eq!(switch.advance(), Ok(1));
-            seen.push(read(&current));
+            sources.push(read(&current));
         }
-        assert_eq!(seen, ["acpi_pm", "tsc", "acpi_pm"]);
+        assert_eq!(sources, ["acpi_pm", "tsc", "acpi_pm"]);
         drop(switch);
         assert_eq!(read(&current), "tsc");
     }

@@ -65,7 +65,7 @@ impl Loads {
 }
 
 impl Drop for Loads {
-    /// Whoever goes away without having stopped them, by an error perhaps, leaves no thread and no CPU offline behind.
+    /// Stops the loads where their owner did not, perhaps because of an error, so that no thread and no offline CPU stays behind.
     fn drop(&mut self) {
         self.stop();
     }
@@ -98,7 +98,7 @@ mod tests {
         assert!(loads.stop().is_empty());
     }
 
-    /// Whoever drops them stops them: the step, and what it holds, is gone.
+    /// Loads that are dropped are stopped: the step of a load, and what it holds, is gone then.
     #[test]
     fn loads_end_with_their_owner() {
         let held = Arc::new(());

@@ -46,7 +46,7 @@ fn take(taken: &mut VecDeque<MmapMut>, leave: u64) -> Result<u64, String> {
 /// What the kernel has left, bytes.
 fn left() -> Result<u64, String> {
     let text = fs::read_to_string("/proc/meminfo").map_err(|e| format!("read /proc/meminfo: {e}"))?;
-    available(&text).ok_or_else(|| "/proc/meminfo tells no MemAvailable".to_owned())
+    available(&text).ok_or_else(|| "/proc/meminfo has no MemAvailable".to_owned())
 }
 
 /// `MemAvailable`, bytes.

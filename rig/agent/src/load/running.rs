@@ -61,7 +61,7 @@ impl Running {
         let (door, stop, tally) = (Arc::clone(door), Arc::clone(&self.stop), Arc::clone(&self.tally));
         let arrive = arrive.clone();
         thread::Builder::new().name(self.name.into()).stack_size(64 << 10).spawn(move || {
-            // Nobody waits for it when another thread could not be started.
+            // There is no receiver when another thread could not be started.
             let _ = arrive.send(());
             drop(door.read());
             // At least once, so that a load that was stopped at once still shows whether it works.
@@ -94,7 +94,7 @@ impl Running {
 mod tests {
     use super::*;
 
-    /// A load that panics is told as one that failed, and the others end as ever.
+    /// A load that panics is reported as one that failed, and the others end as usual.
     #[test]
     fn a_thread_that_panics_is_an_error_of_its_load() {
         let steps: Vec<Step> = vec![Box::new(|| panic!("on purpose"))];

@@ -12,7 +12,7 @@ const MODULE: &str = "tdx_load";
 const STATS: &str = "/sys/module/tdx_load/parameters/stats";
 /// How often the counts are looked at.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Counts that no load may have: an operation that found two modules, an exception, a status nobody expects.
+/// Counts that no load may have: an operation that found two modules, an exception, an unexpected status.
 const WRONG: [&str; 3] = ["torn", "trap", "other"];
 
 /// Loads the module; one thread follows its counts.

@@ -124,7 +124,7 @@ fn end(module: &Arc<Module>, all: Vcpus, rounds: u32, tally: &Tally) -> Last {
         let more = (0..rounds).try_for_each(|_| vcpu.run_a_round()).and_then(|()| vcpu.flush());
         tally.count(more.map(|()| 0));
         sum.add(vcpu.counts());
-        last.chains.push(vcpu.told().clone());
+        last.chains.push(vcpu.chain().clone());
         if !tds.iter().any(|td| Arc::ptr_eq(td, vcpu.td())) {
             tds.push(Arc::clone(vcpu.td()));
         }
@@ -136,7 +136,7 @@ fn end(module: &Arc<Module>, all: Vcpus, rounds: u32, tally: &Tally) -> Last {
     last
 }
 
-/// The TD, of which nobody else knows any more.
+/// The TD, which has no other owner any more.
 fn alone(td: Arc<Td>) -> Td {
     Arc::into_inner(td).expect("threads and virtual CPUs are gone")
 }

@@ -14,7 +14,7 @@ pub(super) type Finish = Box<dyn FnOnce(&Tally) -> Last + Send>;
 pub(super) struct Last {
     /// Counts by name.
     pub(super) counts: Vec<(String, u64)>,
-    /// What scripted virtual CPUs told.
+    /// The hash chains that scripted virtual CPUs reported.
     pub(super) chains: Vec<Chain>,
 }
 

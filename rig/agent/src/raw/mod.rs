@@ -67,7 +67,7 @@ ioctl_read!(raw_info, 0xD7, 6, Info);
 
 /// How a SEAMCALL ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum CallEnd {
     /// With a completion status in RAX.
     Returned,
     /// With CF set.
@@ -88,16 +88,16 @@ impl Device {
     }
 
     /// One SEAMCALL on `cpu`, to which the calling thread is bound.
-    pub(crate) fn call(&self, cpu: usize, regs: &mut Regs) -> Result<Ended, String> {
+    pub(crate) fn call(&self, cpu: usize, regs: &mut Regs) -> Result<CallEnd, String> {
         let mut call = Call { regs: *regs, cpu: u32::try_from(cpu).expect("CPU numbers are small"), end: 0 };
         // SAFETY: the kernel reads and writes one `Call`, which lives until the call returns.
         let called = unsafe { raw_call(self.0.as_raw_fd(), &raw mut call) };
         called.map_err(|e| format!("SEAMCALL {} on CPU {cpu}: {}", regs.rax & 0xFFFF, e.desc()))?;
         *regs = call.regs;
         Ok(match call.end {
-            VMFAIL => Ended::VmFailInvalid,
-            TRAPPED => Ended::Trapped(regs.rax),
-            _ => Ended::Returned,
+            VMFAIL => CallEnd::VmFailInvalid,
+            TRAPPED => CallEnd::Trapped(regs.rax),
+            _ => CallEnd::Returned,
         })
     }
 

@@ -1,6 +1,6 @@
 //! SEAMCALLs as a VMM makes them: a status is checked, and a busy TDX module is asked again.
 
-use crate::raw::{Device, Ended, Regs};
+use crate::raw::{CallEnd, Device, Regs};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -80,10 +80,10 @@ impl Module {
         for _ in 0..TRIES {
             let mut regs = Regs { rax: leaf as u64 | u64::from(version) << 16, ..operands };
             match self.device.call(cpu, &mut regs)? {
-                Ended::VmFailInvalid => return Err(format!("{leaf:?} on CPU {cpu}: VMfailInvalid")),
-                Ended::Trapped(vector) => return Err(format!("{leaf:?} on CPU {cpu}: exception {vector}")),
-                Ended::Returned if is_busy(regs.rax) => {}
-                Ended::Returned => return Ok((regs.rax, regs)),
+                CallEnd::VmFailInvalid => return Err(format!("{leaf:?} on CPU {cpu}: VMfailInvalid")),
+                CallEnd::Trapped(vector) => return Err(format!("{leaf:?} on CPU {cpu}: exception {vector}")),
+                CallEnd::Returned if is_busy(regs.rax) => {}
+                CallEnd::Returned => return Ok((regs.rax, regs)),
             }
             self.again.fetch_add(1, Ordering::Relaxed);
             thread::yield_now();
@@ -106,7 +106,7 @@ mod tests {
     use super::is_busy;
 
     #[test]
-    fn busy_operands_can_be_tried_again_whatever_their_number() {
+    fn busy_operands_can_be_retried_whatever_their_number() {
         assert!(is_busy(0x8000_0200_0000_0001) && is_busy(0x8000_0203_0000_0000));
     }
 

@@ -4,7 +4,7 @@ use super::Td;
 use super::calls::Leaf;
 use crate::cpu;
 use crate::raw::Regs;
-use rig_wire::agent::{Chain, TELL_CHAIN};
+use rig_wire::agent::{Chain, REPORT_CHAIN};
 use std::sync::Arc;
 
 /// Exit reasons that a scripted TD has. Source: Intel SDM, appendix C.
@@ -15,7 +15,7 @@ const TDCALL: u64 = 77;
 const HLT: u64 = 12;
 /// TDVMCALL status for a subfunction that the VMM does not know.
 const OPERAND_INVALID: u64 = 1 << 63;
-/// Entries after which a virtual CPU that tells nothing is given up.
+/// After so many entries a virtual CPU that reports no chain counts as stuck.
 const PATIENCE: u32 = 100_000;
 
 /// What became of a virtual CPU's entries.
@@ -57,13 +57,13 @@ pub(crate) struct Vcpu {
     /// What goes in with the next entry: the outputs of a TDVMCALL.
     outputs: Regs,
     counts: Counts,
-    told: Chain,
+    chain: Chain,
 }
 
 impl Vcpu {
     /// Virtual CPU `number` of TD `td_number`, to be entered on CPU `start` of the list first.
     pub(crate) fn new(td: &Arc<Td>, td_number: u32, number: u32, start: usize, moves_after: u32) -> Self {
-        let told = Chain { td: td_number, vcpu: number, rounds: 0, words: [0; 4] };
+        let chain = Chain { td: td_number, vcpu: number, rounds: 0, words: [0; 4] };
         Self {
             td: Arc::clone(td),
             number: number as usize,
@@ -73,7 +73,7 @@ impl Vcpu {
             entries_here: 0,
             outputs: Regs::default(),
             counts: Counts::default(),
-            told,
+            chain,
         }
     }
 
@@ -82,12 +82,12 @@ impl Vcpu {
         &self.td
     }
 
-    /// What it told last.
-    pub(crate) fn told(&self) -> &Chain {
-        &self.told
+    /// The chain that it reported last.
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
     }
 
-    /// What its entries came to.
+    /// Counts of the results of its entries.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
@@ -111,19 +111,19 @@ impl Vcpu {
         Ok(())
     }
 
-    /// Runs until it has told its chain once more. Any thread may do so.
+    /// Runs until it has reported its chain once more. Any thread may do so.
     pub(crate) fn run_a_round(&mut self) -> Result<(), String> {
         if let Some(cpu) = self.on {
             cpu::bind(cpu)?;
         }
-        let before = self.told.rounds;
+        let before = self.chain.rounds;
         for _ in 0..PATIENCE {
             self.run()?;
-            if self.told.rounds > before {
+            if self.chain.rounds > before {
                 return Ok(());
             }
         }
-        Err(format!("virtual CPU {} of TD {} tells nothing in {PATIENCE} entries", self.told.vcpu, self.told.td))
+        Err(format!("virtual CPU {} of TD {} reported no chain in {PATIENCE} entries", self.chain.vcpu, self.chain.td))
     }
 
     /// Takes the virtual CPU off its CPU, so that it can go to another or its TD can end. The calling thread is bound to that CPU.
@@ -140,9 +140,9 @@ impl Vcpu {
         match (regs.r10, regs.r11) {
             // The wait is over at once: an interrupt may come at any time.
             (0, HLT) => self.counts.halts += 1,
-            (0, TELL_CHAIN) => {
-                self.told.rounds += 1;
-                self.told.words = [regs.r12, regs.r13, regs.r14, regs.r15];
+            (0, REPORT_CHAIN) => {
+                self.chain.rounds += 1;
+                self.chain.words = [regs.r12, regs.r13, regs.r14, regs.r15];
             }
             _ => status = OPERAND_INVALID,
         }

@@ -83,7 +83,7 @@ fn can_refuse_an_unknown_request_and_go_on() {
 }
 
 #[test]
-fn can_tell_what_failed() {
+fn can_report_what_failed() {
     let mut peer = Peer::new();
     peer.send(1, Command::Read { path: "/sys/no/such/file".into() });
     let failure = peer.answer().1.unwrap_err();

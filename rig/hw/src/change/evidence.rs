@@ -1,4 +1,4 @@
-//! From what was seen to a verdict and its files.
+//! From what was observed to a verdict and its files.
 //!
 //! There is always a verdict, whatever failed: with no events, without a trace, on a full disk.
 
@@ -61,7 +61,7 @@ pub(super) fn conclude(
     verdict
 }
 
-/// The verdict of a change that came to no update, because something that it needs was not there. It has no results for
+/// The verdict of a change that made no update, because something that it needs was not there. It has no results for
 /// JUnit and KTAP: to those who run tests, nothing was tested.
 pub(super) fn refused(
     (request, plan, facts): (&Request, &Plan, &Facts),
@@ -78,7 +78,7 @@ pub(super) fn refused(
 }
 
 /// What counts most comes first: a module that failed to update, then a broken invariant, then an outcome that is not the
-/// wanted one, then what is still changed on the host, and only then what went wrong with the looking. The rest is told behind it.
+/// wanted one, then what is still changed on the host, and only then what went wrong with the looking. The rest follows it.
 fn settle(verdict: &mut Verdict, story: &Story) {
     let breach = verdict.breaches.first().map(|breach| Words {
         cause: breach.summary(),
@@ -111,7 +111,7 @@ fn settle(verdict: &mut Verdict, story: &Story) {
     (verdict.reason, verdict.remedy) = (Some(reason), Some(first.help));
 }
 
-/// The events as they were written; a recording that is damaged is told.
+/// The events as they were written; damage to the recording is reported.
 fn records(folder: &Path, say: Say<'_>) -> Vec<Record> {
     let mut records = Vec::new();
     let damaged = |error: &dyn Display| say(&format!("warning: the reports do not show all events: {error}"));

@@ -13,7 +13,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 
-pub use permission::{Refusal, may_upload};
+pub use permission::{UploadRefusal, may_upload};
 pub use plan::{Image, Plan, plan};
 pub use prepare::make;
 

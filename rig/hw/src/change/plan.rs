@@ -175,8 +175,8 @@ fn absent(to: Version) -> Trouble {
 }
 
 /// The newest image says best why.
-fn nothing_fits(here: &Platform, why: &[(&Candidate, Vec<crate::choose::Refusal>)]) -> Trouble {
-    let of = |(candidate, refusals): &(&Candidate, Vec<crate::choose::Refusal>)| {
+fn nothing_fits(here: &Platform, why: &[(&Candidate, Vec<crate::choose::ImageRefusal>)]) -> Trouble {
+    let of = |(candidate, refusals): &(&Candidate, Vec<crate::choose::ImageRefusal>)| {
         let version = candidate.version.map_or_else(|| "?".into(), |v| v.to_string());
         let reason = refusals.first().map_or_else(|| "not newer than what runs".into(), ToString::to_string);
         format!("{version}: {reason}")
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_against_the_image_is_told_and_can_be_overridden() {
+    fn a_rule_against_the_image_is_reported_and_can_be_overridden() {
         let (fake, releases) = (Fake::new(), releases());
         set(&fake, "version", "1.5.07");
         let down = Request { to: Some("1.5.06".parse().unwrap()), ..request(&releases) };
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_update_is_kept_unless_told() {
+    fn the_last_update_is_kept_unless_asked_for() {
         let (fake, releases) = (Fake::new(), releases());
         set(&fake, "num_remaining_updates", "3");
         let many = Request { updates: 5, ..request(&releases) };
@@ -268,13 +268,13 @@ mod tests {
     }
 
     #[test]
-    fn trust_domains_are_spared_unless_told() {
+    fn trust_domains_are_spared_unless_asked_for() {
         let (fake, releases) = (Fake::new(), releases());
         fake.put("/sys/module/kvm_intel/parameters/tdx", "Y");
         fake.put("/sys/fs/cgroup/misc.current", "tdx 2");
         assert!(planned(&fake, &request(&releases)).unwrap_err().help.contains("--with-tds"));
-        let told = planned(&fake, &Request { with_tds: true, ..request(&releases) }).unwrap();
-        assert!(told.warnings[0].contains("lost if the update fails"), "{:?}", told.warnings);
+        let plan = planned(&fake, &Request { with_tds: true, ..request(&releases) }).unwrap();
+        assert!(plan.warnings[0].contains("lost if the update fails"), "{:?}", plan.warnings);
     }
 
     #[test]
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_was_cut_short_is_told() {
+    fn a_command_that_was_cut_short_is_reported() {
         let (fake, releases) = (Fake::new(), releases());
         let entry = journal::Entry { time: "t".into(), pid: 1, step: "upload".into(), detail: serde_json::Value::Null };
         let plan = plan(&request(&releases), &Facts::of(&fake.host()), Some(&entry)).unwrap();

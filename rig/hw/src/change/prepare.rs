@@ -18,8 +18,8 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
 
-/// Does what is requested; `say` is told what is under way. The lock comes first, so that what is looked at afterwards is
-/// changed by no other command.
+/// Does what is requested; `say` gets a line for each step that is under way. The lock comes first, so that what is
+/// looked at afterwards is changed by no other command.
 pub fn make(host: &Host, request: &Request, say: Say<'_>) -> Result<Verdict, Trouble> {
     let started = Instant::now();
     let help = "this is a fault of the system's or of this program's: report it";
@@ -48,12 +48,12 @@ pub fn make(host: &Host, request: &Request, say: Say<'_>) -> Result<Verdict, Tro
     story.total = started.elapsed();
     let verdict = conclude(recording, (request, &plan, &facts), &story, &folder, say);
     let done = json!({ "verdict": verdict.verdict.name(), "module": verdict.facts.module_after, "evidence": folder });
-    // The outcome is known and told; that it is not in the journal only makes the next `check` say so.
+    // The outcome is known and was reported. Without this entry in the journal, only the next `check` warns of the command.
     restore.done(done).unwrap_or_else(|trouble| say(&format!("warning: {}", trouble.cause)));
     Ok(verdict)
 }
 
-/// What a command before this one changed and nobody put back, which must be done first.
+/// What a command before this one changed and did not put back, which must be done first.
 fn unrepaired(host: &Host, request: &Request) -> Result<Option<String>, Trouble> {
     let left = pending(host);
     let Some(first) = left.first() else { return Ok(None) };
@@ -96,16 +96,16 @@ fn observe(host: &Host, request: &Request, facts: &Facts, restore: &mut Restore)
 fn shows_what_is_logged(host: &Host, log: &mut KernelLog) -> Result<(), String> {
     const LINE: &str = "rig-hw: updates are about to begin";
     write_to_log(host, LINE).map_err(|e| format!("the kernel's log cannot be written: {e}"))?;
-    let seen = log.lines();
-    if seen.lines.iter().any(|line| line == LINE) {
+    let log_lines = log.lines();
+    if log_lines.lines.iter().any(|line| line == LINE) {
         return Ok(());
     }
-    Err(seen
+    Err(log_lines
         .lost
         .unwrap_or_else(|| "the kernel's log does not show a line that was written to it (printk.devkmsg)".into()))
 }
 
-/// Undoes every change; what stays is told, and returned.
+/// Undoes every change; what stays changed is reported, and returned.
 fn put_back(restore: &mut Restore, say: Say<'_>) -> Vec<String> {
     // Even where this cannot be noted it must be done.
     let noted = restore.note("stop observing", json!({}));

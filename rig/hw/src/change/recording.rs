@@ -1,4 +1,4 @@
-//! The recording of a change: what probes and the kernel's log tell, written down and judged in one go.
+//! The recording of a change: what probes and the kernel's log show, written down and judged in one go.
 
 use crate::observe::LogLines;
 use rig_judge::timeline::EventsError;
@@ -26,13 +26,13 @@ pub(super) enum Judged {
 #[derive(Debug)]
 pub(super) struct Recording {
     recorder: Recorder,
-    /// What the judge was told of the host.
+    /// The description of the host that the judge has.
     pub(super) setup: Setup,
 }
 
-/// What an update was seen to do.
+/// What was observed of an update.
 #[derive(Debug)]
-pub(super) struct UpdateSeen<'a> {
+pub(super) struct ObservedUpdate<'a> {
     /// Its number, from 1.
     pub(super) number: u32,
     /// What the kernel said of it.
@@ -51,14 +51,14 @@ impl Recording {
     }
 
     /// One update, from its beginning to its end.
-    pub(super) fn update(&mut self, seen: &UpdateSeen<'_>) -> Judged {
-        let mut judged = self.mark(Mark::UpdateBegin, u64::from(seen.number));
-        for record in seen.records {
+    pub(super) fn update(&mut self, observed: &ObservedUpdate<'_>) -> Judged {
+        let mut judged = self.mark(Mark::UpdateBegin, u64::from(observed.number));
+        for record in observed.records {
             judged = judged.and(of(self.recorder.record(record)));
         }
-        let us = seen.records.last().map(|record| record.guest_ns / 1000);
-        judged = judged.and(self.log(seen.log, us));
-        judged = judged.and(self.mark(Mark::UpdateEnd, update_end(seen.number, seen.outcome)));
+        let us = observed.records.last().map(|record| record.guest_ns / 1000);
+        judged = judged.and(self.log(observed.log, us));
+        judged = judged.and(self.mark(Mark::UpdateEnd, update_end(observed.number, observed.outcome)));
         match self.recorder.fault() {
             Some(fault) => judged.and(Judged::Unwritten(fault.to_string())),
             None => judged,

@@ -1,7 +1,7 @@
 //! Updates, one after another, under observation.
 
-use super::permission::{Refusal, may_upload};
-use super::recording::{Judged, Recording, UpdateSeen};
+use super::permission::{UploadRefusal, may_upload};
+use super::recording::{Judged, ObservedUpdate, Recording};
 use super::story::{Say, Story};
 use super::{Plan, Request};
 use crate::facts::{Facts, Module, UPLOAD, module};
@@ -13,7 +13,7 @@ use crate::restore::Restore;
 use crate::signals::Signals;
 use crate::trouble::Trouble;
 use rig_agent::Loads;
-use rig_wire::agent::{Failure, UpdateOutcome};
+use rig_wire::agent::{Failure, UploadOutcome};
 use rig_wire::event;
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -59,10 +59,10 @@ impl Updates<'_> {
         self.story.loads = loads.stop();
         let stopped = !self.story.troubles.is_empty();
         let idle: Vec<_> = self.story.loads.iter().filter(|report| report.operations == 0).cloned().collect();
-        // Where something else stopped the updates, that is what must be told.
+        // Where something else stopped the updates, the report is about that, and not about idle loads.
         for report in idle.into_iter().filter(|_| !stopped) {
-            let seen = report.first_error.unwrap_or_else(|| "none".into());
-            self.story.check(&format!("load {}", report.name), "work", &seen);
+            let observation = report.first_error.unwrap_or_else(|| "none".into());
+            self.story.check(&format!("load {}", report.name), "work", &observation);
         }
         (self.plan, self.tools.recording, self.story)
     }
@@ -86,7 +86,7 @@ impl Updates<'_> {
             if request.within.is_some_and(|within| started.elapsed() >= within) {
                 break;
             }
-            if let Some(signal) = signals.seen() {
+            if let Some(signal) = signals.received() {
                 let cause = format!("stopped by {} after {begun} of {} updates", signal.as_str(), self.plan.updates);
                 let help = "what was done until then is judged; begin again when you like".into();
                 self.story.troubles.push(Words { cause, help });
@@ -107,7 +107,7 @@ impl Updates<'_> {
         (self.say)(&format!("update {number} of {}: {}", self.plan.updates, self.plan.image.path.display()));
         self.read_log()?;
         if let Err(error) = write_to_log(self.host, &format!("rig-hw: update {number} begins")) {
-            (self.say)(&format!("warning: the kernel's log does not tell where update {number} begins: {error}"));
+            (self.say)(&format!("warning: the kernel's log does not show where update {number} begins: {error}"));
         }
         let detail = json!({ "update": number, "image": self.plan.image.path, "sha256": self.plan.image.sha256 });
         if let Err(trouble) = self.restore.note("upload", detail) {
@@ -129,15 +129,15 @@ impl Updates<'_> {
     }
 
     /// Asked at the last moment: everything is ready, and only the write that begins the update follows.
-    fn may_begin(&self, missing: &[String]) -> Result<(), Refusal> {
+    fn may_begin(&self, missing: &[String]) -> Result<(), UploadRefusal> {
         match missing {
             [] => may_upload(&Facts::of(self.host), &self.plan),
-            [why, ..] => Err(Refusal::TakenByLoad(why.clone())),
+            [why, ..] => Err(UploadRefusal::TakenByLoad(why.clone())),
         }
     }
 
-    fn not_begun(&mut self, number: u32, refusal: &Refusal) -> ControlFlow<()> {
-        // Nothing was begun, so nothing that was seen counts.
+    fn not_begun(&mut self, number: u32, refusal: &UploadRefusal) -> ControlFlow<()> {
+        // Nothing was begun, so nothing that was observed counts.
         drop(self.tools.observer.as_mut().map(Observer::end));
         let noted = self.restore.note("refused", json!({ "update": number, "why": refusal.to_string() }));
         let cause = format!("update {number} was not begun: {refusal}");
@@ -147,11 +147,11 @@ impl Updates<'_> {
         stopped
     }
 
-    /// What came of it. It is told before anything else can go wrong.
-    fn uploaded(&mut self, number: u32, outcome: &Result<UpdateOutcome, Failure>) -> ControlFlow<()> {
+    /// What came of the upload. It is reported before any other step can fail.
+    fn uploaded(&mut self, number: u32, outcome: &Result<UploadOutcome, Failure>) -> ControlFlow<()> {
         let after = module(self.host);
         self.plan.running = if let Module::Running(version) = after { Some(version) } else { None };
-        (self.say)(&told(number, outcome, &after));
+        (self.say)(&summary(number, outcome, &after));
         let observed = self.tools.observer.as_mut().map(Observer::end).unwrap_or_default();
         let detail = json!({ "update": number, "outcome": format!("{outcome:?}"), "module": format!("{after:?}") });
         let noted = self.restore.note("read the outcome", detail);
@@ -162,22 +162,22 @@ impl Updates<'_> {
     fn record(
         &mut self,
         number: u32,
-        outcome: &Result<UpdateOutcome, Failure>,
+        outcome: &Result<UploadOutcome, Failure>,
         observed: &Observed,
         after: &Module,
     ) -> ControlFlow<()> {
         let log = self.tools.log.lines();
-        let told = match outcome {
+        let result = match outcome {
             Ok(outcome) if succeeded(outcome) => event::UpdateOutcome::Succeeded,
             Ok(_) => event::UpdateOutcome::Failed,
             Err(_) => event::UpdateOutcome::Unknown,
         };
-        let seen = UpdateSeen { number, outcome: told, records: &observed.records, log: &log };
-        let judged = self.tools.recording.update(&seen);
+        let observation = ObservedUpdate { number, outcome: result, records: &observed.records, log: &log };
+        let judged = self.tools.recording.update(&observation);
         let story = &mut self.story;
         story.lose(observed.lost.clone());
         story.lose(log.lost.clone());
-        story.succeeded += u32::from(told == event::UpdateOutcome::Succeeded);
+        story.succeeded += u32::from(result == event::UpdateOutcome::Succeeded);
         story.after = if let Module::Running(version) = after { Some(version.to_string()) } else { None };
         let version = story.after.clone().unwrap_or_else(|| "no module".into());
         let update = format!("update {number}");
@@ -203,7 +203,7 @@ impl Updates<'_> {
         }
         self.judged(judged)?;
         let story = &self.story;
-        let may_follow = told == event::UpdateOutcome::Succeeded
+        let may_follow = result == event::UpdateOutcome::Succeeded
             && story.checks.iter().all(|check| check.met)
             && story.lost.is_none()
             && story.troubles.is_empty();
@@ -231,12 +231,12 @@ impl Updates<'_> {
     }
 }
 
-fn succeeded(outcome: &UpdateOutcome) -> bool {
+fn succeeded(outcome: &UploadOutcome) -> bool {
     outcome.error.is_empty() && outcome.errno.is_none()
 }
 
 /// An update's outcome in one line.
-fn told(number: u32, outcome: &Result<UpdateOutcome, Failure>, after: &Module) -> String {
+fn summary(number: u32, outcome: &Result<UploadOutcome, Failure>, after: &Module) -> String {
     let module = match after {
         Module::Running(version) => format!("module {version} runs"),
         Module::Lost => "this host has no TDX module now, reboot it".into(),

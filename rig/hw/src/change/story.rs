@@ -6,7 +6,7 @@ use rig_wire::agent::LoadReport;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Something that is told while it happens.
+/// A callback that reports progress while it happens.
 pub(super) type Say<'a> = &'a dyn Fn(&str);
 
 /// What happened.
@@ -41,7 +41,7 @@ impl Story {
         ControlFlow::Break(())
     }
 
-    /// Records that something of the recording was lost; the first loss is the one that is told.
+    /// Records that something of the recording was lost; the first loss is the one that is reported.
     pub(super) fn lose(&mut self, why: Option<String>) {
         self.lost = self.lost.take().or(why);
     }

@@ -20,7 +20,7 @@ const TRACE: &str = "/sys/kernel/tracing/instances/seamrig/trace";
 const ONLINE: &str = "/sys/devices/system/cpu/online";
 const FULL: &str = "/var/lib/seamrig/journal.full";
 
-/// A host with an image of version 1.5.`to`, and a request to install it so often, which nobody observes.
+/// A host with an image of version 1.5.`to`, and a request to install it so often, without observation.
 fn host(to: u16, updates: u32) -> (Fake, Request) {
     let fake = Fake::new();
     let spec = ImageSpec { major: 1, minor: 5, update: to, cpuids: vec![0x0008_06f0], ..ImageSpec::default() };
@@ -50,7 +50,7 @@ fn made(fake: &Fake, request: &Request) -> Verdict {
     made_and(fake, request, |_| {})
 }
 
-/// `then` is told what is under way.
+/// `then` gets the line of each step that is under way.
 fn made_and(fake: &Fake, request: &Request, then: impl Fn(&str)) -> Verdict {
     let verdict = make(&fake.host(), request, &then).unwrap();
     let out = fake.host().path("/out");
@@ -80,7 +80,7 @@ fn at_update(fake: &Fake, number: u32, path: &str, text: &str) {
 }
 
 #[test]
-fn the_journal_tells_each_step_before_it_is_taken() {
+fn the_journal_has_each_step_before_it_is_taken() {
     let (fake, request) = host(5, 1);
     let verdict = made(&fake, &request);
     assert_eq!((verdict.facts.updates, fake.begun()), (1, 1), "{:?}", verdict.reason);
@@ -127,7 +127,7 @@ fn an_update_that_changes_nothing_has_failed() {
     assert!(reason(&verdict).contains("expected 1.5.06, seen 1.5.05"), "{verdict:?}");
 }
 
-/// The kernel says success, and the module is gone: also where nobody says which version the image is.
+/// The kernel says success, and the module is gone: also where the version of the image is not known.
 #[test]
 fn a_success_without_a_module_is_none() {
     let (fake, request) = host(6, 1);
@@ -184,7 +184,7 @@ fn a_stress_ends_when_the_host_is_no_longer_as_planned() {
         let (fake, request) = host(5, 5);
         fake.put("/sys/module/kvm_intel/parameters/tdx", "Y");
         fake.put("/sys/fs/cgroup/misc.current", "tdx 0");
-        // As somebody else would, between two updates and after the first look at them.
+        // As another program could, between two updates and after the first look at them.
         let verdict = made_and(&fake, &request, |doing| {
             if doing.starts_with("update 2 of") {
                 fake.put(path, text);
@@ -225,9 +225,9 @@ fn a_kernel_log_that_is_lost_ends_a_stress() {
     assert!(reason(&verdict).contains("the kernel's log cannot be read"), "{verdict:?}");
 }
 
-/// The worst day: the module is lost, and the trace fails. The first is what counts, and is told first.
+/// The module is lost, and the trace fails as well. The loss matters more, so it is reported first.
 #[test]
-fn the_outcome_is_told_before_any_trouble_of_the_trace() {
+fn the_outcome_is_reported_before_any_trouble_of_the_trace() {
     let (fake, request) = observed(6, 5);
     let host = fake.host();
     fake.on_update(move |_| {
@@ -260,7 +260,8 @@ fn a_trace_that_fails_ends_a_stress() {
     assert!(reason(&verdict).contains("the trace cannot be read"), "{verdict:?}");
 }
 
-/// What cannot be written down is not done; what was done is told though it cannot be written down.
+/// A step that cannot be written to the journal is not done; a step that was done is reported even if the journal
+/// cannot be written.
 #[test]
 fn a_full_disk_ends_a_stress_and_hides_nothing() {
     let (fake, request) = host(5, 5);
@@ -308,21 +309,21 @@ fn signals_are_looked_at_between_updates() {
 #[test]
 fn everything_is_put_back() {
     let (fake, request) = observed(5, 1);
-    let seen = Mutex::new(Vec::new());
+    let settings = Mutex::new(Vec::new());
     made_and(&fake, &request, |doing| {
         if doing.starts_with("update 1 of") {
-            *seen.lock().unwrap() = [OPTIMIZATION, PROBES].map(|path| fake.host().read(path).unwrap()).to_vec();
+            *settings.lock().unwrap() = [OPTIMIZATION, PROBES].map(|path| fake.host().read(path).unwrap()).to_vec();
         }
     });
-    let seen = seen.into_inner().unwrap();
-    assert!(seen[0] == "0" && seen[1].contains(":seamrig/call"), "{seen:?}");
+    let settings = settings.into_inner().unwrap();
+    assert!(settings[0] == "0" && settings[1].contains(":seamrig/call"), "{settings:?}");
     assert_eq!([OPTIMIZATION, PROBES].map(|path| fake.host().read(path).unwrap()), ["1", ""]);
     assert!(!fake.host().path(TRACE).exists() && pending(&fake.host()).is_empty());
 }
 
 /// What stays changed is an error of the rig, and nothing is begun before it is repaired.
 #[test]
-fn what_is_not_put_back_is_told_and_must_be_repaired() {
+fn what_is_not_put_back_is_reported_and_must_be_repaired() {
     let (fake, request) = observed(5, 1);
     fake.fail(PROBES, "-:seamrig/end", 0, u32::MAX);
     let verdict = made(&fake, &request);

@@ -13,7 +13,7 @@ pub enum Standing {
     Missing,
     /// Not so; updates are possible, but worse.
     Weak,
-    /// The host does not tell.
+    /// The host does not say.
     Unknown,
 }
 
@@ -24,7 +24,7 @@ pub struct Condition {
     pub name: &'static str,
     /// How it stands.
     pub standing: Standing,
-    /// What was seen.
+    /// What was found.
     pub seen: String,
     /// What mends it; empty when there is nothing to mend.
     pub remedy: String,
@@ -77,7 +77,7 @@ fn root(facts: &Facts) -> Condition {
 fn processor(facts: &Facts) -> Condition {
     let name = "processor";
     match &facts.cpu {
-        None => missing(name, "/proc/cpuinfo does not tell", "mount /proc; this must be an x86-64 machine"),
+        None => missing(name, "/proc/cpuinfo does not say", "mount /proc; this must be an x86-64 machine"),
         Some(cpu) if cpu.vendor != "GenuineIntel" => {
             missing(name, format!("{} ({})", cpu.vendor, cpu.name), "TDX exists on Intel Xeon processors only")
         }
@@ -93,7 +93,7 @@ fn processor(facts: &Facts) -> Condition {
 fn kernel(facts: &Facts) -> Condition {
     let name = "kernel";
     let Some(release) = &facts.release else {
-        return missing(name, "/proc does not tell its release", "mount /proc");
+        return missing(name, "/proc does not say its release", "mount /proc");
     };
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -195,7 +195,7 @@ fn remaining(facts: &Facts) -> Condition {
 fn cpus(facts: &Facts) -> Condition {
     let offline = facts.offline();
     if facts.online.is_empty() {
-        return missing("CPUs", "the kernel does not tell which are online", "mount /sys");
+        return missing("CPUs", "the kernel does not say which are online", "mount /sys");
     }
     if offline.is_empty() {
         return good("CPUs", format!("{} present, all online", facts.present.len()));

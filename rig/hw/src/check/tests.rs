@@ -13,7 +13,7 @@ fn a_host_that_has_all_is_ready() {
     assert!(is_ready(&conditions));
 }
 
-/// Each condition that is not met is told with what was seen and what mends it, and the others stand as they are.
+/// Each condition that is not met is reported with what was found and what repairs it; the others are unaffected.
 #[rstest]
 #[case::vendor(|f: &Fake| change(f, "/proc/cpuinfo", "GenuineIntel", "AuthenticAMD"), "processor", "AuthenticAMD", "Xeon")]
 #[case::no_seam(|f: &Fake| change(f, "/proc/cpuinfo", "tdx_host_platform", ""), "processor", "no SEAM", "firmware setup")]
@@ -28,7 +28,7 @@ fn a_host_that_has_all_is_ready() {
 #[case::used_up(|f: &Fake| f.put("/sys/devices/faux/tdx_host/num_remaining_updates", "0"), "remaining updates", "lose", "reboot")]
 #[case::unread(|f: &Fake| f.remove("/sys/devices/faux/tdx_host/num_remaining_updates"), "remaining updates", "cannot", "root")]
 #[case::offline(|f: &Fake| f.put("/sys/devices/system/cpu/online", "0-1,3"), "CPUs", "2 offline", "for c in 2;")]
-fn what_is_missing_is_told_with_its_remedy(
+fn what_is_missing_is_reported_with_its_remedy(
     #[case] spoil: fn(&Fake),
     #[case] name: &str,
     #[case] seen: &str,
@@ -52,7 +52,7 @@ fn what_is_missing_is_told_with_its_remedy(
 #[case::locked(|f: &Fake| f.put("/sys/kernel/security/lockdown", "none integrity [confidentiality]"), "observation", "lockdown", "--blind")]
 #[case::tds(|f: &Fake| tds_run(f, "tdx 2"), "trust domains", "2", "--with-tds")]
 #[case::no_probes(|f: &Fake| change(f, "/boot/config-7.3.4", "CONFIG_KPROBE_EVENTS", "X"), "configuration", "observed", "build")]
-fn what_is_weak_is_told_with_its_remedy(
+fn what_is_weak_is_reported_with_its_remedy(
     #[case] spoil: fn(&Fake),
     #[case] name: &str,
     #[case] seen: &str,
@@ -78,7 +78,7 @@ fn a_machine_without_the_device_misses_the_module_first() {
 }
 
 #[test]
-fn what_no_file_tells_is_unknown() {
+fn what_no_file_says_is_unknown() {
     let fake = Fake::new();
     fake.remove("/boot/config-7.3.4");
     let conditions = of(&fake);

@@ -8,10 +8,10 @@ use crate::version::Version;
 use std::fs;
 use std::path::Path;
 
-/// The image in this file, which is read here and never again. Its version is `told`, else what its name says.
-pub fn by_file(path: &Path, told: Option<Version>, mapping: Option<&Mapping>) -> Result<Candidate, Trouble> {
+/// The image in this file, which is read here and never again. Its version is `given`, else what its name says.
+pub fn by_file(path: &Path, given: Option<Version>, mapping: Option<&Mapping>) -> Result<Candidate, Trouble> {
     let bytes = fs::read(path).map_err(|e| Trouble::file("read", path, &e))?;
-    let version = told.or_else(|| version_of_name(path));
+    let version = given.or_else(|| version_of_name(path));
     let release = version.zip(mapping).and_then(|(version, mapping)| mapping.release(version).cloned());
     let unpublished = mapping.is_some() && version.is_some() && release.is_none();
     let blob = Blob::parse(&bytes);
@@ -73,8 +73,8 @@ mod tests {
         let path = folder.path().join("image.bin");
         fs::write(&path, build(&ImageSpec::default())).unwrap();
         assert_eq!(by_file(&path, None, None).unwrap().version, None);
-        let told = "1.5.07".parse().unwrap();
-        assert_eq!(by_file(&path, Some(told), None).unwrap().version, Some(told));
+        let given = "1.5.07".parse().unwrap();
+        assert_eq!(by_file(&path, Some(given), None).unwrap().version, Some(given));
         assert!(by_file(&folder.path().join("none"), None, None).is_err());
     }
 }

@@ -21,7 +21,7 @@ pub struct Platform {
     pub module: Version,
     /// P-SEAMLDR.
     pub seamldr: Version,
-    /// CPUID.1:EAX; none: the processor could not be told.
+    /// CPUID.1:EAX; none: the processor is unknown.
     pub cpuid_1_eax: Option<u32>,
 }
 
@@ -30,7 +30,7 @@ pub struct Platform {
 pub struct Candidate {
     /// Its file.
     pub path: PathBuf,
-    /// Its version: from the file's name, or as the caller says; none: nobody says.
+    /// Its version: from the file's name, or as the caller says; none: unknown.
     pub version: Option<Version>,
     /// What is published of the version; none: no mapping file was given.
     pub release: Option<Release>,
@@ -44,7 +44,7 @@ pub struct Candidate {
 
 /// Why an image must not be uploaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ImageRefusal {
     /// The file is damaged.
     #[error("the file is no sound image: {0}")]
     Damaged(BadBlob),
@@ -54,10 +54,10 @@ pub enum Refusal {
     /// The processor is not in its table.
     #[error("it is not for this processor (CPUID.1:EAX {0:#x} is not in its table)")]
     Processor(u32),
-    /// The processor could not be told.
-    #[error("this processor could not be told from /proc/cpuinfo")]
+    /// The processor is unknown.
+    #[error("/proc/cpuinfo does not say which processor this is")]
     UnknownProcessor,
-    /// Nobody says which version it is.
+    /// Neither the file's name nor the caller says which version it is.
     #[error("its version is unknown: the file is not called tdx_module_X.Y.ZZ.blob")]
     UnknownVersion,
     /// The file's name, or the caller, says another version than what was signed.
@@ -110,46 +110,46 @@ fn list(versions: &[Version]) -> String {
 }
 
 /// Every reason against an image; none: it may be uploaded.
-pub fn refusals(candidate: &Candidate, platform: &Platform) -> Vec<Refusal> {
+pub fn refusals(candidate: &Candidate, platform: &Platform) -> Vec<ImageRefusal> {
     let mut all = of_blob(candidate, platform);
     match candidate.version {
-        None => all.push(Refusal::UnknownVersion),
+        None => all.push(ImageRefusal::UnknownVersion),
         Some(version) => all.extend(of_version(version, candidate, platform)),
     }
     all
 }
 
-fn of_blob(candidate: &Candidate, platform: &Platform) -> Vec<Refusal> {
+fn of_blob(candidate: &Candidate, platform: &Platform) -> Vec<ImageRefusal> {
     let blob = match &candidate.blob {
         Ok(blob) => blob,
-        Err(bad) => return vec![Refusal::Damaged(bad.clone())],
+        Err(bad) => return vec![ImageRefusal::Damaged(bad.clone())],
     };
     let processor = match platform.cpuid_1_eax {
-        None => Some(Refusal::UnknownProcessor),
-        Some(eax) => (!blob.runs_on(eax)).then_some(Refusal::Processor(eax)),
+        None => Some(ImageRefusal::UnknownProcessor),
+        Some(eax) => (!blob.runs_on(eax)).then_some(ImageRefusal::Processor(eax)),
     };
-    blob.debug.then_some(Refusal::Debug).into_iter().chain(processor).collect()
+    blob.debug.then_some(ImageRefusal::Debug).into_iter().chain(processor).collect()
 }
 
-fn of_version(to: Version, candidate: &Candidate, platform: &Platform) -> Vec<Refusal> {
+fn of_version(to: Version, candidate: &Candidate, platform: &Platform) -> Vec<ImageRefusal> {
     let (from, has) = (platform.module, platform.seamldr);
     let mut all = Vec::new();
     let signed = candidate.blob.as_ref().ok().and_then(|blob| blob.version);
-    all.extend(signed.filter(|signed| *signed != to).map(|signed| Refusal::Misnamed { called: to, signed }));
+    all.extend(signed.filter(|signed| *signed != to).map(|signed| ImageRefusal::Misnamed { called: to, signed }));
     if !to.is_series_of(from) {
-        all.push(Refusal::Series { from, to });
+        all.push(ImageRefusal::Series { from, to });
     } else if to < from {
-        all.push(Refusal::Older { from, to });
+        all.push(ImageRefusal::Older { from, to });
     }
     if candidate.unpublished {
-        all.push(Refusal::Unpublished(to));
+        all.push(ImageRefusal::Unpublished(to));
     }
     let Some(release) = &candidate.release else { return all };
     if to.is_series_of(from) && from < release.min_module {
-        all.push(Refusal::TooOldModule { from, min: release.min_module });
+        all.push(ImageRefusal::TooOldModule { from, min: release.min_module });
     }
     if !release.min_seamldrs.iter().any(|min| min.is_series_of(has) && *min <= has) {
-        all.push(Refusal::Seamldr { has, needs: release.min_seamldrs.clone() });
+        all.push(ImageRefusal::Seamldr { has, needs: release.min_seamldrs.clone() });
     }
     all
 }
@@ -159,7 +159,7 @@ fn of_version(to: Version, candidate: &Candidate, platform: &Platform) -> Vec<Re
 pub fn newest<'a>(
     candidates: &'a [Candidate],
     platform: &Platform,
-) -> Result<&'a Candidate, Vec<(&'a Candidate, Vec<Refusal>)>> {
+) -> Result<&'a Candidate, Vec<(&'a Candidate, Vec<ImageRefusal>)>> {
     let mut by_age: Vec<&Candidate> = candidates.iter().collect();
     by_age.sort_by_key(|candidate| std::cmp::Reverse(candidate.version));
     let is_newer = |c: &&Candidate| c.version.is_some_and(|version| version > platform.module);

@@ -101,17 +101,17 @@ fn the_published_rules(
 fn what_an_image_says_of_itself_counts_too() {
     let here = platform("1.5.05", "1.5.00", SPR);
     let debug = Candidate { blob: Ok(Blob { debug: true, ..blob("1.5.06") }), ..candidate("1.5.06") };
-    assert_eq!(refusals(&debug, &here), [Refusal::Debug]);
+    assert_eq!(refusals(&debug, &here), [ImageRefusal::Debug]);
     let damaged = Candidate { blob: Err(BadBlob::Hash), ..candidate("1.5.06") };
-    assert_eq!(refusals(&damaged, &here), [Refusal::Damaged(BadBlob::Hash)]);
+    assert_eq!(refusals(&damaged, &here), [ImageRefusal::Damaged(BadBlob::Hash)]);
     let misnamed = Candidate { blob: Ok(Blob { version: Some(v("1.5.05")), ..blob("1.5.06") }), ..candidate("1.5.06") };
-    assert_eq!(refusals(&misnamed, &here), [Refusal::Misnamed { called: v("1.5.06"), signed: v("1.5.05") }]);
+    assert_eq!(refusals(&misnamed, &here), [ImageRefusal::Misnamed { called: v("1.5.06"), signed: v("1.5.05") }]);
     let named = Candidate { blob: Ok(Blob { version: Some(v("1.5.06")), ..blob("1.5.06") }), ..candidate("1.5.06") };
     assert_eq!(refusals(&named, &here), []);
     let nameless = Candidate { version: None, release: None, unpublished: false, ..candidate("1.5.06") };
-    assert_eq!(refusals(&nameless, &here), [Refusal::UnknownVersion]);
+    assert_eq!(refusals(&nameless, &here), [ImageRefusal::UnknownVersion]);
     let unknown = Platform { cpuid_1_eax: None, ..here };
-    assert_eq!(refusals(&candidate("1.5.06"), &unknown), [Refusal::UnknownProcessor]);
+    assert_eq!(refusals(&candidate("1.5.06"), &unknown), [ImageRefusal::UnknownProcessor]);
 }
 
 /// Without a mapping file only what the versions and the image say can be judged.

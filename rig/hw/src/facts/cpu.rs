@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_processor_tells() {
+    fn the_first_processor_decides() {
         let text = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Xeon\n\
                     stepping\t: 8\nflags\t\t: fpu tdx_host_platform\nbugs\t\t: spectre_v1 seamret_invd_vmcs\n\n\
                     processor\t: 1\nvendor_id\t: other\n";

@@ -1,4 +1,4 @@
-//! What the host tells of itself.
+//! Facts about the host, as its files say.
 //!
 //! Sources: Linux 7.3's `drivers/virt/coco/tdx-host/tdx-host.c` and `Documentation/ABI/testing/sysfs-devices-faux-tdx-host`.
 
@@ -17,12 +17,12 @@ use crate::tracefs::Tracefs;
 use crate::version::Version;
 use std::io;
 
-/// The device through which the kernel tells of firmware.
+/// The device through which the kernel describes the firmware.
 pub const DEVICE: &str = "/sys/devices/faux/tdx_host";
 /// The upload device for module images.
 pub const UPLOAD: &str = "/sys/class/firmware/tdx_module";
 
-/// The TDX module, as the kernel tells.
+/// The TDX module, as the kernel reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Module {
     /// It runs.
@@ -56,7 +56,7 @@ pub struct Facts {
     pub online: Vec<u16>,
     /// CPUs that the machine has.
     pub present: Vec<u16>,
-    /// The kernel's configuration, where a file tells.
+    /// The kernel's configuration, where a file has it.
     pub config: Option<KernelConfig>,
     /// Trust domains that run.
     pub tds: Tds,

@@ -1,4 +1,4 @@
-//! Trust domains that run on the host, as far as it tells.
+//! Trust domains that run on the host, as far as it says.
 //!
 //! KVM charges the private KeyID of each TD to the cgroup controller `misc` as resource `tdx`
 //! (`arch/x86/kvm/vmx/tdx.c`, `include/linux/misc_cgroup.h` of Linux 7.3), and the root group counts them all. Without that

@@ -41,7 +41,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// From two pairs of (ticks, nanoseconds); none where they are too close to tell a rate.
+    /// From two pairs of (ticks, nanoseconds); none where they are too close to compute a rate.
     pub(crate) fn new(from: (u64, u64), to: (u64, u64)) -> Option<Self> {
         let ticks = to.0.checked_sub(from.0).filter(|ticks| *ticks > 0)?;
         #[expect(clippy::cast_precision_loss, reason = "differences of a few seconds, to a nanosecond")]

@@ -1,4 +1,4 @@
-//! Where in the update's code acknowledgements are stored and states are seen, so that probes can be put there.
+//! Where in the update's code acknowledgements are stored and states are read, so that probes can be put there.
 //!
 //! `ack_state()` of `arch/x86/virt/vmx/tdx/seamldr.c` is inlined: it has no symbol. But its instructions name the words of
 //! `update_ctrl`, so they are found by decoding the function. A probe stands behind the access, never on it: a probed
@@ -12,11 +12,11 @@ const WORDS: u64 = 12;
 /// A place for a probe, as an offset into the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Point {
-    /// An acknowledgement was stored; the lock is still held, so memory tells its number.
+    /// An acknowledgement was stored; the lock is still held, so its number can be read from memory.
     Acknowledged(u64),
     /// A new state was stored; the lock is still held.
     Advanced(u64),
-    /// A new state was seen, and is in this register (as kprobes call it, such as `bx`).
+    /// A new state was read, and is in this register (as kprobes call it, such as `bx`).
     Saw(u64, &'static str),
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn points(bytes: &[u8], at: u64, ctrl: u64) -> Vec<Point> {
             Some(Access { word: 0, store: true, zero: false }) => {
                 behind(&code, &accesses, index, at).map(Point::Advanced)
             }
-            Some(Access { word: 0, store: false, .. }) => seen(&code, index, at),
+            Some(Access { word: 0, store: false, .. }) => loaded_value_point(&code, index, at),
             _ => None,
         };
         points.extend(point);
@@ -79,7 +79,7 @@ fn behind(code: &[Instruction], accesses: &[Option<Access>], store: usize, at: u
 const NEAR: usize = 4;
 
 /// Where a CPU goes that has loaded a new state: `cmp` with the old one, then `je` back to the loop, or `jne` out of it.
-fn seen(code: &[Instruction], load: usize, at: u64) -> Option<Point> {
+fn loaded_value_point(code: &[Instruction], load: usize, at: u64) -> Option<Point> {
     let register = code[load].op0_register();
     let name = kprobe_name(register)?;
     let after = &code[load + 1..code.len().min(load + 1 + NEAR)];

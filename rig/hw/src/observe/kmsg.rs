@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_came_since_is_told() {
+    fn only_lines_since_the_last_look_are_returned() {
         let fake = Fake::new();
         fake.put(PATH, "6,1,100,-;old\n");
         let mut log = KernelLog::open(&fake.host()).unwrap();
@@ -104,9 +104,9 @@ mod tests {
         assert_eq!(log.lines(), LogLines { lines: vec!["seamldr: one; two".into(), "three".into()], lost: None });
     }
 
-    /// EINTR and EAGAIN lose nothing; EPIPE and anything else do, and it is told.
+    /// EINTR and EAGAIN lose nothing; EPIPE and anything else do, and the loss is reported.
     #[test]
-    fn what_was_lost_is_told() {
+    fn lost_lines_are_reported() {
         const LINE: Result<&[u8], i32> = Ok(b"6,1,1,-;x\n");
         let (eintr, eagain, epipe, eio) = (Err(4), Err(11), Err(32), Err(5));
         let whole = read_all(&mut Script(vec![LINE, eintr, LINE, eagain]));

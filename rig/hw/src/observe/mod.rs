@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 /// Modules (of this rig) that make SEAMCALLs without the kernel's functions for them.
 const OWN_CALLERS: [&str; 4] = ["tdx_load", "tdx_raw", "tdx_update", "tdx_update_twins"];
 
-/// What the judge is told of a host. `observer`: none when nothing is observed but the kernel's log.
+/// The description of a host for the judge. `observer`: none when nothing is observed but the kernel's log.
 pub(crate) fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> Setup {
     let lps = facts.present.last().map_or(1, |last| last + 1);
     let shows_state = observer.is_some_and(Observer::shows_state);
@@ -42,7 +42,7 @@ pub(crate) fn setup(host: &Host, facts: &Facts, observer: Option<&Observer>) -> 
     }
 }
 
-/// What can be seen of a host's update by nobody but the firmware.
+/// What only the firmware can observe of an update on a host.
 fn unobservable(host: &Host, observed: bool) -> BTreeMap<Invariant, String> {
     let mut reasons = BTreeMap::new();
     if !observed {
@@ -72,7 +72,7 @@ mod tests {
     use crate::fake::Fake;
 
     #[test]
-    fn what_nobody_sees_is_told() {
+    fn what_cannot_be_observed_is_named() {
         let fake = Fake::new();
         let observed = unobservable(&fake.host(), true);
         assert_eq!(observed.keys().copied().collect::<Vec<_>>(), [Invariant::Preservation, Invariant::Concurrency]);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_judge_is_told_of_the_host() {
+    fn the_setup_of_the_judge_describes_the_host() {
         let fake = Fake::new();
         fake.put("/sys/devices/system/cpu/online", "0-2");
         let setup = setup(&fake.host(), &Facts::of(&fake.host()), None);

@@ -9,7 +9,7 @@ use crate::facts::DEVICE;
 use crate::host::Host;
 use crate::tracefs::{GROUP, Tracefs};
 
-/// Most bytes of a function that are looked at: four arrays of 64 words, which is what one probe can tell.
+/// Most bytes of a function that are looked at: four arrays of 64 words, which is what one probe can read.
 const TEXT_MAX: u64 = 4 * 64 * 8;
 
 /// Where the update's code is probed.

@@ -1,4 +1,4 @@
-//! Which functions of the kernel are probed, and what each probe tells.
+//! Which functions of the kernel are probed, and what each probe reports.
 //!
 //! Arguments are read by the kernel's calling convention: RDI, RSI. `__seamcall(fn, args)` and `__seamcall_ret(fn, args)` of
 //! `arch/x86/virt/vmx/tdx/seamcall.S` take the leaf and a `struct tdx_module_args`, whose first three words are RCX, RDX, R8.

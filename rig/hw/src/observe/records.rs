@@ -1,4 +1,4 @@
-//! From what probes tell to the event records that the emulator makes, so that the same judge can judge.
+//! From the output of probes to the event records that the emulator makes, so that the same judge can judge.
 
 use super::trace::Line;
 use rig_wire::event::{Kind, Record, flags};
@@ -126,7 +126,7 @@ impl Converter {
         Some(record)
     }
 
-    /// The registers that a leaf returns are not told. A call ends on the CPU on which it began, wherever its thread is now.
+    /// The registers that a leaf returns are not observed. A call ends on the CPU on which it began, wherever its thread is now.
     fn end(&mut self, line: &Line<'_>) -> Option<Record> {
         let Call { leaf, lp, .. } = self.calls.get_mut(&thread(line))?.pop()?;
         let returned = line.value("ret")?;
@@ -167,10 +167,10 @@ x-1 [000] d.... 4: end: (a+0x1/0x2 <- __seamcall) ret=0x5
 ";
         let (records, unreadable) = convert(text);
         assert_eq!(unreadable, 0);
-        let seen: Vec<_> = records.iter().map(|r| (r.kind, r.flags, r.a, r.b, r.guest_ns)).collect();
+        let fields: Vec<_> = records.iter().map(|r| (r.kind, r.flags, r.a, r.b, r.guest_ns)).collect();
         let (known, irq) = (flags::CONTEXT_KNOWN, flags::CONTEXT_KNOWN | flags::HARDIRQ);
         assert_eq!(
-            seen,
+            fields,
             [
                 (1, known | flags::IF, 0x22, 1, 1),
                 (1, irq, 1 << 63, 0, 2),
@@ -189,8 +189,8 @@ reader-7 [001] ..... 3: end: (a+0x1/0x2 <- __seamcall) ret=0x0
 x-9 [000] ..... 4: end: (a+0x1/0x2 <- __seamcall) ret=0x5
 ";
         let (records, unreadable) = convert(text);
-        let seen: Vec<_> = records.iter().map(|r| (r.kind, r.lp, r.a, r.b)).collect();
-        assert_eq!((seen, unreadable), (vec![(1, 0, 0x22, 1), (1, 0, 8, 1), (2, 0, 0x22, 0), (2, 0, 8, 5)], 0));
+        let fields: Vec<_> = records.iter().map(|r| (r.kind, r.lp, r.a, r.b)).collect();
+        assert_eq!((fields, unreadable), (vec![(1, 0, 0x22, 1), (1, 0, 8, 1), (2, 0, 0x22, 0), (2, 0, 8, 5)], 0));
     }
 
     /// Loads call at any time, also when the recording begins and ends. What was recorded of such a call must not look like
@@ -206,8 +206,8 @@ reader-7 [000] ..... 3: end: (a+0x1/0x2 <- __seamcall) ret=0x0
 <idle>-0 [000] ..h.. 6: end: (a+0x1/0x2 <- __seamcall) ret=0x0
 ";
         let (records, unreadable) = convert(text);
-        let seen: Vec<_> = records.iter().map(|r| (r.kind, r.lp, r.a)).collect();
-        assert_eq!((seen, unreadable), (vec![(1, 0, 0x22), (2, 0, 0x22), (1, 0, 8), (2, 0, 8)], 0));
+        let fields: Vec<_> = records.iter().map(|r| (r.kind, r.lp, r.a)).collect();
+        assert_eq!((fields, unreadable), (vec![(1, 0, 0x22), (2, 0, 0x22), (1, 0, 8), (2, 0, 8)], 0));
     }
 
     #[test]
@@ -221,10 +221,10 @@ x-1 [001] d.... 5: leave0: (multi_cpu_stop+0x1/0x2 <- do_seamldr_install_module)
 ";
         let (records, unreadable) = convert(text);
         assert_eq!(unreadable, 0);
-        let seen: Vec<_> = records.iter().map(|r| (r.kind, r.flags, r.a, r.b)).collect();
+        let fields: Vec<_> = records.iter().map(|r| (r.kind, r.flags, r.a, r.b)).collect();
         let store = flags::STORE;
         assert_eq!(
-            seen,
+            fields,
             [(4, 0, 0, 0), (3, 0, 0, 2), (3, store, 2, 1), (3, store, 1, 4), (3, store, 0, 3), (5, 0, 0, 0xffff_fffb),]
         );
         assert!(records.iter().all(|r| r.lp == 1));

@@ -1,4 +1,4 @@
-//! Probes in the kernel, and what they tell of each update. They and all that belongs to them are taken away by the command's
+//! Probes in the kernel, and what they report of each update. They and all that belongs to them are taken away by the command's
 //! [`Restore`], on which each is put before it is made.
 
 use super::clock::{Clock, Scale, monotonic_ns};
@@ -22,7 +22,7 @@ const BUFFER_KIB: u32 = 1024;
 /// jump stands in for several instructions, which then run elsewhere, and who watches the function from outside takes it for
 /// leaving it.
 const OPTIMIZATION: &str = "/proc/sys/debug/kprobes-optimization";
-/// What somebody who watches a trace reads at its two ends.
+/// What is read at the beginning and at the end of a trace.
 const MARKERS: [&str; 2] = ["seamrig begin", "seamrig end"];
 
 /// Probes that are in place.
@@ -40,7 +40,7 @@ pub(crate) struct Observer {
     pub(crate) notes: Vec<String>,
 }
 
-/// What was seen of one update.
+/// What was observed of one update.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     /// Events in their order.
@@ -74,7 +74,7 @@ impl Observer {
         Ok(Self { tracefs, clock, cpus, shows_state: show_state(&points), begun_ns: 0, missed: 0, notes })
     }
 
-    /// Whether acknowledgements and changes of the state are seen, not only SEAMCALLs.
+    /// Whether acknowledgements and changes of the state are observed, not only SEAMCALLs.
     pub(crate) fn shows_state(&self) -> bool {
         self.shows_state
     }
@@ -131,7 +131,7 @@ fn loss(trace: &trace::Trace<'_>, overrun: u64, missed: u64, unreadable: u64) ->
     (unreadable > 0).then(|| format!("{unreadable} events could not be understood"))
 }
 
-/// Where tracefs is; mounts it where nobody did.
+/// Where tracefs is; mounts it where it is not mounted.
 fn tracefs(host: &Host, restore: &mut Restore) -> Result<Tracefs, Trouble> {
     let help =
         "mount -t tracefs tracefs /sys/kernel/tracing, in a kernel with CONFIG_KPROBE_EVENTS; or go without: --blind";
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_was_lost_is_told() {
+    fn lost_events_are_reported() {
         let trace = |text| trace::parse(text);
         assert_eq!(loss(&trace(""), 0, 0, 0), None);
         for (text, overrun, missed, unreadable, words) in [
@@ -238,7 +238,7 @@ mod tests {
         assert!(!fake.host().has(&format!("{TRACING}/instances/seamrig")));
     }
 
-    /// A trace that cannot be read is told; it is never one without events.
+    /// A trace that cannot be read is reported; it never counts as one without events.
     #[test]
     fn a_trace_that_fails_is_lost() {
         let fake = Fake::new();

@@ -135,7 +135,7 @@ CPU:1 [LOST 12 EVENTS]
     }
 
     #[test]
-    fn what_cannot_be_read_is_told() {
+    fn unreadable_lines_are_counted() {
         for garbage in ["half a li", "x-1 [000] d.... 1: call: (f+0x0/0x1", "x-1 [zzz] d.... 1: call: (f) a=1"] {
             let trace = parse(garbage);
             assert_eq!(trace.garbage, Some(garbage));

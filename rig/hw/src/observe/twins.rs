@@ -1,4 +1,4 @@
-//! What probes tell of an update by two CPUs, line by line, and of busted ones: exactly the broken invariant must be found.
+//! What probes report of an update by two CPUs, line by line, and of busted ones: exactly the broken invariant must be found.
 
 use super::records::Converter;
 use super::trace::parse;

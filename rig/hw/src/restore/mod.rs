@@ -27,7 +27,7 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 pub(crate) struct Change {
     /// Its number, which no other change in the journal has.
     pub(crate) number: u64,
-    /// The boot in which it was made, where the kernel tells.
+    /// The boot in which it was made, where the kernel says.
     boot: Option<String>,
     /// The way back.
     pub(crate) undo: Undo,
@@ -62,7 +62,7 @@ impl Restore {
         self.journal.note(step, detail)
     }
 
-    /// The command came to its end.
+    /// The command was completed.
     pub(crate) fn done(&mut self, detail: Value) -> Result<(), Trouble> {
         self.journal.done(detail)
     }
@@ -84,7 +84,7 @@ impl Restore {
 
     /// Undoes all changes, the last one first; each is tried, whatever became of the others. What is still changed then, each
     /// with the reason, stays in the journal for `check --repair`.
-    #[must_use = "what could not be restored must be told"]
+    #[must_use = "what could not be restored must be reported"]
     pub(crate) fn undo_all(&mut self) -> Vec<String> {
         let mut failures = Vec::new();
         while let Some(change) = self.changes.pop() {
@@ -111,7 +111,7 @@ impl Drop for Restore {
 /// What helps when something stays changed.
 pub(crate) const REPAIR: &str = "rig-hw check --repair";
 
-/// Changes of this boot that the journal has and that nobody undid, in the order in which they were made.
+/// Changes of this boot that the journal has and that were not undone, in the order in which they were made.
 pub(crate) fn pending(host: &Host) -> Vec<Change> {
     let boot = host.text(BOOT);
     let mut changes: Vec<Change> = Vec::new();

@@ -47,7 +47,7 @@ fn changes_are_undone_in_reverse() {
     assert_eq!(fake.host().read(SETTING).unwrap(), "1");
 }
 
-/// What fails is told, hinders nothing else and stays in the journal, from which it is done later.
+/// A failure is reported, does not stop the other steps, and stays in the journal, so that a later command can repair it.
 #[test]
 fn what_cannot_be_put_back_stays_on_the_list() {
     let fake = Fake::new();

@@ -1,4 +1,4 @@
-//! What became of each update: what the uploader read back, joined with what the judge saw.
+//! What became of each update: what the uploader read back, joined with what the judge found.
 
 use crate::run::record::upload::Upload;
 use crate::scenario::UpdateEnding;
@@ -8,7 +8,7 @@ use rig_judge::{Attempt, AttemptOutcome, UpdateFigures};
 /// the first.
 pub(super) fn attempts(uploads: &[Upload], before: Option<&str>, figures: &[UpdateFigures]) -> Vec<Attempt> {
     let of = |number: u32| figures.iter().find(|figures| figures.upload == number);
-    let befores = std::iter::once(before).chain(uploads.iter().map(|upload| upload.seen.as_deref()));
+    let befores = std::iter::once(before).chain(uploads.iter().map(|upload| upload.after.as_deref()));
     let mut all: Vec<Attempt> = (1..)
         .zip(uploads)
         .zip(befores.clone())
@@ -23,7 +23,7 @@ pub(super) fn attempts(uploads: &[Upload], before: Option<&str>, figures: &[Upda
 
 /// One attempt; `upload` is none when the run ended before anything was read back.
 fn attempt(number: u32, from: Option<&str>, upload: Option<&Upload>, figures: Option<&UpdateFigures>) -> Attempt {
-    let to = upload.and_then(|upload| upload.seen.clone());
+    let to = upload.and_then(|upload| upload.after.clone());
     let outcome = upload.map_or(AttemptOutcome::NotEnded, outcome);
     let is_lost = outcome == AttemptOutcome::Lost;
     Attempt {
@@ -46,7 +46,7 @@ fn outcome(upload: &Upload) -> AttemptOutcome {
     }
 }
 
-/// What the uploader was told of a failure.
+/// What the kernel reported of a failure to the uploader.
 fn error(upload: &Upload) -> Option<String> {
     match (upload.outcome.errno, upload.outcome.error.as_str()) {
         (Some(errno), _) => Some(format!("errno {errno}")),

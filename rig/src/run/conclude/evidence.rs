@@ -1,15 +1,15 @@
-//! What an expectation is held against.
+//! The evidence of a run, with which expectations are compared.
 
 use super::recorded::Recorded;
-use crate::run::record::told::Told;
+use crate::run::record::guest_report::GuestReport;
 use rig_judge::verdict::HoldReport;
 use rig_judge::{Findings, RunEnd};
 
-/// All that was seen of a run, as far as an expectation can be held against it.
+/// All that was observed of a run, as far as expectations concern it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen<'a> {
-    /// What the guest told.
-    pub(super) told: &'a Told,
+pub(super) struct Evidence<'a> {
+    /// What the guest reported.
+    pub(super) guest: &'a GuestReport,
     /// How it ended.
     pub(super) end: &'a RunEnd,
     /// What the judge found.
@@ -20,7 +20,7 @@ pub(super) struct Seen<'a> {
     pub(super) holds: &'a [HoldReport],
     /// All that the kernel said.
     pub(super) log: &'a str,
-    /// Nothing was recorded, because nobody wanted it.
+    /// The run was made without recording.
     pub(super) blind: bool,
     /// The run is one machine of an exploration, which makes other updates than the scenario says, under other holds.
     pub(super) exploring: bool,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::run::conclude::recorded::Recorded;
-use crate::run::record::told::Told;
+use crate::run::record::guest_report::GuestReport;
 use crate::run::record::upload::tests::upload;
 use crate::scenario::{CpuSwitch, from_text};
 use rig_judge::synthetic::Synthetic;
@@ -9,9 +9,9 @@ use rig_judge::{Finding, Findings, RunEnd};
 
 const FAILED: &str = "transferring:firmware-invalid";
 
-/// All that was seen of one run.
+/// All that was observed of one run.
 struct Run {
-    told: Told,
+    guest: GuestReport,
     end: RunEnd,
     findings: Findings,
     recorded: Recorded,
@@ -24,25 +24,33 @@ impl Run {
     /// One update from 1.5.06 to 1.5.07 on a kernel without fault.
     fn updated() -> Self {
         let run = Synthetic::new(4).boot().update();
-        let told = Told {
+        let guest = GuestReport {
             before: Some("1.5.06".into()),
             after: Some("1.5.07".into()),
             remaining: (Some(Ok(16)), Some(Ok(15))),
             updates: vec![upload("", Some("1.5.07"))],
-            ..Told::default()
+            ..GuestReport::default()
         };
         let mut findings = run.judge().0;
         findings.invariants.insert(Invariant::QuietKernel, findings.invariants[&Invariant::Lockstep].clone());
         let recorded = Recorded { strikes: Vec::new(), update_calls: 6 };
-        Self { told, end: run.end.clone(), findings, recorded, holds: Vec::new(), log: "a line\n".into(), blind: false }
+        Self {
+            guest,
+            end: run.end.clone(),
+            findings,
+            recorded,
+            holds: Vec::new(),
+            log: "a line\n".into(),
+            blind: false,
+        }
     }
 
     /// One update that ends so.
-    fn failed(seen: Option<&str>) -> Self {
+    fn failed(after: Option<&str>) -> Self {
         let mut run = Self::updated();
-        run.told.updates = vec![upload(FAILED, seen)];
-        run.told.after = seen.map(Into::into);
-        run.told.remaining = (Some(Ok(16)), Some(Ok(16)));
+        run.guest.updates = vec![upload(FAILED, after)];
+        run.guest.after = after.map(Into::into);
+        run.guest.remaining = (Some(Ok(16)), Some(Ok(16)));
         run
     }
 
@@ -58,12 +66,12 @@ impl Run {
 
     fn verdict(&self, scenario: &str) -> Verdict {
         let scenario = from_text(&format!("name = \"x\"\n{scenario}"), "x.toml").unwrap();
-        verdict(&scenario, Facts::default(), &self.seen())
+        verdict(&scenario, Facts::default(), &self.evidence())
     }
 
-    fn seen(&self) -> Seen<'_> {
-        let Self { told, end, findings, recorded, holds, log, blind } = self;
-        Seen { told, end, findings, recorded, holds, log, blind: *blind, exploring: false }
+    fn evidence(&self) -> Evidence<'_> {
+        let Self { guest, end, findings, recorded, holds, log, blind } = self;
+        Evidence { guest, end, findings, recorded, holds, log, blind: *blind, exploring: false }
     }
 
     fn outcome(&self, scenario: &str) -> Outcome {
@@ -112,8 +120,8 @@ fn what_the_recording_lacks_is_no_pass() {
 fn a_kernel_that_only_says_done_fails() {
     let idle = Run::updated().with(|run| {
         (run.findings.updates, run.recorded.update_calls) = (0, 0);
-        run.told.updates = vec![upload("", Some("1.5.06"))];
-        run.told.after = run.told.before.clone();
+        run.guest.updates = vec![upload("", Some("1.5.06"))];
+        run.guest.after = run.guest.before.clone();
     });
     let verdict = idle.verdict("");
     assert_eq!((verdict.verdict, verdict.exit_code), (Outcome::Failed, 1), "{:?}", verdict.reason);
@@ -149,7 +157,7 @@ fn a_run_that_records_nothing_is_not_judged() {
     assert_eq!(
         blind.unmet("expect.update = \"unchanged\""),
         ["last update"],
-        "what the guest tells is checked all the same"
+        "what the guest reported is checked all the same"
     );
 }
 
@@ -166,7 +174,7 @@ fn a_known_defect_is_neither_a_pass_nor_a_failure() {
 }
 
 #[test]
-fn a_repaired_kernel_is_told_loudly() {
+fn a_repaired_kernel_is_reported_as_xpass() {
     let verdict = Run::failed(Some("1.5.06")).verdict(DEFECT);
     assert_eq!((verdict.verdict, verdict.exit_code), (Outcome::Xpass, 1));
     assert!(verdict.reason.unwrap().contains("does not have its known defect, finding 2"));
@@ -186,7 +194,7 @@ fn what_is_neither_the_defect_nor_its_repair_fails() {
 fn a_cpu_is_refused_nothing_by_a_repaired_kernel() {
     let scenario = format!("switch = [{{ cpu = 2, to = \"online\", when = \"after\", errno = 19 }}]\n{DEFECT}");
     let switch: CpuSwitch = toml::from_str("cpu = 2\nto = \"online\"\nwhen = \"after\"").unwrap();
-    let run = |seen, errno| Run::failed(seen).with(|run| run.told.switches = vec![(switch.clone(), errno)]);
+    let run = |after, errno| Run::failed(after).with(|run| run.guest.switches = vec![(switch.clone(), errno)]);
     assert_eq!(run(None, Some(19)).outcome(&scenario), Outcome::Xfail);
     assert_eq!(run(Some("1.5.06"), None).outcome(&scenario), Outcome::Xpass);
     assert_eq!(run(Some("1.5.06"), Some(19)).outcome(&scenario), Outcome::Failed);
@@ -210,7 +218,7 @@ fn an_expected_hang_passes_and_a_pass_instead_fails() {
 fn broken() -> Run {
     use rig_judge::synthetic::Twist;
     let run = Synthetic::new(4).boot().twist(Twist::InitTwice).update();
-    Run::updated().with(|seen| (seen.findings, seen.end) = (run.judge().0, RunEnd::Stopped))
+    Run::updated().with(|updated| (updated.findings, updated.end) = (run.judge().0, RunEnd::Stopped))
 }
 
 #[test]
@@ -245,7 +253,7 @@ fn an_update_must_come_to_what_is_said() {
 #[test]
 fn each_update_must_come_to_what_is_said_of_it() {
     let two = Run::updated().with(|run| {
-        run.told.updates.insert(0, upload(FAILED, Some("1.5.06")));
+        run.guest.updates.insert(0, upload(FAILED, Some("1.5.06")));
         run.findings.updates = 2;
     });
     let expect = |update: &str| format!("updates = 2\nkeep_going = true\nexpect = {{ update = {update}, held = [] }}");
@@ -254,15 +262,15 @@ fn each_update_must_come_to_what_is_said_of_it() {
     assert_eq!(two.unmet(&expect("[\"updated\", \"unchanged\"]")), ["update 1", "update 2"]);
     let one = Run::updated();
     assert_eq!(one.unmet(&expect("[\"updated\", \"updated\"]")), ["update 2"], "one that was not made");
-    let lying = two.with(|run| run.told.updates[0] = upload("", Some("1.5.06")));
+    let lying = two.with(|run| run.guest.updates[0] = upload("", Some("1.5.06")));
     assert!(lying.unmet(&expect("\"updated\"")).contains(&"update 1".to_owned()), "not only the last is looked at");
 }
 
 #[test]
 fn a_number_of_updates_must_succeed() {
     let run = Run::updated().with(|run| {
-        run.told.updates.push(upload(FAILED, None));
-        run.told.after = None;
+        run.guest.updates.push(upload(FAILED, None));
+        run.guest.after = None;
         run.findings.updates = 2;
     });
     let expect = |number: &str| format!("updates = 3\nexpect = {{ update = \"lost\", {number}, held = [] }}");
@@ -286,8 +294,8 @@ fn an_upload_must_end_with_the_error_that_is_named() {
 #[test]
 fn an_interface_and_a_refusal_are_looked_for() {
     let absent = Run::updated()
-        .with(|run| (run.told.absent, run.findings.updates) = (true, 0))
-        .with(|run| run.told.updates.clear());
+        .with(|run| (run.guest.absent, run.findings.updates) = (true, 0))
+        .with(|run| run.guest.updates.clear());
     let expect = "expect = { update = \"absent\", held = [] }";
     assert_eq!(absent.outcome(expect), Outcome::Passed);
     assert_eq!(Run::updated().unmet(expect), ["update interface"]);
@@ -297,7 +305,7 @@ fn an_interface_and_a_refusal_are_looked_for() {
     let words = "seen absent; the kernel's log has \"virt/tdx: initialization failed (-5)\"";
     assert!(reason.ends_with(words), "{reason}");
     assert_eq!(absent.outcome(expect), Outcome::Passed);
-    let refused = absent.with(|run| run.told.refused = Some(19));
+    let refused = absent.with(|run| run.guest.refused = Some(19));
     assert_eq!(refused.outcome("expect = { refused = 19, held = [] }"), Outcome::Passed);
     assert_eq!(refused.unmet("expect = { refused = 5, held = [] }"), ["loading the subject"]);
     assert_eq!(Run::updated().unmet("expect = { refused = 19, held = [] }"), ["loading the subject"]);
@@ -338,8 +346,8 @@ fn holds_loads_and_acts_must_come_true() {
     assert_eq!(Run::updated().unmet("load = [{ profile = \"timer\", period_us = 9 }]"), ["load 1"], "no report of it");
     let during = "during = [{ act = \"upload\", errno = 16 }]";
     assert_eq!(Run::updated().unmet(during), ["another upload"]);
-    assert_eq!(Run::updated().with(|run| run.told.during = vec![Some(16)]).outcome(during), Outcome::Passed);
-    assert_eq!(Run::updated().with(|run| run.told.during = vec![None]).unmet(during), ["another upload"]);
+    assert_eq!(Run::updated().with(|run| run.guest.during = vec![Some(16)]).outcome(during), Outcome::Passed);
+    assert_eq!(Run::updated().with(|run| run.guest.during = vec![None]).unmet(during), ["another upload"]);
     let switch = "switch = [{ cpu = 3, to = \"offline\", when = \"after\" }]";
     assert_eq!(Run::updated().unmet(switch), ["CPU 3 offline"], "nobody tried");
 }
@@ -349,13 +357,13 @@ fn what_could_not_be_read_is_a_failed_check() {
     for remaining in
         [(Some(Ok(16)), Some(Err("errno 6".to_owned()))), (None, None), (Some(Err("errno 2".to_owned())), Some(Ok(1)))]
     {
-        let run = Run::updated().with(|run| run.told.remaining = remaining);
+        let run = Run::updated().with(|run| run.guest.remaining = remaining);
         let verdict = run.verdict("");
         assert_eq!(run.unmet(""), ["num_remaining_updates"]);
         assert!(verdict.reason.unwrap().contains("not read"));
     }
-    let stuck = Run::updated().with(|run| run.told.remaining = (Some(Ok(16)), Some(Ok(16))));
+    let stuck = Run::updated().with(|run| run.guest.remaining = (Some(Ok(16)), Some(Ok(16))));
     assert_eq!(stuck.unmet(""), ["num_remaining_updates"], "the database must shrink");
-    let none = Run::updated().with(|run| run.told.updates.clear());
+    let none = Run::updated().with(|run| run.guest.updates.clear());
     assert!(none.unmet("").contains(&"last update".to_owned()), "no update was made");
 }

@@ -22,14 +22,14 @@ pub(crate) fn report(
 ) -> Vec<HoldReport> {
     // By update and hold: when it began, and when and how it ended.
     type Span = (u64, Option<(u64, u64)>);
-    let mut seen: BTreeMap<(usize, u64), Span> = BTreeMap::new();
+    let mut spans: BTreeMap<(usize, u64), Span> = BTreeMap::new();
     let mut update = 0;
     for record in records {
         match Kind::from_u16(record.kind) {
             Some(Kind::Mark) if record.a == Mark::UpdateBegin as u64 => update += 1,
-            Some(Kind::HoldBegin) => _ = seen.insert((update, record.a), (record.guest_ns, None)),
+            Some(Kind::HoldBegin) => _ = spans.insert((update, record.a), (record.guest_ns, None)),
             Some(Kind::HoldEnd) => {
-                if let Some(hold) = seen.get_mut(&(update, record.a)) {
+                if let Some(hold) = spans.get_mut(&(update, record.a)) {
                     hold.1 = Some((record.guest_ns, record.b));
                 }
             }
@@ -38,10 +38,10 @@ pub(crate) fn report(
     }
     let all = schedules.iter().enumerate().flat_map(|(u, holds)| holds.iter().enumerate().map(move |h| (u + 1, h)));
     all.map(|(update, (index, hold))| {
-        let (end, held_us) = match seen.get(&(update, index as u64)) {
+        let (end, held_us) = match spans.get(&(update, index as u64)) {
             None => ("never reached", None),
             Some((_, None)) => ("not ended", None),
-            Some((began, Some((ended, how)))) => (ending(*how), Some(ended.saturating_sub(*began) / 1000)),
+            Some((begin_ns, Some((end_ns, how)))) => (ending(*how), Some(end_ns.saturating_sub(*begin_ns) / 1000)),
         };
         let number = u32::try_from(update).unwrap_or(u32::MAX);
         HoldReport { update: number, lp: hold.lp, what: describe(hold, watches), end: end.to_owned(), held_us }
@@ -87,8 +87,8 @@ mod tests {
     use crate::run::prepare::holds::tests::resolve;
 
     #[test]
-    fn what_became_of_each_hold_is_told() {
-        let (lists, seen) = resolve(
+    fn what_became_of_each_hold_is_reported() {
+        let (lists, observation) = resolve(
             "[[hold]]\ncpu = 1\nat = \"state:1\"\nuntil = { time_us = 1 }\n\
              [[hold]]\ncpu = 2\nat = \"state:2\"\nuntil = { time_us = 1 }\n",
         )
@@ -103,22 +103,22 @@ mod tests {
             record(Kind::HoldBegin, 1, 0, 5000),
             record(Kind::HoldEnd, 1, HoldEnd::Expired as u64, 6000),
         ];
-        let told = report(&lists, &seen.watches, records);
-        let ends: Vec<_> = told.iter().map(|h| (h.update, h.end.as_str(), h.held_us)).collect();
+        let reports = report(&lists, &observation.watches, records);
+        let ends: Vec<_> = reports.iter().map(|h| (h.update, h.end.as_str(), h.held_us)).collect();
         let never = "never reached";
         assert_eq!(ends, [(1, SATISFIED, Some(4)), (1, never, None), (2, never, None), (2, "expired", Some(1))]);
     }
 
     #[test]
     fn words_have_their_names() {
-        let (lists, seen) = resolve(
+        let (lists, observation) = resolve(
             "[[hold]]\ncpu = 2\nat = \"mem:update_ctrl.num_ack:store\"\nnth = 2\n\
              until = { cpu = 1, passes = \"mem:update_ctrl.state:load\" }\n",
         )
         .unwrap();
-        let told = report(&lists, &seen.watches, []);
+        let reports = report(&lists, &observation.watches, []);
         assert_eq!(
-            told[0].what,
+            reports[0].what,
             "CPU 2 at a store to update_ctrl.num_ack (pass 2) until CPU 1 passes a load of update_ctrl.state"
         );
     }
@@ -130,8 +130,8 @@ mod tests {
         };
         let text = hold(1, "update = 2") + &hold(2, "required = false") + &hold(3, "");
         let scenario = crate::scenario::from_text(&format!("name = \"x\"\nupdates = 2\n{text}"), "x.toml").unwrap();
-        let (lists, seen) = resolve(&text).unwrap();
-        let mut reports = report(&lists, &seen.watches, []);
+        let (lists, observation) = resolve(&text).unwrap();
+        let mut reports = report(&lists, &observation.watches, []);
         let missed = |reports: &[HoldReport]| {
             unmet(&scenario, reports).iter().map(|hold| (hold.update, hold.lp)).collect::<Vec<_>>()
         };

@@ -1,4 +1,4 @@
-//! What a scenario's loads must have shown after the run.
+//! Checks of a scenario's loads after the run.
 
 use crate::run::scripted;
 use crate::scenario::Scenario;
@@ -67,14 +67,17 @@ fn checks_of(asked: &Load, report: &LoadReport, module_lives: bool) -> Vec<Check
     checks
 }
 
-/// What the virtual CPUs told against what they must have computed.
+/// What the virtual CPUs reported against what they must have computed.
 fn chains(report: &LoadReport) -> String {
     let wrong = |chain: &&rig_wire::agent::Chain| !scripted::is_right(chain);
     match report.chains.iter().find(wrong) {
-        None if report.chains.is_empty() => "nothing was told".into(),
+        None if report.chains.is_empty() => "no chain was reported".into(),
         None => AS_PREDICTED.into(),
         Some(chain) => {
-            format!("virtual CPU {} of TD {} told a wrong chain after {} rounds", chain.vcpu, chain.td, chain.rounds)
+            format!(
+                "virtual CPU {} of TD {} reported a wrong chain after {} rounds",
+                chain.vcpu, chain.td, chain.rounds
+            )
         }
     }
 }
@@ -121,14 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn trust_domains_must_tell_what_was_predicted() {
+    fn trust_domains_must_report_what_was_predicted() {
         let asked = load("profile = \"trust-domain\"\ntds = 1\nvcpus = 1");
-        let told = Chain { td: 0, vcpu: 0, rounds: 2, words: scripted::predicted(0, 0, 2) };
-        let right = LoadReport { chains: vec![told.clone()], ..report("trust-domain") };
+        let chain = Chain { td: 0, vcpu: 0, rounds: 2, words: scripted::predicted(0, 0, 2) };
+        let right = LoadReport { chains: vec![chain.clone()], ..report("trust-domain") };
         assert!(unmet(&asked, &right).is_empty());
-        assert_eq!(unmet(&asked, &report("trust-domain")), ["nothing was told"]);
-        let wrong = LoadReport { chains: vec![Chain { rounds: 3, ..told }], ..report("trust-domain") };
-        assert_eq!(unmet(&asked, &wrong), ["virtual CPU 0 of TD 0 told a wrong chain after 3 rounds"]);
+        assert_eq!(unmet(&asked, &report("trust-domain")), ["no chain was reported"]);
+        let wrong = LoadReport { chains: vec![Chain { rounds: 3, ..chain }], ..report("trust-domain") };
+        assert_eq!(unmet(&asked, &wrong), ["virtual CPU 0 of TD 0 reported a wrong chain after 3 rounds"]);
         assert_eq!(checks_of(&asked, &wrong, false).iter().filter(|c| !c.met).count(), 0, "the module is lost");
     }
 }

@@ -1,10 +1,10 @@
-//! What programs that the guest ran came to, against what they had to.
+//! Checks of the programs that the guest ran.
 
-use crate::run::record::program::Ended;
+use crate::run::record::program::ProgramEnd;
 use rig_judge::verdict::Check;
 use rig_wire::agent::Executed;
 
-/// What a program has to come to.
+/// What a program has to return, print and leave behind.
 #[derive(Debug)]
 pub(super) struct Demand<'a> {
     /// The program in words.
@@ -19,14 +19,14 @@ pub(super) struct Demand<'a> {
 
 impl Demand<'_> {
     /// A check for each thing that is demanded; one alone if the program was not begun.
-    pub(super) fn checks(&self, ended: Option<&Ended>) -> Vec<Check> {
+    pub(super) fn checks(&self, end: Option<&ProgramEnd>) -> Vec<Check> {
         let check = |name: &str, expected: &str, seen: &str| Check {
             met: expected == seen,
             name: name.into(),
             expected: expected.into(),
             seen: seen.into(),
         };
-        let Some(Ended { executed: Executed { code, stdout, stderr }, version }) = ended else {
+        let Some(ProgramEnd { executed: Executed { code, stdout, stderr }, version }) = end else {
             return vec![check(&self.name, "done", "not begun")];
         };
         let exit = |code: i32| format!("exit code {code}");
@@ -46,18 +46,18 @@ impl Demand<'_> {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn ended(code: i32, said: &str, version: Option<&str>) -> Ended {
+    pub(crate) fn end_of(code: i32, said: &str, version: Option<&str>) -> ProgramEnd {
         let executed = Executed { code, stdout: said.into(), stderr: b"error: x".into() };
-        Ended { executed, version: version.map(Into::into) }
+        ProgramEnd { executed, version: version.map(Into::into) }
     }
 
     #[test]
-    fn what_a_program_had_to_come_to_is_checked() {
+    fn each_demand_on_a_program_is_checked() {
         let says = ["error: x".to_owned(), "not".to_owned()];
         let demand = Demand { name: "p".into(), code: 5, says: &says, version: Some("lost") };
-        let met = |ended: Option<&Ended>| demand.checks(ended).iter().map(|c| c.met).collect::<Vec<_>>();
-        assert_eq!(met(Some(&ended(5, "it is not so", None))), [true, true, true, true]);
-        assert_eq!(met(Some(&ended(0, "", Some("1.5.06")))), [false, true, false, false]);
+        let met = |end: Option<&ProgramEnd>| demand.checks(end).iter().map(|c| c.met).collect::<Vec<_>>();
+        assert_eq!(met(Some(&end_of(5, "it is not so", None))), [true, true, true, true]);
+        assert_eq!(met(Some(&end_of(0, "", Some("1.5.06")))), [false, true, false, false]);
         assert_eq!(met(None), [false]);
     }
 }

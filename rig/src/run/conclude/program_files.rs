@@ -1,15 +1,15 @@
 //! What programs of the guest said and left, as files of the run folder.
 
 use crate::run::folder::RunFolder;
-use crate::run::record::hw::Ordered;
-use crate::run::record::program::Ended;
+use crate::run::record::hw::OrderEnd;
+use crate::run::record::program::ProgramEnd;
 use crate::trouble::Trouble;
 
 /// What each order said and left, as files of the run folder.
-pub(super) fn keep_orders(folder: &RunFolder, told: &[Ordered]) -> Result<(), Trouble> {
-    for (number, ordered) in (1..).zip(told) {
-        keep_words(&ordered.ended, folder, &format!("hw-{number}"))?;
-        for (name, bytes) in &ordered.files {
+pub(super) fn keep_orders(folder: &RunFolder, ends: &[OrderEnd]) -> Result<(), Trouble> {
+    for (number, order_end) in (1..).zip(ends) {
+        keep_words(&order_end.program, folder, &format!("hw-{number}"))?;
+        for (name, bytes) in &order_end.files {
             folder.write(&format!("hw-{number}-{name}"), bytes)?;
         }
     }
@@ -17,12 +17,12 @@ pub(super) fn keep_orders(folder: &RunFolder, told: &[Ordered]) -> Result<(), Tr
 }
 
 /// What each client said, as files of the run folder.
-pub(super) fn keep_clients(folder: &RunFolder, told: &[Ended]) -> Result<(), Trouble> {
-    (1..).zip(told).try_for_each(|(number, ended)| keep_words(ended, folder, &format!("client-{number}")))
+pub(super) fn keep_clients(folder: &RunFolder, ends: &[ProgramEnd]) -> Result<(), Trouble> {
+    (1..).zip(ends).try_for_each(|(number, end)| keep_words(end, folder, &format!("client-{number}")))
 }
 
 /// What a program said, as files of the run folder that begin so.
-fn keep_words(ended: &Ended, folder: &RunFolder, name: &str) -> Result<(), Trouble> {
-    folder.write(&format!("{name}.out"), &ended.executed.stdout)?;
-    folder.write(&format!("{name}.err"), &ended.executed.stderr)
+fn keep_words(end: &ProgramEnd, folder: &RunFolder, name: &str) -> Result<(), Trouble> {
+    folder.write(&format!("{name}.out"), &end.executed.stdout)?;
+    folder.write(&format!("{name}.err"), &end.executed.stderr)
 }

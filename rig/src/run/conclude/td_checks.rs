@@ -1,7 +1,7 @@
-//! Trust domains of a run against what they must come to. Pure.
+//! Checks of the trust domains of a run. Pure.
 
 use super::check::check;
-use crate::run::record::tds::TdsTold;
+use crate::run::record::tds::TdReports;
 use crate::scenario::{Expect, Leaked, TdRefusal, Tds};
 use crate::tds;
 use rig_judge::verdict::Check;
@@ -15,45 +15,46 @@ const PAGE_KIB: u64 = 4;
 const PREDICTED: &str = "as predicted";
 
 /// What was asked of the TDs, and what came of it.
-pub(super) fn checks(asked: &Tds, expect: &Expect, told: &TdsTold) -> Vec<Check> {
+pub(super) fn checks(asked: &Tds, expect: &Expect, reports: &TdReports) -> Vec<Check> {
     let refusal = expect.td_refused.as_ref();
     let mut checks = Vec::new();
     if asked.count > 0 {
-        checks.extend(lived(asked, expect, told));
+        checks.extend(long_lived(asked, expect, reports));
     }
     if asked.churn > 0 {
-        checks.push(said("TDs come and gone", asked, refusal, told.churn.as_ref()));
-        checks.push(refusals("TDs come and gone: refused", asked, refusal, &[&told.churn]));
-        checks.extend(given_up("TDs come and gone: given up", asked, told.churn.as_ref()));
-        let completed = told.churn.as_ref().is_some_and(|report| report.completed > 0);
+        checks.push(said("TDs come and gone", asked, refusal, reports.churn.as_ref()));
+        checks.push(refusals("TDs come and gone: refused", asked, refusal, &[&reports.churn]));
+        checks.extend(given_up("TDs come and gone: given up", asked, reports.churn.as_ref()));
+        let completed = reports.churn.as_ref().is_some_and(|report| report.completed > 0);
         checks.push(check("TDs completed", "some", if completed { "some" } else { "none" }));
     }
     if asked.cycles > 0 {
-        checks.push(said("TDs before the cycles", asked, refusal, told.warm_up.as_ref()));
-        checks.push(said("TDs in cycles", asked, refusal, told.cycles.as_ref()));
-        checks.push(refusals("TDs in cycles: refused", asked, refusal, &[&told.warm_up, &told.cycles]));
-        checks.extend(given_up("TDs in cycles: given up", asked, told.cycles.as_ref()));
-        checks.extend(number(asked, refusal, told.cycles.as_ref()));
-        checks.extend((asked.cycles >= MEASURABLE).then(|| memory(asked, told.free_kib)));
+        checks.push(said("TDs before the cycles", asked, refusal, reports.warm_up.as_ref()));
+        checks.push(said("TDs in cycles", asked, refusal, reports.cycles.as_ref()));
+        checks.push(refusals("TDs in cycles: refused", asked, refusal, &[&reports.warm_up, &reports.cycles]));
+        checks.extend(given_up("TDs in cycles: given up", asked, reports.cycles.as_ref()));
+        checks.extend(number(asked, refusal, reports.cycles.as_ref()));
+        checks.extend((asked.cycles >= MEASURABLE).then(|| memory(asked, reports.free_kib)));
     }
-    checks.extend(refusal.map(|refusal| refused(refusal, told)));
-    checks.push(left(expect, told.usage.as_ref()));
+    checks.extend(refusal.map(|refusal| refused(refusal, reports)));
+    checks.push(left(expect, reports.usage.as_ref()));
     checks
 }
 
 /// The TDs that were to live through the updates.
-fn lived(asked: &Tds, expect: &Expect, told: &TdsTold) -> Vec<Check> {
-    let built = match &told.not_built {
+fn long_lived(asked: &Tds, expect: &Expect, reports: &TdReports) -> Vec<Check> {
+    let built = match &reports.not_built {
         Some(why) if is_expected(expect.td_refused.as_ref(), why) => return Vec::new(),
         Some(why) => why.clone(),
-        None => told.reports.len().to_string(),
+        None => reports.long_lived.len().to_string(),
     };
     let is_lost = |td: &&TdReport| td.vcpus.iter().any(|vcpu| vcpu.error.is_some());
-    let lost = told.reports.iter().filter(is_lost).count();
+    let lost = reports.long_lived.iter().filter(is_lost).count();
     let expected = expect.tds_lost.unwrap_or(0);
-    let ended: Vec<(usize, &TdReport)> = told.reports.iter().enumerate().filter(|(_, td)| !is_lost(td)).collect();
-    let vcpus = ended.iter().map(|(_, td)| td.vcpus.len()).sum::<usize>();
-    let first_error = told.reports.iter().flat_map(|td| &td.vcpus).find_map(|vcpu| vcpu.error.as_deref());
+    let finished: Vec<(usize, &TdReport)> =
+        reports.long_lived.iter().enumerate().filter(|(_, td)| !is_lost(td)).collect();
+    let vcpus = finished.iter().map(|(_, td)| td.vcpus.len()).sum::<usize>();
+    let first_error = reports.long_lived.iter().flat_map(|td| &td.vcpus).find_map(|vcpu| vcpu.error.as_deref());
     let why = first_error.map_or_else(String::new, |error| format!(" ({error})"));
     let mut checks = vec![
         check("TDs built", &asked.count.to_string(), &built),
@@ -68,10 +69,10 @@ fn lived(asked: &Tds, expect: &Expect, told: &TdsTold) -> Vec<Check> {
             &(asked.count.saturating_sub(expected) * asked.vcpus).to_string(),
             &vcpus.to_string(),
         ),
-        check("TDs' hash chains", PREDICTED, &chains(&ended)),
+        check("TDs' hash chains", PREDICTED, &chains(&finished)),
     ];
     if asked.placement == Placement::Migrating {
-        let still = ended.iter().flat_map(|(_, td)| &td.vcpus).filter(|vcpu| vcpu.moves == 0).count();
+        let still = finished.iter().flat_map(|(_, td)| &td.vcpus).filter(|vcpu| vcpu.moves == 0).count();
         checks.push(check("vCPUs of TDs that never moved", "0", &still.to_string()));
     }
     checks
@@ -80,11 +81,11 @@ fn lived(asked: &Tds, expect: &Expect, told: &TdsTold) -> Vec<Check> {
 /// Whether each vCPU says what it must; it says itself how many rounds it made.
 fn chains(reports: &[(usize, &TdReport)]) -> String {
     for (td, report) in reports {
-        for (vcpu, seen) in (0..).zip(&report.vcpus) {
-            let Some(rounds) = seen.said.first().filter(|rounds| **rounds > 0) else {
+        for (vcpu, vcpu_report) in (0..).zip(&report.vcpus) {
+            let Some(rounds) = vcpu_report.said.first().filter(|rounds| **rounds > 0) else {
                 return format!("vCPU {vcpu} of TD {td} made no round");
             };
-            if seen.said != tds::predict(*td as u64, vcpu, *rounds).words() {
+            if vcpu_report.said != tds::predict(*td as u64, vcpu, *rounds).words() {
                 return format!("vCPU {vcpu} of TD {td} has another after {rounds} rounds");
             }
         }
@@ -141,7 +142,7 @@ fn memory(asked: &Tds, free_kib: Option<(Option<u64>, Option<u64>)>) -> Check {
             lost if lost < bound_kib => expected.clone(),
             lost => format!("{lost} KiB"),
         },
-        _ => "not read: /proc/meminfo does not tell".into(),
+        _ => "not read: /proc/meminfo does not say".into(),
     };
     check("guest memory lost", &expected, &seen)
 }
@@ -153,17 +154,17 @@ fn is_expected(refusal: Option<&TdRefusal>, why: &str) -> bool {
 }
 
 /// Whether the refusal that the scenario expects came.
-fn refused(refusal: &TdRefusal, told: &TdsTold) -> Check {
-    let churns = || [&told.warm_up, &told.churn, &told.cycles].into_iter().flatten();
+fn refused(refusal: &TdRefusal, reports: &TdReports) -> Check {
+    let churns = || [&reports.warm_up, &reports.churn, &reports.cycles].into_iter().flatten();
     let reasons = churns().flat_map(|report| report.refused.iter().map(|(why, _)| why));
-    let mut all = told.not_built.iter().chain(churns().filter_map(|report| report.error.as_ref())).chain(reasons);
+    let mut all = reports.not_built.iter().chain(churns().filter_map(|report| report.error.as_ref())).chain(reasons);
     let expected = format!("errno {} {}", refusal.errno, refusal.words);
     let other = all.clone().next().map_or("none", String::as_str);
     let seen = if all.any(|why| is_expected(Some(refusal), why)) { &expected } else { other };
     check("a TD refused", expected.trim_end(), seen.trim_end())
 }
 
-/// What is left in the firmware. A TD that is lost leaves its KeyID and pages, of which there are as many as it came to use.
+/// What is left in the firmware. A TD that is lost leaves its KeyID and pages, of which there are as many as it used.
 fn left(expect: &Expect, usage: Option<&Result<Usage, String>>) -> Check {
     let name = "left in the firmware";
     let lost = expect.tds_lost.unwrap_or(0) as usize;
@@ -199,12 +200,12 @@ mod tests {
         TdReport { vcpus: vec![VcpuReport { error: Some("KVM_RUN: I/O error".into()), ..VcpuReport::default() }] }
     }
 
-    fn unmet(asked: &Tds, expect: &Expect, told: &TdsTold) -> Vec<String> {
-        checks(asked, expect, told).into_iter().filter(|check| !check.met).map(|check| check.name).collect()
+    fn unmet(asked: &Tds, expect: &Expect, reports: &TdReports) -> Vec<String> {
+        checks(asked, expect, reports).into_iter().filter(|check| !check.met).map(|check| check.name).collect()
     }
 
-    fn told(reports: Vec<TdReport>, usage: Usage) -> TdsTold {
-        TdsTold { reports, usage: Some(Ok(usage)), ..TdsTold::default() }
+    fn reports(long_lived: Vec<TdReport>, usage: Usage) -> TdReports {
+        TdReports { long_lived, usage: Some(Ok(usage)), ..TdReports::default() }
     }
 
     fn sound(asked: &Tds, completed: u64) -> ChurnReport {
@@ -224,32 +225,33 @@ mod tests {
         let two = Tds { count: 2, ..Tds::default() };
         let lost = |number| Expect { tds_lost: Some(number), ..Expect::default() };
         let leaked = |number| Usage { tds: number, pages: 9 * number, keyids: number, wrong: Vec::new() };
-        assert!(unmet(&two, &Expect::default(), &told(vec![report(0, 1), report(1, 1)], leaked(0))).is_empty());
-        assert!(unmet(&two, &lost(2), &told(vec![dead(), dead()], leaked(2))).is_empty());
-        assert!(unmet(&two, &lost(1), &told(vec![dead(), report(1, 1)], leaked(1))).is_empty());
-        assert!(unmet(&two, &lost(1), &told(vec![dead(), dead()], leaked(1))).contains(&"TDs lost".to_owned()));
+        assert!(unmet(&two, &Expect::default(), &reports(vec![report(0, 1), report(1, 1)], leaked(0))).is_empty());
+        assert!(unmet(&two, &lost(2), &reports(vec![dead(), dead()], leaked(2))).is_empty());
+        assert!(unmet(&two, &lost(1), &reports(vec![dead(), report(1, 1)], leaked(1))).is_empty());
+        assert!(unmet(&two, &lost(1), &reports(vec![dead(), dead()], leaked(1))).contains(&"TDs lost".to_owned()));
         assert!(
-            unmet(&two, &Expect::default(), &told(vec![dead(), report(1, 1)], leaked(0))).contains(&"TDs lost".into())
+            unmet(&two, &Expect::default(), &reports(vec![dead(), report(1, 1)], leaked(0)))
+                .contains(&"TDs lost".into())
         );
-        assert_eq!(unmet(&two, &lost(2), &told(vec![dead(), dead()], leaked(0))), ["left in the firmware"]);
+        assert_eq!(unmet(&two, &lost(2), &reports(vec![dead(), dead()], leaked(0))), ["left in the firmware"]);
         let wrong = Usage { wrong: vec!["a page of nobody".into()], ..leaked(2) };
-        assert_eq!(unmet(&two, &lost(2), &told(vec![dead(), dead()], wrong)), ["left in the firmware"]);
+        assert_eq!(unmet(&two, &lost(2), &reports(vec![dead(), dead()], wrong)), ["left in the firmware"]);
     }
 
     #[test]
     fn what_leaks_must_be_what_was_expected() {
         let one = Tds::default();
         let leaking = Expect { leaked: Some(Leaked { pages: 1, ..Leaked::default() }), ..Expect::default() };
-        let told = |pages| told(vec![report(0, 1)], Usage { pages, ..Usage::default() });
-        assert!(unmet(&one, &leaking, &told(1)).is_empty());
-        assert_eq!(unmet(&one, &leaking, &told(0)), ["left in the firmware"]);
-        assert_eq!(unmet(&one, &Expect::default(), &told(1)), ["left in the firmware"]);
+        let reports = |pages| reports(vec![report(0, 1)], Usage { pages, ..Usage::default() });
+        assert!(unmet(&one, &leaking, &reports(1)).is_empty());
+        assert_eq!(unmet(&one, &leaking, &reports(0)), ["left in the firmware"]);
+        assert_eq!(unmet(&one, &Expect::default(), &reports(1)), ["left in the firmware"]);
     }
 
     #[test]
-    fn what_was_not_told_is_no_pass() {
+    fn what_was_not_reported_is_no_pass() {
         let asked = Tds { count: 1, churn: 1, cycles: MEASURABLE, ..Tds::default() };
-        let names = unmet(&asked, &Expect::default(), &TdsTold::default());
+        let names = unmet(&asked, &Expect::default(), &TdReports::default());
         let all = [
             "TDs built",
             "vCPUs of TDs that ended",
@@ -261,26 +263,26 @@ mod tests {
             "left in the firmware",
         ];
         assert_eq!(names, all);
-        let unread = TdsTold { usage: Some(Err("nonsense".into())), ..told(vec![report(0, 1)], Usage::default()) };
+        let unread = TdReports { usage: Some(Err("nonsense".into())), ..reports(vec![report(0, 1)], Usage::default()) };
         assert_eq!(unmet(&Tds::default(), &Expect::default(), &unread), ["left in the firmware"]);
     }
 
     #[test]
     fn a_leak_and_a_wrong_chain_in_cycles_are_no_pass() {
         let asked = Tds { count: 0, cycles: MEASURABLE, ..Tds::default() };
-        let told = |report: ChurnReport, free_kib: (u64, u64)| TdsTold {
+        let reports = |report: ChurnReport, free_kib: (u64, u64)| TdReports {
             warm_up: Some(sound(&asked, 8)),
             cycles: Some(report),
             free_kib: Some((Some(free_kib.0), Some(free_kib.1))),
-            ..told(Vec::new(), Usage::default())
+            ..reports(Vec::new(), Usage::default())
         };
-        let unmet = |told: &TdsTold| unmet(&asked, &Expect::default(), told);
+        let unmet = |reports: &TdReports| unmet(&asked, &Expect::default(), reports);
         let all = u64::from(MEASURABLE);
-        assert!(unmet(&told(sound(&asked, all), (100, 90))).is_empty());
-        assert_eq!(unmet(&told(sound(&asked, all), (9000, 50))), ["guest memory lost"]);
-        assert_eq!(unmet(&told(sound(&asked, 9), (0, 0))), ["cycles"]);
+        assert!(unmet(&reports(sound(&asked, all), (100, 90))).is_empty());
+        assert_eq!(unmet(&reports(sound(&asked, all), (9000, 50))), ["guest memory lost"]);
+        assert_eq!(unmet(&reports(sound(&asked, 9), (0, 0))), ["cycles"]);
         let other = ChurnReport { said: vec![(vec![vec![1]], all)], ..sound(&asked, all) };
-        assert_eq!(unmet(&told(other, (0, 0))), ["TDs in cycles"]);
+        assert_eq!(unmet(&reports(other, (0, 0))), ["TDs in cycles"]);
     }
 
     #[test]
@@ -291,20 +293,21 @@ mod tests {
             ..Expect::default()
         };
         let asked = Tds { count: 0, cycles: 4, ..Tds::default() };
-        let ended = ChurnReport { error: Some(format!("TD 0: {why}")), ..ChurnReport::default() };
-        let told = |warm_up| TdsTold {
+        let refused = ChurnReport { error: Some(format!("TD 0: {why}")), ..ChurnReport::default() };
+        let reports = |warm_up| TdReports {
             warm_up: Some(warm_up),
             cycles: Some(sound(&asked, 4)),
-            ..told(Vec::new(), Usage::default())
+            ..reports(Vec::new(), Usage::default())
         };
-        assert!(unmet(&asked, &expect(5, "INIT_VM"), &told(ended.clone())).is_empty());
+        assert!(unmet(&asked, &expect(5, "INIT_VM"), &reports(refused.clone())).is_empty());
         let both = ["TDs before the cycles", "a TD refused"];
-        assert_eq!(unmet(&asked, &expect(11, "INIT_VM"), &told(ended.clone())), both);
-        assert_eq!(unmet(&asked, &expect(5, "INIT_VCPU"), &told(ended.clone())), both);
-        assert_eq!(unmet(&asked, &expect(5, ""), &told(sound(&asked, 8))), ["a TD refused"]);
-        assert_eq!(unmet(&asked, &Expect::default(), &told(ended)), ["TDs before the cycles"]);
+        assert_eq!(unmet(&asked, &expect(11, "INIT_VM"), &reports(refused.clone())), both);
+        assert_eq!(unmet(&asked, &expect(5, "INIT_VCPU"), &reports(refused.clone())), both);
+        assert_eq!(unmet(&asked, &expect(5, ""), &reports(sound(&asked, 8))), ["a TD refused"]);
+        assert_eq!(unmet(&asked, &Expect::default(), &reports(refused)), ["TDs before the cycles"]);
         let one = Tds::default();
-        let not_built = TdsTold { not_built: Some(why.into()), ..super::tests::told(Vec::new(), Usage::default()) };
+        let not_built =
+            TdReports { not_built: Some(why.into()), ..super::tests::reports(Vec::new(), Usage::default()) };
         assert!(unmet(&one, &expect(5, ""), &not_built).is_empty());
         assert!(unmet(&one, &Expect::default(), &not_built).contains(&"TDs built".into()));
     }

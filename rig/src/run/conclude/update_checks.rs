@@ -1,33 +1,34 @@
-//! The updates of a run against what its scenario expects of them: what they came to, how many, and that the recording has them. Pure.
+//! The updates of a run against what its scenario expects of them: how each ended, how many there were, and that the
+//! recording has them. Pure.
 
 use super::check::{check, words_of};
-use super::seen::Seen;
-use crate::run::record::told::{Reading, Told};
+use super::evidence::Evidence;
+use crate::run::record::guest_report::{GuestReport, Reading};
 use crate::run::record::upload::{self, Upload};
 use crate::scenario::{Endings, Expect, Scenario, UpdateEnding};
 use rig_judge::verdict::Check;
 
-/// Whether updates were offered, and what each came to.
-pub(super) fn checks(scenario: &Scenario, seen: &Seen<'_>) -> Vec<Check> {
-    let (expect, told) = (&scenario.expect, seen.told);
+/// Whether updates were offered, and how each ended.
+pub(super) fn checks(scenario: &Scenario, evidence: &Evidence<'_>) -> Vec<Check> {
+    let (expect, guest) = (&scenario.expect, evidence.guest);
     if let Some(errno) = expect.refused {
-        return vec![check("loading the subject", &words_of(Some(errno)), &words_of(told.refused))];
+        return vec![check("loading the subject", &words_of(Some(errno)), &words_of(guest.refused))];
     }
-    if told.absent || expect.update.is_absent() {
-        return vec![interface(expect.update.is_absent(), told.absent, seen.log)];
+    if guest.absent || expect.update.is_absent() {
+        return vec![interface(expect.update.is_absent(), guest.absent, evidence.log)];
     }
     if scenario.updates == 0 {
         return Vec::new();
     }
-    let mut checks = endings(expect, &told.updates);
-    checks.extend(number(scenario, expect, &told.updates));
+    let mut checks = endings(expect, &guest.updates);
+    checks.extend(number(scenario, expect, &guest.updates));
     // An exploration does not read it at its end; where INSTALL was called in vain, the database shrank as well.
-    if !seen.exploring && told.updates.iter().all(|made| made.ending().0 != Some(UpdateEnding::Lost)) {
-        checks.push(remaining(told));
+    if !evidence.exploring && guest.updates.iter().all(|made| made.ending().0 != Some(UpdateEnding::Lost)) {
+        checks.push(remaining(guest));
     }
     if let Some(error) = &expect.update_error {
         let expected = error.to_string();
-        let said = told.updates.last().map_or("", |last| last.outcome.error.as_str());
+        let said = guest.updates.last().map_or("", |last| last.outcome.error.as_str());
         let seen = match said {
             said if error.is_said_by(said) => &expected,
             "" => "none",
@@ -49,7 +50,8 @@ fn interface(is_absent_expected: bool, is_absent: bool, log: &str) -> Check {
     check
 }
 
-/// What each update came to, or the last; of those before it a success must have brought the version that it was to bring.
+/// How each update ended, or the last one. Where only the last one is named, the reports on those before it must not
+/// contradict what ran afterwards.
 fn endings(expect: &Expect, made: &[Upload]) -> Vec<Check> {
     let ending = |name: String, expected: UpdateEnding, made: Option<&Upload>| {
         let (kind, seen) = made.map_or((None, "not made".to_owned()), Upload::ending);
@@ -99,14 +101,14 @@ fn number(scenario: &Scenario, expect: &Expect, made: &[Upload]) -> Vec<Check> {
 }
 
 /// The SEAM database shrinks by each update that succeeds.
-fn remaining(told: &Told) -> Check {
+fn remaining(guest: &GuestReport) -> Check {
     let name = "num_remaining_updates";
-    let succeeded = told.updates.iter().filter(|made| made.succeeded()).count() as u32;
+    let succeeded = guest.updates.iter().filter(|made| made.succeeded()).count() as u32;
     let unread = |before: &str, reading: &Option<Reading>| {
         let why = reading.as_ref().map_or("", |reading| reading.as_ref().err().map_or("", String::as_str));
         format!("{before}not read: {why}")
     };
-    match &told.remaining {
+    match &guest.remaining {
         (Some(Ok(before)), Some(Ok(after))) => {
             check(name, &before.saturating_sub(succeeded).to_string(), &after.to_string())
         }
@@ -116,30 +118,30 @@ fn remaining(told: &Told) -> Check {
 }
 
 /// Least and most updates that a recording of this run can have; no most: `rig-hw` makes them, and judges them itself.
-pub(super) fn possible_updates(scenario: &Scenario, told: &Told) -> (usize, Option<usize>) {
+pub(super) fn possible_updates(scenario: &Scenario, guest: &GuestReport) -> (usize, Option<usize>) {
     let reached = |reached: &dyn Fn(Option<bool>) -> bool| {
-        told.updates.iter().filter(|made| reached(made.reached_section())).count()
+        guest.updates.iter().filter(|made| reached(made.reached_section())).count()
     };
     let least = reached(&|reached| reached == Some(true));
     let most = reached(&|reached| reached != Some(false));
     if scenario.hw.is_empty() && scenario.clients.is_empty() {
         return (least, Some(most));
     }
-    let versions = told.hw.iter().map(|ordered| &ordered.ended.version);
-    let versions = versions.chain(told.clients.iter().map(|ended| &ended.version));
-    let changes = versions.scan(&told.before, |before, version| Some(std::mem::replace(before, version) != version));
+    let versions = guest.hw.iter().map(|order_end| &order_end.program.version);
+    let versions = versions.chain(guest.clients.iter().map(|end| &end.version));
+    let changes = versions.scan(&guest.before, |before, version| Some(std::mem::replace(before, version) != version));
     let by_clients = scenario.clients.iter().map(|order| order.updates.unwrap_or(1) as usize).sum::<usize>();
     let most = scenario.hw.is_empty().then_some(most + by_clients);
     (least + changes.filter(|changed| *changed).count(), most)
 }
 
 /// The updates that the judge saw against those that were made.
-pub(super) fn recorded(scenario: &Scenario, seen: &Seen<'_>) -> Option<Check> {
-    if seen.blind {
+pub(super) fn recorded(scenario: &Scenario, evidence: &Evidence<'_>) -> Option<Check> {
+    if evidence.blind {
         return None;
     }
-    let (least, most) = possible_updates(scenario, seen.told);
-    let judged = seen.findings.updates as usize;
+    let (least, most) = possible_updates(scenario, evidence.guest);
+    let judged = evidence.findings.updates as usize;
     let expected = match most {
         Some(most) if most == least => least.to_string(),
         Some(most) => format!("{least} to {most}"),

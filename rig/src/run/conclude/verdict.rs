@@ -1,5 +1,6 @@
-//! From what is known of a run to its verdict, and the files that tell it.
+//! From what is known of a run to its verdict, and its files.
 
+use super::evidence::Evidence;
 use super::expected;
 use super::facts::facts;
 use super::holds;
@@ -7,7 +8,6 @@ use super::program_files::{keep_clients, keep_orders};
 use super::recorded::Recorded;
 use super::remedy::remedy;
 use super::reports::write_reports;
-use super::seen::Seen;
 use crate::run::folder::EVENTS;
 use crate::run::record::run_record::RunRecord;
 use crate::trouble::Trouble;
@@ -30,8 +30,8 @@ pub(crate) fn conclude(run: &RunRecord) -> Result<Verdict, Trouble> {
     let (holds, log) = (hold_reports(run), folder.kernel_log());
     let mut facts = facts(run, &log);
     facts.holds.clone_from(&holds);
-    let seen = Seen {
-        told: &run.told,
+    let evidence = Evidence {
+        guest: &run.guest,
         end: &end,
         findings: &run.findings,
         recorded: &recorded,
@@ -40,11 +40,11 @@ pub(crate) fn conclude(run: &RunRecord) -> Result<Verdict, Trouble> {
         blind,
         exploring: run.conditions.exploring,
     };
-    let mut verdict = expected::verdict(scenario, facts, &seen);
+    let mut verdict = expected::verdict(scenario, facts, &evidence);
     verdict.remedy = verdict.remedy.take().or_else(|| remedy(&verdict, run.interrupted).map(Into::into));
     write_reports(&run.description, &verdict)?;
-    keep_orders(folder, &run.told.hw)?;
-    keep_clients(folder, &run.told.clients)?;
+    keep_orders(folder, &run.guest.hw)?;
+    keep_clients(folder, &run.guest.clients)?;
     if matches!(verdict.verdict, Outcome::Passed | Outcome::Xfail) && !run.description.keep {
         // What a passed run leaves should be small; what is gone already needs no removing.
         for name in LARGE_FILES {
@@ -55,7 +55,7 @@ pub(crate) fn conclude(run: &RunRecord) -> Result<Verdict, Trouble> {
 }
 
 /// What the recording shows beside what the judge found in it, or why it cannot be read. One that ends in the middle of a record is
-/// read so far: how the run ended tells that already.
+/// read so far: the end of the run explains that already.
 fn recorded(run: &RunRecord) -> Result<Recorded, String> {
     let cannot = |error: EventsError| format!("the recording cannot be read: {error}");
     let mut failure = None;

@@ -1,14 +1,14 @@
-//! What it means that QEMU ended although nobody asked it to.
+//! The end of a run whose QEMU ended without an order to do so.
 
 use super::stop::Stop;
 use crate::guest::panic_line;
-use crate::machine::{Exit, Machine, ShutdownReason, logs};
+use crate::machine::{Machine, QemuExit, ShutdownReason, logs};
 use rig_judge::RunEnd;
 use rig_wire::plan::STALLED_EXIT_CODE;
 use std::path::Path;
 
 /// A deterministic machine ends itself when it makes no progress.
-pub(super) fn stop_of_exit(status: Exit) -> Stop {
+pub(super) fn stop_of_exit(status: QemuExit) -> Stop {
     match status.code() {
         Some(STALLED_EXIT_CODE) => Stop::Stalled("CPUs spin in the update, and none makes progress".into()),
         _ => Stop::Exited(status),
@@ -16,7 +16,7 @@ pub(super) fn stop_of_exit(status: Exit) -> Stop {
 }
 
 /// How a run ended whose QEMU ended so, by what the console and QEMU itself said, while `doing` was under way.
-pub(super) async fn end_of_exit(machine: &Machine, console: &Path, status: Exit, doing: &str) -> RunEnd {
+pub(super) async fn end_of_exit(machine: &Machine, console: &Path, status: QemuExit, doing: &str) -> RunEnd {
     let panic = panic_line(&logs::read(console));
     match (machine.shutdown_reason().await, panic) {
         (Some(ShutdownReason::Reset), Some(line)) => RunEnd::Crashed { what: format!("{line}, while {doing}") },

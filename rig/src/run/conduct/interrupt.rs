@@ -79,9 +79,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_between_two_runs_counts_for_the_next() {
+    fn a_signal_between_two_runs_counts_for_the_next() {
         drop(Interrupts::listen().unwrap());
-        // Nobody waits for it now; by default it would end the process.
+        // No run waits for it now; by default it would end the process.
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
         let next = Interrupts::listen().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

@@ -24,7 +24,7 @@ impl Start {
         }
     }
 
-    /// As verdicts tell it.
+    /// As verdicts report it.
     pub(super) fn in_verdict(&self) -> verdict::Start {
         let (from, reason) = match self {
             Self::Boot(reason) => ("boot", reason.as_str()),
@@ -38,7 +38,7 @@ impl Start {
 pub(crate) struct Launch {
     /// How it comes up.
     pub(crate) start: Start,
-    /// Orders of accesses that were seen, over all machines of an exploration; none: the run is none of one.
+    /// Orders of accesses that were observed, over all machines of an exploration; none: the run is none of one.
     pub(crate) orders: Option<Arc<Orders>>,
     /// When the command began.
     pub(crate) total: Instant,

@@ -1,10 +1,10 @@
 //! A run under way: a machine, its observer, and what ends them.
 
-use super::drive::{Drive, DriveError};
 use super::exit_cause::stop_of_exit;
 use super::interrupt::Interrupts;
 use super::launch::Launch;
 use super::observer::{Alarm, Observer};
+use super::steps::{StepContext, StepError};
 use super::stop::Stop;
 use super::watch::bound::Bound;
 use super::watch::stall::StallBudget;
@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// A run under way.
-pub(crate) struct Live {
+pub(crate) struct RunningMachine {
     /// What is run.
     pub(crate) description: RunDescription,
     /// What the machine was started from.
@@ -46,15 +46,15 @@ pub(crate) struct Live {
     pub(super) interrupts: Interrupts,
 }
 
-impl Live {
+impl RunningMachine {
     /// What the steps of the scenario need.
-    pub(crate) fn driver<'a>(&'a self, say: &'a (dyn Fn(&str) + Sync)) -> Drive<'a> {
-        Drive {
+    pub(crate) fn step_context<'a>(&'a self, say: &'a (dyn Fn(&str) + Sync)) -> StepContext<'a> {
+        StepContext {
             guest: &self.guest,
             emulator: &self.emulator,
             scenario: &self.description.scenario,
             modules: &self.subject.modules,
-            placing: self.subject.placing.as_ref(),
+            kmod_plan: self.subject.kmod_plan.as_ref(),
             started: self.started,
             saved: self.launch.start.snapshot().map(|snapshot| &*snapshot.note),
             say,
@@ -62,18 +62,18 @@ impl Live {
     }
 
     /// Waits for `work`, unless the observer, a person, a stall or the end of QEMU ends it.
-    pub(crate) async fn until_ended(&self, work: impl Future<Output = Result<(), DriveError>>) -> Result<(), Stop> {
+    pub(crate) async fn supervise(&self, work: impl Future<Output = Result<(), StepError>>) -> Result<(), Stop> {
         let watched = self.watched();
         let mut work = std::pin::pin!(work);
         tokio::select! {
             biased;
             done = &mut work => match done {
                 Err(error) if error.is_gone() => Err(self.exit_or(error).await),
-                done => done.map_err(Stop::Drive),
+                done => done.map_err(Stop::Step),
             },
             alarm = self.alarm() => Err(Stop::Alarm(alarm)),
             () = self.interrupts.reached(1) => Err(Stop::Interrupted),
-            () = self.emulator.failed() => Err(Stop::Drive(DriveError::Emulator)),
+            () = self.emulator.failed() => Err(Stop::Step(StepError::Emulator)),
             stop = watched.stalled(self.budget()) => Err(stop),
             status = self.machine.process.exited() => match tokio::time::timeout(GRACE, work).await {
                 Ok(Ok(())) => Ok(()),
@@ -111,7 +111,7 @@ impl Live {
         }
     }
 
-    /// What ends even a run that is about to end. An invariant that broke is told when the machine is off.
+    /// What ends even a run that is about to end. An invariant that broke is reported when the machine is off.
     async fn alarm_of_end(&self) -> Alarm {
         match self.observer.alarm().await {
             Alarm::Breach(_) => std::future::pending().await,
@@ -138,10 +138,10 @@ impl Live {
     }
 
     /// The channel closed; QEMU's exit, if it follows, says more.
-    async fn exit_or(&self, error: DriveError) -> Stop {
+    async fn exit_or(&self, error: StepError) -> Stop {
         match tokio::time::timeout(EXIT_GRACE, self.machine.process.exited()).await {
             Ok(status) => stop_of_exit(status),
-            Err(_) => Stop::Drive(error),
+            Err(_) => Stop::Step(error),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::interrupt::Interrupts;
 use super::launch::Launch;
-use super::live::Live;
 use super::observer::{Lines, Observer, Past, RING_CAPACITY};
+use super::running_machine::RunningMachine;
 use super::snapshot::saved::Snapshot;
 use crate::guest::{Guest, KernelLine, LogLines, kernel_log};
 use crate::machine::command::{MachineStart, MailboxDevice};
@@ -28,7 +28,7 @@ const DETERMINISTIC_TSC_KHZ: u32 = 1_000_000;
 pub(crate) async fn start(
     (description, mut parts, subject): (RunDescription, MachineParts, SubjectParts),
     launch: Launch,
-) -> Result<Live, Trouble> {
+) -> Result<RunningMachine, Trouble> {
     let snapshot = launch.start.snapshot();
     let folder = &description.folder;
     set_start(&mut parts, snapshot);
@@ -67,7 +67,7 @@ pub(crate) async fn start(
         }
         None => Guest::new(agent, kmsg),
     };
-    Ok(Live {
+    Ok(RunningMachine {
         description,
         parts,
         subject,
@@ -83,7 +83,7 @@ pub(crate) async fn start(
     })
 }
 
-/// How the machine comes up. From a snapshot it goes on by itself where nobody may touch it.
+/// How the machine comes up. From a snapshot it goes on by itself where nothing may touch it.
 fn set_start(parts: &mut MachineParts, snapshot: Option<&Snapshot>) {
     parts.plan.restore = snapshot.map(|s| s.machine().firmware);
     parts.spec.start = match snapshot {
@@ -111,7 +111,7 @@ fn start_observer(description: &RunDescription, launch: &Launch, ring: Ring) -> 
     observer.map_err(|e| Trouble::environment(e.to_string(), help))
 }
 
-/// Starts to serve the machine's SEAMCALLs, and tells its command line where.
+/// Starts to serve the machine's SEAMCALLs, and puts the server's device into its command line.
 fn start_server(parts: &mut MachineParts) -> Result<Server, Trouble> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (cpus, memory_mib) = (parts.spec.cpus as usize, parts.spec.memory_mib);

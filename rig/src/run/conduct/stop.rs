@@ -1,22 +1,22 @@
 //! Why a run ends.
 
-use super::drive::DriveError;
 use super::observer::Alarm;
-use crate::machine::Exit;
+use super::steps::StepError;
+use crate::machine::QemuExit;
 
 /// Why a run ended.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// All was done and the machine is off.
     Finished,
-    /// The observer wants the end.
+    /// The observer raised an alarm.
     Alarm(Alarm),
     /// No progress.
     Stalled(String),
-    /// QEMU ended although nobody asked it to.
-    Exited(Exit),
-    /// The scenario could not go on.
-    Drive(DriveError),
-    /// A person wants the end.
+    /// QEMU ended without an order to do so.
+    Exited(QemuExit),
+    /// A step of the scenario failed.
+    Step(StepError),
+    /// A person interrupted the run.
     Interrupted,
 }

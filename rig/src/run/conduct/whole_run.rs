@@ -1,17 +1,17 @@
-//! One run on its own: its machine is started, driven through the scenario, and ended.
+//! One run on its own: its machine is started, makes the steps of the scenario, and is ended.
 
 use super::choose_start::choose_start;
-use super::drive::run_scenario;
 use super::end::end;
 use super::launch::Launch;
-use super::live::Live;
 use super::observer::Alarm;
+use super::running_machine::RunningMachine;
 use super::runtime::runtime;
 use super::start::start;
+use super::steps::run_scenario;
 use super::stop::Stop;
 use crate::run::prepare::prepared::Prepared;
+use crate::run::record::guest_report::GuestReport;
 use crate::run::record::run_record::RunRecord;
-use crate::run::record::told::Told;
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use std::time::Instant;
@@ -21,22 +21,22 @@ pub(crate) fn conduct(prepared: Prepared, total: Instant, progress: &Progress) -
     let runtime = runtime()?;
     let launch = Launch { start: choose_start(&prepared, &runtime, progress)?, orders: None, total };
     runtime.block_on(async {
-        let live = Box::pin(start(prepared.into_parts(), launch)).await?;
-        let mut told = Told::default();
-        let stop = drive(&live, &mut told, progress).await;
+        let running = Box::pin(start(prepared.into_parts(), launch)).await?;
+        let mut report = GuestReport::default();
+        let stop = run_steps(&running, &mut report, progress).await;
         if let Stop::Alarm(Alarm::Breach(breach)) = &stop {
             progress.say(&breach.summary());
         }
-        Ok(Box::pin(end(live, stop, told)).await)
+        Ok(Box::pin(end(running, stop, report)).await)
     })
 }
 
-/// Drives the scenario until something ends it.
-async fn drive(live: &Live, told: &mut Told, progress: &Progress) -> Stop {
+/// Makes the steps of the scenario until something ends the run.
+async fn run_steps(running: &RunningMachine, report: &mut GuestReport, progress: &Progress) -> Stop {
     let say = |doing: &str| progress.say(doing);
-    let drive = live.driver(&say);
-    match live.until_ended(run_scenario(&drive, told)).await {
-        Ok(()) => live.power_off().await,
+    let context = running.step_context(&say);
+    match running.supervise(run_scenario(&context, report)).await {
+        Ok(()) => running.power_off().await,
         Err(stop) => stop,
     }
 }

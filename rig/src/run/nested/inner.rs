@@ -5,14 +5,14 @@ use rig_judge::verdict::Check;
 use rig_wire::agent::Executed;
 use serde_json::Value;
 
-/// Whether the doctor in there finds a KVM that works.
+/// Whether the doctor in the outer machine finds a KVM that works.
 pub(super) fn doctor(executed: &Executed) -> Check {
     let said: Value = serde_json::from_slice(&executed.stdout).unwrap_or_default();
     let seen = said["backend"].as_str().unwrap_or("no answer").to_owned();
     Check { name: "rig doctor: backend".into(), met: seen == "kvm", expected: "kvm".into(), seen }
 }
 
-/// What a run in there came to; one that did not use KVM proves nothing.
+/// The verdict of a run in the outer machine. One that did not use KVM proves nothing.
 pub(super) fn judged(name: &str, executed: &Executed) -> Check {
     let verdict: Value = serde_json::from_slice(&executed.stdout).unwrap_or_default();
     let words = || String::from_utf8_lossy(&executed.stderr).lines().last().unwrap_or("it said nothing").to_owned();
@@ -23,7 +23,7 @@ pub(super) fn judged(name: &str, executed: &Executed) -> Check {
     Check { name: name.to_owned(), met: seen == expected, expected, seen }
 }
 
-/// Whether a run in there saw these invariants held, all of them; a pass alone says only that none was seen broken.
+/// Whether all of these invariants were held in a run in the outer machine. A pass alone says only that none was broken.
 pub(super) fn held(name: &str, demanded: &[Invariant], executed: &Executed) -> Check {
     let verdict: Value = serde_json::from_slice(&executed.stdout).unwrap_or_default();
     let is_held = |invariant: &Invariant| verdict["invariants"][invariant.name()] == "held";
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_be_held_must_have_been_seen() {
+    fn a_demanded_invariant_must_be_held_in_the_inner_verdict() {
         let said = r#"{"invariants":{"lockstep":"held","progress":"held","concurrency":"not-applicable"}}"#;
         let check = |demanded: &[Invariant]| held("x", demanded, &ran(said));
         assert!(check(&[Invariant::Progress, Invariant::Lockstep]).met);

@@ -1,16 +1,16 @@
 //! Why an outer machine went away, by all that is known of its end.
 
-use crate::machine::{Exit, ShutdownReason};
+use crate::machine::{QemuExit, ShutdownReason};
 use crate::trouble::Trouble;
 
-/// SIGKILL, which nobody sends to QEMU but the rig at the end and a host without memory.
+/// SIGKILL. Only the rig sends it to QEMU, at the end, or a host without memory.
 const KILL: i32 = 9;
 
 /// What is known of the end of an outer machine.
 #[derive(Debug, Default)]
 pub(super) struct Loss {
     /// How QEMU ended; none: it runs.
-    pub(super) status: Option<Exit>,
+    pub(super) status: Option<QemuExit>,
     /// What QEMU said of the guest's end.
     pub(super) reason: Option<ShutdownReason>,
     /// The line in which its kernel says why it panics.
@@ -22,7 +22,7 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// What to tell, after what was under way.
+    /// The error to report; `doing` is what was under way.
     pub(super) fn trouble(&self, doing: &str) -> Trouble {
         let (what, help) = self.what();
         Trouble::environment(format!("the outer machine is gone, while {doing}: {what}"), help)
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_qemu_is_told_with_its_last_words() {
+    fn the_end_of_qemu_is_reported_with_its_last_words() {
         let died = |status, oom_kills| Loss {
             status: Some(ExitStatus::from_raw(status).into()),
             words: Some("assertion failed".into()),
@@ -84,15 +84,15 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_guest_is_told_with_its_kernels_words() {
-        let ended = |panic: Option<&str>| Loss {
+    fn the_end_of_the_guest_is_reported_with_its_kernels_words() {
+        let reset = |panic: Option<&str>| Loss {
             status: Some(ExitStatus::from_raw(0).into()),
             reason: Some(ShutdownReason::Reset),
             panic: panic.map(Into::into),
             ..Loss::default()
         };
-        assert!(cause(&ended(Some("Kernel panic - not syncing: x"))).contains("\"Kernel panic - not syncing: x\""));
-        assert!(cause(&ended(None)).contains("reset itself without a word"));
+        assert!(cause(&reset(Some("Kernel panic - not syncing: x"))).contains("\"Kernel panic - not syncing: x\""));
+        assert!(cause(&reset(None)).contains("reset itself without a word"));
     }
 
     #[test]

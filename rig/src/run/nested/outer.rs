@@ -10,8 +10,8 @@ use crate::trouble::Trouble;
 use rig_images::{Images, Kernel, KernelRequest};
 use std::path::{Path, PathBuf};
 
-/// vCPUs of the outer machine: the first runs no guest of KVM, and more of the others than the host has cores would only wait for one
-/// another.
+/// vCPUs of the outer machine: the first runs no guest of KVM, and more of the others than the host has cores would
+/// only wait for one another.
 pub(super) const CPUS: u32 = 3;
 /// Its memory, MiB: guests of half a GiB, their snapshots, and what is read of the host's files.
 const MEMORY_MIB: u32 = 3584;
@@ -19,8 +19,8 @@ const MEMORY_MIB: u32 = 3584;
 const MODULES: [&str; 4] = ["9pnet_virtio", "9p", "overlay", "kvm_amd"];
 /// Name of the shared files.
 pub(super) const TAG: &str = "host";
-/// The cache in there: what the host's has finished, and whatever is made beside it. What the host makes meanwhile is not seen,
-/// nor are its machines' states.
+/// The cache in the outer machine: what the host's has finished, and whatever is made beside it. What the host makes
+/// meanwhile is not in it, nor are its machines' states.
 pub(super) const CACHE: &str = "/var/seamrig-cache";
 
 /// What is needed before the outer machine starts.
@@ -33,11 +33,11 @@ pub(super) struct Outer {
     pub(super) release: String,
     /// The host's cache.
     pub(super) cache: PathBuf,
-    /// How each command line in there begins, for `taskset`.
+    /// How each command line in the outer machine begins, for `taskset`.
     pub(super) rig: Vec<String>,
 }
 
-/// Makes on the host all that the runs inside need, so that nothing is built in there.
+/// Makes on the host all that the runs inside need, so that nothing is built in the outer machine.
 pub(super) fn prepare(
     images: &Images,
     scenario: &Scenario,

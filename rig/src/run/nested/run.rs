@@ -14,9 +14,10 @@ use rig_judge::{Facts, Judge, RunEnd, Setup, SubjectNames, Verdict, report};
 use rig_wire::agent::{Command, Executed};
 use std::time::{Duration, Instant};
 
-/// Keeps guests of KVM off the first vCPU. QEMU's other vCPUs clear a flag of that one whenever they restore an x87 state
-/// (`cpu_clear_ignne()` of QEMU 11.1.3), without locking; in the same word are the global interrupt flag and the one of nested paging. A change of
-/// these that is lost makes the host take an interrupt on the guest's GS base, or walk its page tables through the guest's.
+/// Keeps guests of KVM off the first vCPU. QEMU's other vCPUs clear a flag of that one whenever they restore an x87
+/// state (`cpu_clear_ignne()` of QEMU 11.1.3), without locking; in the same word are the global interrupt flag and the
+/// one of nested paging. A change of these that is lost makes the host take an interrupt on the guest's GS base, or
+/// walk its page tables through the guest's.
 const TASKSET: &str = "/usr/bin/taskset";
 const LINK: &str = "mkdir -p \"$2/entries\" && for entry in \"$1\"/entries/*; do
     case $entry in */snapshot-*|*/initramfs-*) ;; *) ln -s \"$entry\" \"$2/entries/\" || exit;; esac
@@ -94,7 +95,7 @@ async fn furnish(outer: &Outer, running: &Running<'_>) -> Result<(), Trouble> {
     Err(Trouble::environment(format!("the cache cannot be seen in the outer machine: {why}"), help))
 }
 
-/// Runs one scenario in there. What it left is brought out where it did not come to what it must.
+/// Runs one scenario in the outer machine. Where it did not end as it must, its evidence is copied out.
 async fn scene(
     outer: &Outer,
     nested: &Nested,

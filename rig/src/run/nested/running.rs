@@ -14,13 +14,13 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Bounds: on the outer boot, and on each program in there.
+/// Bounds: on the outer boot, and on each program in it.
 const BOOT_LIMIT: Duration = Duration::from_secs(180);
 const PROGRAM_LIMIT: Duration = Duration::from_secs(400);
 /// Bound on bringing out the evidence of a run, and on the last lines of the log.
 const EVIDENCE_LIMIT: Duration = Duration::from_secs(30);
 const LOG_GRACE: Duration = Duration::from_secs(2);
-/// What a run leaves that tells why it came to its end.
+/// The files of a run that show why it ended.
 const BROUGHT: [&str; 9] = [
     "verdict.json",
     "events.bin",
@@ -75,7 +75,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Runs a program in there to its end.
+    /// Runs a program in it to its end.
     pub(super) async fn execute(
         &self,
         doing: &str,
@@ -88,12 +88,12 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Where a run in there leaves its evidence.
+    /// Where a run in it leaves its evidence.
     pub(super) fn evidence(name: &str) -> String {
         format!("{EVIDENCE}/nested/{name}")
     }
 
-    /// Brings the evidence of a run in there into a folder of the run folder, as far as it is to be had: it is a help.
+    /// Copies the evidence of a run in it into a folder of the run folder, as far as it can be read.
     pub(super) async fn bring(&self, name: &str) -> Result<PathBuf, Trouble> {
         let folder = self.outer.folder.file(name);
         std::fs::create_dir_all(&folder).map_err(|e| Trouble::file("make", &folder, &e))?;
@@ -132,7 +132,7 @@ impl<'a> Running<'a> {
         loss.trouble(doing)
     }
 
-    /// It says nothing any more: its registers may tell why.
+    /// The machine does not answer any more; its registers may show why.
     async fn silent(&self, doing: &str, limit: Duration) -> Trouble {
         if let Some(monitors) = &self.machine.monitors
             && let Ok(Ok(registers)) = timeout(EVIDENCE_LIMIT, monitors.qmp.human("info registers -a")).await
@@ -146,7 +146,7 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The outer kernel's log, for the evidence, line by line: nobody knows which is its last.
+/// The outer kernel's log, for the evidence, line by line, since each may be the last one.
 async fn keep(mut lines: LogLines, mut file: File) {
     while let Some(line) = lines.recv().await {
         // The evidence is a help, not the outcome.

@@ -27,12 +27,12 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let images = Images::open(progress.clone())?;
     let made = make(&images, &scenario, options)?;
     let symbols = kernel::symbols(&images, &made.kernel, &made.qemu, progress)?;
-    let (mut observation, placing) = made.observer.observe(&symbols)?;
+    let (mut observation, kmod_plan) = made.observed_by.observe(&symbols)?;
     let schedules = holds::schedules(&scenario, &mut observation, &symbols)?;
     let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
     let runtime = RuntimeDir::create()?;
-    let told = (made.kernel.release.as_str(), schedules);
-    let mut plan = make_plan(&scenario, (&observation, told), (&folder, &runtime), options.no_events)?;
+    let kernel_and_schedules = (made.kernel.release.as_str(), schedules);
+    let mut plan = make_plan(&scenario, (&observation, kernel_and_schedules), (&folder, &runtime), options.no_events)?;
     let artifacts = images.manifest();
     if options.qemu.is_none() && takes_shortcuts(&artifacts) {
         plan.shortcuts = Some(plan::shortcuts(&symbols, scenario.cpus));
@@ -59,7 +59,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         runtime,
         images: Arc::new(images),
     };
-    let subject = SubjectParts { symbols: Arc::new(symbols), observation, modules: made.modules, placing };
+    let subject = SubjectParts { symbols: Arc::new(symbols), observation, modules: made.modules, kmod_plan };
     Ok(Prepared::new(description, machine, subject, options.cold))
 }
 
@@ -92,7 +92,7 @@ fn takes_shortcuts(artifacts: &[Artifact]) -> bool {
 
 fn make_plan(
     scenario: &Scenario,
-    (seen, told): (&Observation, (&str, Vec<Vec<Hold>>)),
+    (observation, kernel_and_schedules): (&Observation, (&str, Vec<Vec<Hold>>)),
     (folder, runtime): (&RunFolder, &RuntimeDir),
     no_events: bool,
 ) -> Result<Plan<Config>, Trouble> {
@@ -105,7 +105,7 @@ fn make_plan(
         agent: runtime.path(AGENT_SOCKET),
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut plan = plan::plan(scenario, seen, told, files, cores)?;
+    let mut plan = plan::plan(scenario, observation, kernel_and_schedules, files, cores)?;
     if no_events {
         (plan.ring, plan.watches, plan.functions) = (None, Vec::new(), Vec::new());
     }

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_kvm_gets_it_or_an_error() {
+    fn kvm_on_request_is_used_or_refused_with_an_error() {
         let works = Kvm::Works { model: "host".into(), how: "booted a kernel with -cpu host".into() };
         let backing = Backing::by_probe(Backend::Kvm, works).unwrap();
         assert_eq!((backing.name(), backing.processor), ("kvm", Processor::Kvm("host".into())));

@@ -24,7 +24,7 @@ pub(crate) fn files(scenario: &Scenario) -> Result<Vec<releases::File>, Trouble>
     Ok(files.into_iter().map(|(name, bytes)| (format!("{FOLDER}/{name}"), bytes)).collect())
 }
 
-/// What was brought for a scenario. That something was not is nobody's fault: then the run is skipped.
+/// What was brought for a scenario. Where something was not brought the run is skipped, since that is no failure.
 pub(crate) fn artifacts(scenario: &Scenario) -> Result<Vec<Artifact>, Trouble> {
     let Some(userspace) = &scenario.userspace else { return Ok(Vec::new()) };
     let artifact = |(name, bytes): releases::File| Artifact {

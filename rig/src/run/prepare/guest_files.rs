@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The agent's list of modules to load before it looks for its port.
 const BOOT_LIST: &str = "lib/modules/rig/boot";
 
-/// Modules without which the agent of this kernel reaches nobody, in the order of loading; none if they are built in.
+/// Modules without which the agent of this kernel cannot reach the rig, in the order of loading; none if they are built in.
 fn boot_modules(kernel: &Kernel) -> Result<Vec<PathBuf>, ImagesError> {
     let mut files = Vec::new();
     for name in ["virtio_pci", "virtio_console"] {
@@ -34,7 +34,8 @@ pub(crate) fn initramfs(
     images.initramfs(&images.agent()?, &[&boot, modules].concat(), &extra, userspace)
 }
 
-/// These modules of guest-kmod, built for this kernel, in this order. To find the build is to hash the kernel, so all are asked for at once.
+/// These modules of guest-kmod, built for this kernel, in this order. To find the build is to hash the kernel, so all
+/// are asked for at once.
 pub(crate) fn own_modules(images: &Images, kernel: &Kernel, names: &[&str]) -> Result<Vec<PathBuf>, Trouble> {
     if names.is_empty() {
         return Ok(Vec::new());

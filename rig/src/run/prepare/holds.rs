@@ -8,15 +8,15 @@ use rig_wire::plan::{Hold, Point, Until, Watch};
 /// Bytes of a word that a scenario names by address.
 const WORD_SIZE: u8 = 4;
 
-/// The schedules of all updates. Words that the scenario names and nobody watches yet are watched then.
+/// The schedules of all updates. Words that the scenario names and that are not watched yet are added to the watches.
 pub(crate) fn schedules(
     scenario: &Scenario,
-    seen: &mut Observation,
+    observation: &mut Observation,
     symbols: &Symbols,
 ) -> Result<Vec<Vec<Hold>>, Trouble> {
     let mut resolved = Vec::new();
     for spec in &scenario.holds {
-        resolved.push((spec.update, hold(spec, seen, symbols)?));
+        resolved.push((spec.update, hold(spec, observation, symbols)?));
     }
     if resolved.is_empty() {
         return Ok(Vec::new());
@@ -26,10 +26,10 @@ pub(crate) fn schedules(
 }
 
 /// One schedule, for words and addresses that are watched already.
-pub(crate) fn schedule(holds: &[HoldSpec], seen: &Observation, symbols: &Symbols) -> Result<Vec<Hold>, Trouble> {
-    let mut more = seen.clone();
+pub(crate) fn schedule(holds: &[HoldSpec], observation: &Observation, symbols: &Symbols) -> Result<Vec<Hold>, Trouble> {
+    let mut more = observation.clone();
     let resolved = holds.iter().map(|spec| hold(spec, &mut more, symbols)).collect::<Result<_, _>>()?;
-    match more.watches.get(seen.watches.len()) {
+    match more.watches.get(observation.watches.len()) {
         Some(word) => {
             let help = "name words that the rig watches anyway, such as `update_ctrl.num_ack`";
             Err(Trouble::usage(format!("nobody watches `{}`", word.name), help))
@@ -43,11 +43,11 @@ pub(crate) fn count_instructions(schedules: &[Vec<Hold>]) -> bool {
     schedules.iter().flatten().any(|hold| matches!(hold.until, Until::Instructions { .. }))
 }
 
-fn hold(spec: &HoldSpec, seen: &mut Observation, symbols: &Symbols) -> Result<Hold, Trouble> {
-    let (at, nth) = point(&spec.at, spec.nth, seen, symbols)?;
+fn hold(spec: &HoldSpec, observation: &mut Observation, symbols: &Symbols) -> Result<Hold, Trouble> {
+    let (at, nth) = point(&spec.at, spec.nth, observation, symbols)?;
     let until = match &spec.until {
         UntilSpec::Passed { cpu, passes, nth, since } => {
-            let (at, nth) = point(passes, *nth, seen, symbols)?;
+            let (at, nth) = point(passes, *nth, observation, symbols)?;
             Until::Passed { lp: lp(*cpu), at, nth, since: *since }
         }
         UntilSpec::Instructions { cpu, instructions } => Until::Instructions { lp: lp(*cpu), count: *instructions },
@@ -64,13 +64,13 @@ fn lp(cpu: u32) -> u16 {
 }
 
 /// The point of a place, and which of its passes is meant.
-fn point(place: &Place, nth: u32, seen: &mut Observation, symbols: &Symbols) -> Result<(Point, u32), Trouble> {
+fn point(place: &Place, nth: u32, observation: &mut Observation, symbols: &Symbols) -> Result<(Point, u32), Trouble> {
     Ok(match place {
         Place::Seamcall { leaf, exit: false } => (Point::SeamcallEnter { leaf: leaf.number() }, nth),
         Place::Seamcall { leaf, exit: true } => (Point::SeamcallExit { leaf: leaf.number() }, nth),
         Place::Symbol(location) => (Point::Pc { address: address(location, symbols)? }, nth),
         Place::Memory { word, store } => {
-            let watch = watch(word, seen, symbols)?;
+            let watch = watch(word, observation, symbols)?;
             (if *store { Point::Store { watch } } else { Point::Load { watch } }, nth)
         }
         Place::State(value) => (Point::Saw { watch: 0, value: *value }, nth),
@@ -86,18 +86,18 @@ fn address(location: &Location, symbols: &Symbols) -> Result<u64, Trouble> {
 }
 
 /// The watch of a word: by its name, by its address, or a new one.
-fn watch(word: &Location, seen: &mut Observation, symbols: &Symbols) -> Result<usize, Trouble> {
-    if let Some(index) = seen.watches.iter().position(|w| w.name == word.symbol && word.offset == 0) {
+fn watch(word: &Location, observation: &mut Observation, symbols: &Symbols) -> Result<usize, Trouble> {
+    if let Some(index) = observation.watches.iter().position(|w| w.name == word.symbol && word.offset == 0) {
         return Ok(index);
     }
     let address = address(word, symbols)?;
     let covers = |w: &Watch| (w.address..w.address + u64::from(w.size)).contains(&address);
-    if let Some(index) = seen.watches.iter().position(covers) {
+    if let Some(index) = observation.watches.iter().position(covers) {
         return Ok(index);
     }
-    let within = seen.watches.first().map(|w| w.within.clone()).unwrap_or_default();
-    seen.watches.push(Watch { name: word.to_string(), address, size: WORD_SIZE, within });
-    Ok(seen.watches.len() - 1)
+    let within = observation.watches.first().map(|w| w.within.clone()).unwrap_or_default();
+    observation.watches.push(Watch { name: word.to_string(), address, size: WORD_SIZE, within });
+    Ok(observation.watches.len() - 1)
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ pub(crate) mod tests {
     pub(crate) fn resolve(holds: &str) -> Result<(Vec<Vec<Hold>>, Observation), Trouble> {
         let scenario = crate::scenario::from_text(&format!("name = \"x\"\nupdates = 2\n{holds}"), "x.toml")?;
         let symbols = Symbols::from_system_map(MAP);
-        let mut seen = observe_update(&symbols).unwrap();
-        Ok((schedules(&scenario, &mut seen, &symbols)?, seen))
+        let mut observation = observe_update(&symbols).unwrap();
+        Ok((schedules(&scenario, &mut observation, &symbols)?, observation))
     }
 
     #[test]
@@ -134,11 +134,11 @@ pub(crate) mod tests {
 
     #[test]
     fn a_word_that_nobody_watches_is_watched() {
-        let (lists, seen) =
+        let (lists, observation) =
             resolve("[[hold]]\ncpu = 1\nat = \"mem:seamldr_lock:load\"\nuntil = { cpu = 0, instructions = 9 }\n")
                 .unwrap();
-        assert_eq!(seen.watches.last().unwrap().name, "seamldr_lock");
-        assert_eq!(lists[0][0].at, Point::Load { watch: seen.watches.len() - 1 });
+        assert_eq!(observation.watches.last().unwrap().name, "seamldr_lock");
+        assert_eq!(lists[0][0].at, Point::Load { watch: observation.watches.len() - 1 });
         assert!(count_instructions(&lists));
     }
 

@@ -40,7 +40,7 @@ pub(super) fn image(kernel: &Kernel) -> KernelImage {
     KernelImage { path, build: None, sha256 }
 }
 
-/// The kernel's symbols; one that brings none is booted to tell them, once.
+/// The kernel's symbols; one without symbols is booted once to read them.
 pub(super) fn symbols(
     images: &Images,
     kernel: &Kernel,

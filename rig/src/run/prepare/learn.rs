@@ -1,4 +1,4 @@
-//! The symbols of a kernel that brings none: it is booted once and tells them.
+//! The symbols of a kernel that comes without them: it is booted once, and they are read from it.
 
 use crate::guest::{Guest, GuestError, kernel_log};
 use crate::machine::command::{GUESSED_HZ, MachineSpec, MachineStart, Processor};
@@ -57,7 +57,7 @@ pub(super) fn symbols(
 
 async fn ask(qemu: std::process::Command, spec: &MachineSpec, runtime: &RuntimeDir) -> Result<String, Trouble> {
     let (_machine, agent) = Machine::start(qemu, spec, runtime, &runtime.path("qemu.log")).await?;
-    // Nobody wants its log.
+    // Its log is not needed.
     let (log, _) = kernel_log();
     let guest = Guest::new(agent, log);
     let gone = |e: GuestError| Trouble::environment(format!("the kernel's symbols: {e}"), HELP);
@@ -71,5 +71,5 @@ async fn ask(qemu: std::process::Command, spec: &MachineSpec, runtime: &RuntimeD
 const HELP: &str = "put the kernel's complete System.map beside its image, and give the image with --kernel";
 
 fn unanswered(kernel: &Kernel, why: &str) -> Trouble {
-    Trouble::environment(format!("Linux {} does not tell its symbols: {why}", kernel.release), HELP)
+    Trouble::environment(format!("Linux {} does not show its symbols: {why}", kernel.release), HELP)
 }

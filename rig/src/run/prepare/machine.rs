@@ -27,13 +27,13 @@ pub(crate) struct MachineParts {
     pub(crate) own_qemu: Option<PathBuf>,
     /// The machine.
     pub(crate) spec: MachineSpec,
-    /// What the emulator is told; a file in the run folder says the same.
+    /// The plan for the emulator; a file in the run folder has the same.
     pub(crate) plan: Plan<Config>,
     /// Who brings SEAMCALLs to the firmware.
     pub(crate) bridge: Bridge,
     /// Sockets and ring.
     pub(crate) runtime: RuntimeDir,
-    /// While it lives, the cache keeps what the machine is made of.
+    /// As long as it exists, the cache keeps what the machine is made of.
     pub(crate) images: Arc<Images>,
 }
 

@@ -3,7 +3,7 @@
 use super::backend::{Backing, Bridge};
 use super::guest_files::initramfs;
 use super::options::Options;
-use super::subject::{self, GuestModule, Observer};
+use super::subject::{self, GuestModule, ObservationSource};
 use super::{client, hw, kernel, qemu};
 use crate::scenario::Scenario;
 use crate::trouble::Trouble;
@@ -20,7 +20,7 @@ pub(super) struct Made {
     pub(super) plugin: Option<PathBuf>,
     pub(super) initramfs: PathBuf,
     pub(super) modules: Vec<GuestModule>,
-    pub(super) observer: Observer,
+    pub(super) observed_by: ObservationSource,
 }
 
 /// The builds know nothing of one another, so they go side by side.
@@ -45,8 +45,8 @@ pub(super) fn make(images: &Images, scenario: &Scenario, options: &Options) -> R
             None if backing.bridge == Bridge::Plugin => Some(images.plugin()?),
             None => None,
         };
-        let (modules, observer) = (subject.modules, subject.observer);
-        Ok(Made { kernel, qemu, backing, plugin, initramfs, modules, observer })
+        let (modules, observed_by) = (subject.modules, subject.observed_by);
+        Ok(Made { kernel, qemu, backing, plugin, initramfs, modules, observed_by })
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub struct Options {
     /// Run folder; none: one under `runs/`.
     pub out: Option<PathBuf>,
-    /// A QEMU of one's own.
+    /// A QEMU of the user's own.
     pub qemu: Option<PathBuf>,
     /// Keep the large files of a run that passed.
     pub keep: bool,

@@ -1,4 +1,4 @@
-//! From a scenario to what the emulator and the judge are told.
+//! From a scenario to the plan for the emulator and the setup of the judge.
 
 use super::holds;
 use crate::machine::command::{CPUID_1_EAX, PHYSICAL_ADDRESS_BITS};
@@ -30,7 +30,7 @@ pub(crate) struct PlanFiles {
 /// The plan for a scenario on a host with this many cores.
 pub(crate) fn plan(
     scenario: &Scenario,
-    seen: &Observation,
+    observation: &Observation,
     (release, schedules): (&str, Vec<Vec<Hold>>),
     files: PlanFiles,
     host_cores: usize,
@@ -49,13 +49,13 @@ pub(crate) fn plan(
         restore: None,
         deterministic,
         yield_at_pause: !deterministic && scenario.cpus as usize > host_cores,
-        watches: seen.watches.clone(),
-        functions: seen.functions.clone(),
+        watches: observation.watches.clone(),
+        functions: observation.functions.clone(),
         seamret_keeps_vmcs: !scenario.platform.seamret_clears_vmcs,
         schedules,
-        update_function: seen.functions.iter().position(|f| f.name == install_function),
+        update_function: observation.functions.iter().position(|f| f.name == install_function),
         counts_instructions,
-        preempt_count_offset: seen.preempt_count_offset,
+        preempt_count_offset: observation.preempt_count_offset,
         hardirq_mask: hardirq_mask(release),
         shortcuts: None,
     })
@@ -106,17 +106,17 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
     Ok(config)
 }
 
-/// What the judge is told.
-pub(crate) fn setup(scenario: &Scenario, seen: &Observation) -> Setup {
+/// The setup of the judge.
+pub(crate) fn setup(scenario: &Scenario, observation: &Observation) -> Setup {
     let lps = u16::try_from(scenario.cpus).expect("scenarios have at most 512 CPUs");
     let names = names(scenario);
     // They are recorded from the first instruction on, at which only the boot CPU runs.
-    let knows_online = seen.functions.iter().any(|function| function.name == names.set_online_function);
+    let knows_online = observation.functions.iter().any(|function| function.name == names.set_online_function);
     Setup {
         online: if knows_online { vec![0] } else { (0..lps).collect() },
         knows_online,
-        watches: seen.watches.clone(),
-        functions: seen.functions.clone(),
+        watches: observation.watches.clone(),
+        functions: observation.functions.clone(),
         expected_console: scenario.expect.allowed_lines(),
         load: scenario.load_demands(),
         ..Setup::new(lps, names)
@@ -144,33 +144,33 @@ mod tests {
         }
     }
 
-    fn seen() -> Observation {
+    fn observation() -> Observation {
         observe_update(&Symbols::from_system_map(crate::symbols::tests::MAP)).unwrap()
     }
 
     #[test]
     fn the_plan_follows_the_scenario() {
         let scenario = Scenario { cpus: 16, updates: 20, ..Scenario::default() };
-        let plan = plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap();
+        let plan = plan(&scenario, &observation(), ("7.3.4", Vec::new()), files(), 2).unwrap();
         assert_eq!(plan.firmware.lps.len(), 16);
         assert_eq!(plan.firmware.remaining_updates, 20);
         assert_eq!(plan.firmware.memory[0].end(), u64::from(scenario.memory_mib()) << 20);
         assert!(plan.yield_at_pause);
         assert_eq!(plan.watches[0].name, "update_ctrl.state");
-        assert_eq!(setup(&scenario, &seen()).lps, 16);
+        assert_eq!(setup(&scenario, &observation()).lps, 16);
     }
 
     #[test]
     fn vcpus_that_have_a_core_each_need_not_yield() {
         let scenario = Scenario { cpus: 2, ..Scenario::default() };
-        assert!(!plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap().yield_at_pause);
+        assert!(!plan(&scenario, &observation(), ("7.3.4", Vec::new()), files(), 2).unwrap().yield_at_pause);
     }
 
     #[test]
     fn an_impossible_fault_is_the_callers_mistake() {
         let fault = toml::from_str("leaf = \"TDH.SYS.SHUTDOWN\"\nlp = 99\naction = \"never-returns\"").unwrap();
         let scenario = Scenario { faults: vec![fault], ..Scenario::default() };
-        let trouble = plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap_err();
+        let trouble = plan(&scenario, &observation(), ("7.3.4", Vec::new()), files(), 2).unwrap_err();
         assert!(trouble.cause.contains("no LP 99"), "{}", trouble.cause);
     }
 
@@ -178,10 +178,10 @@ mod tests {
     fn calls_last_as_long_as_the_scenario_says() {
         let text = "name = \"slow\"\n[platform.durations.leaf_ns]\n\"SEAMLDR.INSTALL\" = 7000\n";
         let mut scenario = crate::scenario::from_text(text, "x.toml").unwrap();
-        let told = plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap().firmware.durations;
-        assert_eq!((told.leaf_ns["SEAMLDR.INSTALL"], told.default_ns), (7000, 0));
+        let durations = plan(&scenario, &observation(), ("7.3.4", Vec::new()), files(), 2).unwrap().firmware.durations;
+        assert_eq!((durations.leaf_ns["SEAMLDR.INSTALL"], durations.default_ns), (7000, 0));
         scenario.platform.durations.leaf_ns.insert("SEAMLDR.INSTAL".into(), 1);
-        let trouble = plan(&scenario, &seen(), ("7.3.4", Vec::new()), files(), 2).unwrap_err();
+        let trouble = plan(&scenario, &observation(), ("7.3.4", Vec::new()), files(), 2).unwrap_err();
         assert!(trouble.cause.contains("`SEAMLDR.INSTAL`"), "{}", trouble.cause);
     }
 

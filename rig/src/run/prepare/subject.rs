@@ -27,12 +27,12 @@ impl GuestModule {
 
 /// How the subject is observed.
 #[derive(Clone, Debug)]
-pub(crate) enum Observer {
+pub(crate) enum ObservationSource {
     /// By the kernel's symbols.
     InTree,
     /// By those of this module file, too.
     Kmod(PathBuf),
-    /// By itself: the module tells the emulator through the shim.
+    /// By itself: the module reports to the emulator through the shim.
     Itself,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Provided {
     /// What the agent loads, in order.
     pub(crate) modules: Vec<GuestModule>,
     /// How it is observed.
-    pub(crate) observer: Observer,
+    pub(crate) observed_by: ObservationSource,
 }
 
 /// What brings the subject into the guest, and shows it there.
@@ -57,7 +57,7 @@ pub(crate) struct SubjectParts {
     /// Modules that the agent loads, in order.
     pub(crate) modules: Vec<GuestModule>,
     /// How to find what is watched in the subject's module once it is loaded; none: it is all in the kernel.
-    pub(crate) placing: Option<KmodPlan>,
+    pub(crate) kmod_plan: Option<KmodPlan>,
 }
 
 /// Folder of the subject's attributes in the guest.
@@ -106,7 +106,7 @@ fn add_kvm(kernel: &Kernel, provided: &mut Provided) -> Result<(), ImagesError> 
 fn in_tree(kernel: &Kernel) -> Result<Provided, ImagesError> {
     let files = if kernel.modules.is_empty() { Vec::new() } else { kernel.load_order("tdx-host")? };
     let modules = files.iter().map(|file| GuestModule::of(file, "")).collect();
-    Ok(Provided { files, modules, observer: Observer::InTree })
+    Ok(Provided { files, modules, observed_by: ObservationSource::InTree })
 }
 
 fn update_module(scenario: &Scenario) -> &'static str {
@@ -117,7 +117,7 @@ fn update_module(scenario: &Scenario) -> &'static str {
 fn behind_shim(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
     let files = own_modules(images, kernel, &["seam_shim", update_module(scenario)])?;
     let modules = vec![GuestModule::of(&files[0], ""), GuestModule::of(&files[1], &parameters(scenario))];
-    Ok(Provided { files, modules, observer: Observer::Itself })
+    Ok(Provided { files, modules, observed_by: ObservationSource::Itself })
 }
 
 /// The update module, and KVM before it where only that enters VMX operation.
@@ -127,7 +127,7 @@ fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provide
     let mut modules: Vec<_> = files.iter().map(|file| GuestModule::of(file, "")).collect();
     files.push(file.clone());
     modules.push(GuestModule::of(&file, &parameters(scenario)));
-    Ok(Provided { files, modules, observer: Observer::Kmod(file) })
+    Ok(Provided { files, modules, observed_by: ObservationSource::Kmod(file) })
 }
 
 /// Since Linux 6.19 only KVM can enter VMX operation, where the kernel has no TDX host support of its own
@@ -146,8 +146,8 @@ fn parameters(scenario: &Scenario) -> String {
     [ack, engine, twin, more].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-impl Observer {
-    /// What to watch, and what is known of it only when the module is loaded.
+impl ObservationSource {
+    /// What to watch, and a plan to locate what is known only when the module is loaded.
     pub(crate) fn observe(&self, symbols: &Symbols) -> Result<(Observation, Option<KmodPlan>), Trouble> {
         let refuse = |help: &'static str| move |e: SubjectError| Trouble::usage(e.to_string(), help);
         match self {
@@ -160,7 +160,7 @@ impl Observer {
                 let plan = KmodPlan::new(symbols, ModuleSymbols::load(file)?).map_err(refuse(help))?;
                 Ok((plan.observation.clone(), Some(plan)))
             }
-            Self::Itself => Ok((KmodPlan::told(), None)),
+            Self::Itself => Ok((KmodPlan::reported_by_module(), None)),
         }
     }
 }
@@ -171,7 +171,7 @@ mod tests {
     use crate::scenario::{Ack, Engine, Twin};
 
     #[test]
-    fn the_module_is_told_what_the_scenario_says() {
+    fn the_module_gets_the_parameters_of_the_scenario() {
         let kmod = Scenario { subject: Subject::Kmod, ..Scenario::default() };
         assert_eq!(parameters(&kmod), "");
         assert_eq!(parameters(&Scenario { ack: Some(Ack::Atomic), ..kmod.clone() }), "ack=atomic");

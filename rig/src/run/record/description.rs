@@ -7,14 +7,14 @@ use rig_judge::Setup;
 use rig_judge::origin::KernelImage;
 use rig_judge::verdict::Backend;
 
-/// What a run is, as far as its verdict tells it.
+/// What a run is, as far as its verdict says.
 #[derive(Clone, Debug)]
 pub(crate) struct RunDescription {
     /// What to run.
     pub(crate) scenario: Scenario,
     /// Where its evidence goes.
     pub(crate) folder: RunFolder,
-    /// What the judge is told.
+    /// The setup of the judge.
     pub(crate) setup: Setup,
     /// The kernel's release, as its image says.
     pub(crate) kernel_release: String,

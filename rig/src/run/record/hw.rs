@@ -1,12 +1,12 @@
 //! How one order to the program for real hosts ended.
 
-use super::program::Ended;
+use super::program::ProgramEnd;
 
 /// How one order ended.
 #[derive(Debug)]
-pub(crate) struct Ordered {
+pub(crate) struct OrderEnd {
     /// How the program ended.
-    pub(crate) ended: Ended,
+    pub(crate) program: ProgramEnd,
     /// Evidence, by file name.
     pub(crate) files: Vec<(&'static str, Vec<u8>)>,
 }

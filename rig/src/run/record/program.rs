@@ -4,8 +4,8 @@ use rig_wire::agent::Executed;
 
 /// How one program ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    /// Its exit code and its words.
+pub(crate) struct ProgramEnd {
+    /// Its exit code and its output.
     pub(crate) executed: Executed,
     /// What `version` reads afterwards; none: the module is lost.
     pub(crate) version: Option<String>,

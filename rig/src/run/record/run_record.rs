@@ -1,7 +1,7 @@
 //! All that is known when a run has ended.
 
 use super::description::RunDescription;
-use super::told::Told;
+use super::guest_report::GuestReport;
 use rig_judge::verdict::{Diagnosis, Start};
 use rig_judge::{Findings, RunEnd};
 use rig_wire::plan::Hold;
@@ -13,8 +13,8 @@ pub(crate) struct RunRecord {
     pub(crate) description: RunDescription,
     /// The conditions under which it ran.
     pub(crate) conditions: RunConditions,
-    /// What the guest told.
-    pub(crate) told: Told,
+    /// What the guest reported.
+    pub(crate) guest: GuestReport,
     /// How it ended.
     pub(crate) end: RunEnd,
     /// Whether a person ended it.
@@ -35,7 +35,7 @@ pub(crate) struct RunConditions {
     pub(crate) start: Start,
     /// The holds of each update.
     pub(crate) schedules: Vec<Vec<Hold>>,
-    /// Nothing was recorded, because nobody wanted it.
+    /// The run was made without recording.
     pub(crate) blind: bool,
     /// The run is one machine of an exploration, which makes other updates than the scenario says, under other holds.
     pub(crate) exploring: bool,

@@ -43,13 +43,13 @@ fn may_begin(loads: &Loads) -> bool {
 fn can_switch_cpus_in_turn_and_leaves_them_online() {
     let machine = machine(3);
     let mut storm = storm(&Place::default(), &machine);
-    let mut seen = Vec::new();
+    let mut states = Vec::new();
     for _ in 0..5 {
         storm.switch_one().unwrap();
-        seen.push((online(&machine, 1), online(&machine, 2)));
+        states.push((online(&machine, 1), online(&machine, 2)));
     }
-    let seen: Vec<_> = seen.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-    assert_eq!(seen, [("0", "1"), ("1", "1"), ("1", "0"), ("1", "1"), ("0", "1")]);
+    let states: Vec<_> = states.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    assert_eq!(states, [("0", "1"), ("1", "1"), ("1", "0"), ("1", "1"), ("0", "1")]);
     drop(storm);
     assert_eq!(online(&machine, 1), "1");
 }
@@ -62,7 +62,7 @@ fn between_updates_no_cpu_stays_offline() {
     assert_eq!((online(&machine, 1).as_str(), storm.offline.is_none()), ("1", true));
 }
 
-/// One failure is told, and mended before anybody else can begin: the gate was closed all the time.
+/// A failure is reported, and repaired before another thread can begin: the gate was closed all the time.
 #[test]
 fn a_cpu_that_does_not_come_back_at_once_comes_back_at_the_next_try() {
     let machine = machine(3);
@@ -101,7 +101,7 @@ fn no_update_may_begin_while_a_cpu_is_missing() {
 
 /// The end of a load is another chance.
 #[test]
-fn a_load_that_ends_brings_its_cpu_back() {
+fn a_load_that_ends_puts_its_cpu_back_online() {
     let machine = machine(2);
     let failures = Arc::new(AtomicU32::new(1 + TRIES));
     let loads = failing(&failures);

@@ -37,7 +37,7 @@ pub(crate) struct Autopsy {
     pub(crate) cpus: Vec<(CpuRegisters, Vec<String>)>,
     /// The firmware's states and lock holders, in words.
     pub(crate) firmware: String,
-    /// Tasks in uninterruptible sleep, where the agent could tell.
+    /// Tasks in uninterruptible sleep, where the agent answered.
     pub(crate) tasks: Vec<BlockedTask>,
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn diagnosis(what: &str, autopsy: &Autopsy, observed: &Observed, word
     }
 }
 
-/// A vCPU of which only the events tell.
+/// A vCPU of which only events are known.
 fn unread(lp: usize) -> CpuRegisters {
     CpuRegisters { cpu: u32::try_from(lp).unwrap_or(u32::MAX), rflags: INTERRUPTS, ..CpuRegisters::default() }
 }

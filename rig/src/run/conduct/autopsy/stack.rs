@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_outside_the_kernel_is_told_as_it_is() {
+    fn an_address_outside_the_kernel_is_printed_as_a_number() {
         let symbols = Symbols::from_system_map(MAP);
         assert_eq!(stack(&symbols, &registers(0x4000, BASE), &[]), ["0x4000 (not in the kernel's code)"]);
     }

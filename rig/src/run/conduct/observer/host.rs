@@ -1,5 +1,6 @@
-//! Time that the host takes from the machine: the guest's clock goes on, and its CPUs cannot run. What is seen here stands in the
-//! recording ([`Mark::HostTook`]), so that the judge can tell a lockup of the guest from one of the host.
+//! Time that the host takes from the machine: the guest's clock goes on, and its CPUs cannot run. What is found here is
+//! written into the recording ([`Mark::HostTook`]), so that the judge can distinguish a lockup of the guest from one of
+//! the host.
 
 use crate::machine::{Gauge, Usage};
 use nix::time::{ClockId, clock_gettime};
@@ -23,16 +24,16 @@ pub(crate) struct HostWatch {
     gauge: Gauge,
     /// When this was last called.
     called_ms: u64,
-    /// When QEMU was last looked at, and what was seen.
+    /// When QEMU was last looked at, and what it had used.
     looked: (u64, Usage),
     /// How long the machine has stood still without a break.
     still_ms: u64,
 }
 
-/// What a look came to.
+/// What one look at the machine showed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// For the recording.
+pub(crate) struct Look {
+    /// Records for the recording.
     pub(crate) records: Vec<Record>,
     /// The machine stood still for so long that the run is to end: why.
     pub(crate) standstill: Option<String>,
@@ -49,38 +50,38 @@ impl HostWatch {
     }
 
     /// To be called often. `at_once`: QEMU is looked at whenever that was last.
-    pub(crate) fn look(&mut self, at_once: bool) -> Seen {
+    pub(crate) fn look(&mut self, at_once: bool) -> Look {
         let now_ms = now_ms();
         let wants = at_once || now_ms.saturating_sub(self.looked.0) >= LOOK_MS;
         self.compare(now_ms, if wants { self.gauge.read() } else { None })
     }
 
     /// Takes the time, and what is known of QEMU if it was looked at.
-    fn compare(&mut self, now_ms: u64, usage: Option<Usage>) -> Seen {
-        let mut seen = Seen::default();
+    fn compare(&mut self, now_ms: u64, usage: Option<Usage>) -> Look {
+        let mut look = Look::default();
         let away_ms = now_ms.saturating_sub(self.called_ms);
         self.called_ms = now_ms;
         if away_ms >= PAUSE_MS {
-            seen.add(now_ms, (away_ms, away_ms), HostCause::RigPaused);
-            seen.standstill = self.stands_still(away_ms, HostCause::RigPaused);
+            look.add(now_ms, (away_ms, away_ms), HostCause::RigPaused);
+            look.standstill = self.stands_still(away_ms, HostCause::RigPaused);
             self.looked = (now_ms, usage.or_else(|| self.gauge.read()).unwrap_or(self.looked.1));
-            return seen;
+            return look;
         }
-        let Some(usage) = usage else { return seen };
+        let Some(usage) = usage else { return look };
         let (looked_ms, before) = self.looked;
         let length_ms = now_ms.saturating_sub(looked_ms);
         self.looked = (now_ms, usage);
         if usage.stopped {
-            seen.add(now_ms, (length_ms, length_ms), HostCause::QemuStopped);
-            seen.standstill = self.stands_still(length_ms, HostCause::QemuStopped);
-            return seen;
+            look.add(now_ms, (length_ms, length_ms), HostCause::QemuStopped);
+            look.standstill = self.stands_still(length_ms, HostCause::QemuStopped);
+            return look;
         }
         self.still_ms = 0;
         let took_ms = starved_ms(length_ms, &before, &usage);
         if took_ms.saturating_mul(WORTH) >= length_ms && took_ms > 0 {
-            seen.add(now_ms, (took_ms, length_ms), HostCause::Starved);
+            look.add(now_ms, (took_ms, length_ms), HostCause::Starved);
         }
-        seen
+        look
     }
 
     /// The machine has stood still for so much longer; why that is too long, if it is.
@@ -96,7 +97,7 @@ impl HostWatch {
     }
 }
 
-impl Seen {
+impl Look {
     fn add(&mut self, now_ms: u64, (took_ms, length_ms): (u64, u64), cause: HostCause) {
         let (kind, a) = (Kind::Mark as u16, Mark::HostTook as u64);
         let host_ns = now_ms.saturating_mul(1_000_000);
@@ -132,8 +133,8 @@ mod tests {
         HostWatch::starting(Gauge::new(Pid::this()), 0, Usage::default())
     }
 
-    /// A look each second at a QEMU that ran and waited for so long in each; what the looks came to.
-    fn seconds(watch: &mut HostWatch, count: u64, (ran_ms, waited_ms): (u64, u64), stopped: bool) -> Vec<Seen> {
+    /// A look each second at a QEMU that ran and waited for so long in each; the results of the looks.
+    fn seconds(watch: &mut HostWatch, count: u64, (ran_ms, waited_ms): (u64, u64), stopped: bool) -> Vec<Look> {
         let (begin_ms, before) = watch.looked;
         let look = |n: u64| {
             let (ran_ms, waited_ms) = (before.ran_ms + n * ran_ms, before.waited_ms + n * waited_ms);
@@ -142,32 +143,32 @@ mod tests {
         (1..=count).map(look).collect()
     }
 
-    fn told(seen: &[Seen]) -> Vec<(u64, u64, u64)> {
-        seen.iter().flat_map(|seen| &seen.records).map(|r| (r.b, r.c, r.d)).collect()
+    fn records(looks: &[Look]) -> Vec<(u64, u64, u64)> {
+        looks.iter().flat_map(|look| &look.records).map(|r| (r.b, r.c, r.d)).collect()
     }
 
     #[test]
     fn a_machine_that_gets_its_cores_or_sleeps_loses_nothing() {
-        assert_eq!(told(&seconds(&mut watch(), 5, (1900, 100), false)), []);
-        assert_eq!(told(&seconds(&mut watch(), 5, (1, 30), false)), [], "it sleeps");
+        assert_eq!(records(&seconds(&mut watch(), 5, (1900, 100), false)), []);
+        assert_eq!(records(&seconds(&mut watch(), 5, (1, 30), false)), [], "it sleeps");
     }
 
     #[test]
     fn a_starved_machine_loses_what_its_threads_waited_for() {
-        let seen = seconds(&mut watch(), 2, (500, 1500), false);
-        assert_eq!(told(&seen), [(750, 1000, HostCause::Starved as u64); 2]);
+        let looks = seconds(&mut watch(), 2, (500, 1500), false);
+        assert_eq!(records(&looks), [(750, 1000, HostCause::Starved as u64); 2]);
         let many_threads = seconds(&mut watch(), 1, (2000, 198_000), false);
-        assert_eq!(told(&many_threads), [(990, 1000, HostCause::Starved as u64)]);
-        assert!(seen.iter().all(|seen| seen.standstill.is_none()), "it goes on, only slowly");
+        assert_eq!(records(&many_threads), [(990, 1000, HostCause::Starved as u64)]);
+        assert!(looks.iter().all(|look| look.standstill.is_none()), "it goes on, only slowly");
     }
 
     #[test]
     fn a_stopped_qemu_ends_the_run_after_a_while() {
         let mut watch = watch();
-        let seen = seconds(&mut watch, 10, (0, 0), true);
-        assert_eq!(told(&seen), [(1000, 1000, HostCause::QemuStopped as u64); 10]);
-        assert!(seen[..9].iter().all(|seen| seen.standstill.is_none()));
-        let why = seen[9].standstill.as_ref().unwrap();
+        let looks = seconds(&mut watch, 10, (0, 0), true);
+        assert_eq!(records(&looks), [(1000, 1000, HostCause::QemuStopped as u64); 10]);
+        assert!(looks[..9].iter().all(|look| look.standstill.is_none()));
+        let why = looks[9].standstill.as_ref().unwrap();
         assert!(why.contains("stood still for 10.0 s") && why.contains("SIGSTOP"), "{why}");
     }
 
@@ -175,17 +176,17 @@ mod tests {
     fn short_stops_are_counted_one_by_one() {
         let mut watch = watch();
         for _ in 0..3 {
-            assert!(seconds(&mut watch, 9, (0, 0), true).iter().all(|seen| seen.standstill.is_none()));
-            assert_eq!(told(&seconds(&mut watch, 1, (1000, 0), false)), []);
+            assert!(seconds(&mut watch, 9, (0, 0), true).iter().all(|look| look.standstill.is_none()));
+            assert_eq!(records(&seconds(&mut watch, 1, (1000, 0), false)), []);
         }
     }
 
     #[test]
     fn a_rig_that_did_not_run_knows_it_by_the_clock() {
         let mut watch = watch();
-        assert_eq!(watch.compare(1999, None), Seen::default());
+        assert_eq!(watch.compare(1999, None), Look::default());
         let short = watch.compare(5000, None);
-        assert_eq!(told(std::slice::from_ref(&short)), [(3001, 3001, HostCause::RigPaused as u64)]);
+        assert_eq!(records(std::slice::from_ref(&short)), [(3001, 3001, HostCause::RigPaused as u64)]);
         assert_eq!(short.standstill, None);
         let long = watch.compare(95_000, None);
         assert!(long.standstill.as_ref().is_some_and(|why| why.contains("the rig did not run")), "{long:?}");

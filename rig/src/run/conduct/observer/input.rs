@@ -1,4 +1,4 @@
-//! What the observer is told while it reads the ring.
+//! Messages to the observer while it reads the ring.
 
 use crate::guest::KernelLine;
 use crate::machine::Gauge;
@@ -6,7 +6,7 @@ use rig_judge::RunEnd;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 
-/// What the observer is told while it reads the ring.
+/// A message to the observer while it reads the ring.
 #[derive(Debug)]
 pub(super) enum Input {
     /// A line of the kernel's log.
@@ -24,7 +24,7 @@ pub(crate) struct Lines(pub(super) Sender<Input>);
 impl Lines {
     /// Shows the judge a line and keeps it in the log.
     pub(crate) fn line(&self, line: KernelLine) {
-        // Lines that come after the end are of no use to anybody.
+        // Lines that come after the end are dropped: the judge has finished.
         let _ = self.0.send(Input::Line(line));
     }
 }

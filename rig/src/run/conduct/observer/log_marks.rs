@@ -1,4 +1,4 @@
-//! Marks in the kernel's own log around each update of a guest that makes many: they tell which update a line belongs to,
+//! Marks in the kernel's own log around each update of a guest that makes many: they show which update a line belongs to,
 //! in the order in which the kernel wrote them, however late the line reaches the rig.
 
 use crate::guest::KernelLine;
@@ -19,7 +19,7 @@ pub(crate) fn end(number: u32) -> String {
 }
 
 /// The update whose end this text of a log line marks, if it is such a mark.
-pub(crate) fn ended(text: &str) -> Option<u64> {
+pub(crate) fn update_of_end_mark(text: &str) -> Option<u64> {
     text.strip_prefix(ENDS)?.parse().ok()
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn update_of(log: &str, words: &str) -> Option<u32> {
         let text = KernelLine::parse_console(line).text;
         if let Some(number) = text.strip_prefix(BEGINS) {
             under_way = number.parse().ok();
-        } else if ended(&text).is_some() {
+        } else if update_of_end_mark(&text).is_some() {
             under_way = None;
         } else if words.ends_with(line) {
             return under_way;
@@ -55,15 +55,18 @@ mod tests {
     #[test]
     fn a_line_belongs_to_the_update_between_whose_marks_it_stands() {
         let [begin_1, end_1, begin_2, end_2] = [begin(1), end(1), begin(2), end(2)];
-        assert_eq!((ended(&end_2), ended(&begin_2), ended("seamrig: end of update x")), (Some(2), None, None));
-        let seen = format!("the console says: {}", log(&[WARNING]).trim());
+        assert_eq!(
+            (update_of_end_mark(&end_2), update_of_end_mark(&begin_2), update_of_end_mark("seamrig: end of update x")),
+            (Some(2), None, None)
+        );
+        let breach = format!("the console says: {}", log(&[WARNING]).trim());
         let with = |at: usize| {
             let mut lines = vec![begin_1.as_str(), &end_1, &begin_2, &end_2];
             lines.insert(at, WARNING);
-            update_of(&log(&lines), &seen)
+            update_of(&log(&lines), &breach)
         };
         assert_eq!([0, 1, 2, 3, 4].map(with), [None, Some(1), None, Some(2), None]);
-        assert_eq!(update_of(&log(&[&begin_1, WARNING]), &seen), Some(1), "the guest ended in it");
-        assert_eq!(update_of(&log(&[&begin_1, ""]), &seen), None, "no such line");
+        assert_eq!(update_of(&log(&[&begin_1, WARNING]), &breach), Some(1), "the guest ended in it");
+        assert_eq!(update_of(&log(&[&begin_1, ""]), &breach), None, "no such line");
     }
 }

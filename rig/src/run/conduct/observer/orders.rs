@@ -1,4 +1,4 @@
-//! Coverage of interleavings: which accesses of the watched words were seen right after which of another LP.
+//! Coverage of interleavings: which accesses of the watched words came right after which of another LP.
 
 use rig_wire::event::{Kind, Record, flags};
 use std::collections::{HashMap, HashSet};
@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 /// An access: the word, whether it is a store, and the LP.
 type Access = (u64, bool, u16);
 
-/// Pairs of accesses that were seen one after the other, over many runs.
+/// Pairs of accesses that came one after the other, over many runs.
 #[derive(Debug, Default)]
 pub(crate) struct Orders(Mutex<HashSet<(Access, Access)>>);
 
 impl Orders {
-    /// How many different pairs were seen.
+    /// How many different pairs there were.
     pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }

@@ -27,7 +27,7 @@ const BATCH: usize = 4096;
 /// What came of a run's events.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// How the run ended: as it was told, unless events were lost.
+    /// How the run ended: as the caller said, unless events were lost.
     pub(crate) end: RunEnd,
     /// What the judge found.
     pub(crate) findings: Findings,
@@ -54,7 +54,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Of a machine with so many LPs; what it counts and raises is seen by others.
+    /// A reader for a machine with so many LPs. The counters and the alarm are shared with the handle.
     pub(super) fn new(
         ring: Ring,
         recorder: Recorder,
@@ -112,7 +112,7 @@ impl Reader {
         }
     }
 
-    /// Nothing to do for a moment: what was seen so far is made to survive the rig's death.
+    /// Nothing to do for a moment: the records so far are flushed to the file, so that they survive the death of the rig.
     fn idle(&mut self) {
         if let Err(e) = self.recorder.flush() {
             self.raise(Alarm::Lost(format!("the events or the kernel's log cannot be kept: {e}")));
@@ -144,11 +144,11 @@ impl Reader {
     /// Records what the host took, so that it stands before whatever the guest says of it.
     fn look_at_host(&mut self, at_once: bool) {
         let Some(host) = &mut self.host else { return };
-        let seen = host.look(at_once);
-        for record in seen.records {
+        let look = host.look(at_once);
+        for record in look.records {
             self.record(&record);
         }
-        if let Some(cause) = seen.standstill {
+        if let Some(cause) = look.standstill {
             self.raise(Alarm::Lost(cause));
         }
     }
@@ -175,7 +175,7 @@ impl Reader {
         }
     }
 
-    /// Comes last: who sees an update counted knows that it was judged.
+    /// Counts a record. This must come after the record was judged, because a session that reads the count relies on that.
     fn count(&mut self, record: &Record) {
         if let Some((watch, orders)) = &mut self.orders {
             watch.observe(record, orders);
@@ -211,7 +211,7 @@ impl Reader {
         self.progress.fetch_add(1, Ordering::Relaxed);
         let judged = self.recorder.console_line(&text, Some(line.time_us));
         self.heed(judged);
-        if let Some(update) = log_marks::ended(&line.text) {
+        if let Some(update) = log_marks::update_of_end_mark(&line.text) {
             self.tally.log_marks.store(update, Ordering::Release);
         }
     }

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// A usable snapshot. While it lives the cache keeps it.
+/// A usable snapshot. The cache keeps it as long as this value exists.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     folder: PathBuf,
-    /// What was told when it was made.
+    /// What was noted when it was made.
     pub(crate) note: Arc<Note>,
     _images: Arc<Images>,
 }
@@ -39,8 +39,8 @@ impl Snapshot {
         std::thread::spawn(move || match digest(&folder) {
             Ok(digest) if digest == expected => Ok(()),
             Ok(_) => {
-                // Without its note nobody takes it any more, and the next run makes another. When it cannot be removed the
-                // next run comes to the same end as this one.
+                // A snapshot without its note is not used any more, and the next run makes another. When the note cannot be
+                // removed, the next run fails like this one.
                 let _ = std::fs::remove_file(folder.join(NOTE));
                 let help = "run it again: another snapshot is made then";
                 Err(Trouble::environment(format!("the snapshot {} is damaged", folder.display()), help))

@@ -1,11 +1,11 @@
 //! What every step of a scenario needs: the guest, the emulator, and the scenario itself.
 
-use super::error::{DriveError, failed};
+use super::error::{StepError, failed};
 use crate::guest::Guest;
 use crate::machine::control::Emulator;
 use crate::run::conduct::snapshot::note::Note;
 use crate::run::prepare::subject::GuestModule;
-use crate::run::record::told::Told;
+use crate::run::record::guest_report::GuestReport;
 use crate::scenario::Scenario;
 use crate::symbols::KmodPlan;
 use rig_wire::agent::{Answer, Command};
@@ -13,8 +13,8 @@ use rig_wire::event::Mark;
 use rig_wire::plan::Control;
 use std::time::Instant;
 
-/// A guest, and the scenario through which it is driven.
-pub(crate) struct Drive<'a> {
+/// A guest, and the scenario whose steps are made in it.
+pub(crate) struct StepContext<'a> {
     /// The agent.
     pub(crate) guest: &'a Guest,
     /// The emulator, for marks in the timeline.
@@ -24,31 +24,36 @@ pub(crate) struct Drive<'a> {
     /// Kernel modules to load, in this order.
     pub(crate) modules: &'a [GuestModule],
     /// How to find what is watched in the subject's module; none: all is known.
-    pub(crate) placing: Option<&'a KmodPlan>,
+    pub(crate) kmod_plan: Option<&'a KmodPlan>,
     /// When QEMU was started.
     pub(crate) started: Instant,
-    /// What was told when the machine was saved from which it goes on; none: it boots.
+    /// The note of the snapshot from which the machine goes on; none: it boots.
     pub(crate) saved: Option<&'a Note>,
     /// Says what is under way.
     pub(crate) say: &'a (dyn Fn(&str) + Sync),
 }
 
-impl Drive<'_> {
-    /// Asks the agent for something, and says so.
-    pub(crate) async fn ask(&self, told: &mut Told, doing: &str, command: Command) -> Result<Answer, DriveError> {
-        self.doing(told, doing);
-        self.guest.request(command).await.map_err(|error| failed(told, error))
+impl StepContext<'_> {
+    /// Sends a command to the agent, after saying what is under way.
+    pub(crate) async fn ask(
+        &self,
+        report: &mut GuestReport,
+        doing: &str,
+        command: Command,
+    ) -> Result<Answer, StepError> {
+        self.doing(report, doing);
+        self.guest.request(command).await.map_err(|error| failed(report, error))
     }
 
     /// Marks a place in the timeline.
-    pub(super) async fn mark(&self, mark: Mark, argument: u64) -> Result<(), DriveError> {
+    pub(super) async fn mark(&self, mark: Mark, argument: u64) -> Result<(), StepError> {
         self.emulator.ask(&Control::Mark { mark: mark as u64, argument }).await?;
         Ok(())
     }
 
-    /// Says what is under way, and keeps it for the words of a hang.
-    pub(super) fn doing(&self, told: &mut Told, doing: &str) {
-        doing.clone_into(&mut told.doing);
+    /// Says what is under way, and keeps that for the description of a hang.
+    pub(super) fn doing(&self, report: &mut GuestReport, doing: &str) {
+        doing.clone_into(&mut report.doing);
         (self.say)(doing);
     }
 }

@@ -1,6 +1,6 @@
-//! What others try while the first update is under way.
+//! What the scenario has others attempt while the first update is under way.
 
-use super::context::Drive;
+use super::context::StepContext;
 use super::cpus;
 use super::device::{DEVICE, UPLOADS};
 use crate::guest::GuestError;
@@ -8,10 +8,10 @@ use crate::scenario::{Act, CpuSwitch, Moment};
 use rig_wire::agent::Command;
 use std::time::{Duration, Instant};
 
-/// How long an upload may take to begin, where somebody waits to disturb it.
+/// How long an upload may take to begin, where an attempt waits for it.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 
-/// What came of what others tried. An attempt that the scenario asks for and that is missing here came too late.
+/// The results of what others attempted. An attempt that the scenario asks for and that is missing here came too late.
 #[derive(Debug, Default)]
 pub(super) struct Disturbance {
     /// CPUs that were switched, in the scenario's order, each with the errno if the kernel refused.
@@ -20,33 +20,33 @@ pub(super) struct Disturbance {
     pub(super) refusals: Vec<Option<i32>>,
 }
 
-/// Tries what the scenario says while the update is under way: CPUs are switched first, as the kernel may let that wait until the
-/// update is over.
-pub(super) async fn disturb(drive: &Drive<'_>) -> Result<Disturbance, GuestError> {
+/// Makes the attempts of the scenario while the update is under way: CPUs are switched first, as the kernel may let
+/// that wait until the update is over.
+pub(super) async fn disturb(context: &StepContext<'_>) -> Result<Disturbance, GuestError> {
     let mut done = Disturbance::default();
-    let is_asked = cpus::at(drive, Moment::During).next().is_some() || !drive.scenario.during.is_empty();
-    if !is_asked || !begins(drive).await {
+    let is_asked = cpus::at(context, Moment::During).next().is_some() || !context.scenario.during.is_empty();
+    if !is_asked || !begins(context).await {
         return Ok(done);
     }
-    for switch in cpus::at(drive, Moment::During) {
-        done.switches.push((switch.clone(), cpus::switch_cpu(drive, switch).await?));
+    for switch in cpus::at(context, Moment::During) {
+        done.switches.push((switch.clone(), cpus::switch_cpu(context, switch).await?));
     }
-    let module = drive.modules.last().map(|module| module.name.clone()).unwrap_or_default();
-    for during in &drive.scenario.during {
+    let module = context.modules.last().map(|module| module.name.clone()).unwrap_or_default();
+    for during in &context.scenario.during {
         done.refusals.push(match during.act {
-            Act::Upload => upload_beside(drive).await,
-            Act::Unload => refusal(drive, Command::UnloadModule { name: module.clone() }).await,
+            Act::Upload => upload_beside(context).await,
+            Act::Unload => refusal(context, Command::UnloadModule { name: module.clone() }).await,
         });
     }
     Ok(done)
 }
 
 /// An upload write by write: the agent itself makes one after the other. The kernel takes no data while another is under way.
-async fn upload_beside(drive: &Drive<'_>) -> Option<i32> {
+async fn upload_beside(context: &StepContext<'_>) -> Option<i32> {
     let writes: [(&str, &[u8]); 3] = [("loading", b"1"), ("data", &[0; 4096]), ("loading", b"0")];
     for (file, bytes) in writes {
         let path = format!("/sys/class/firmware/{DEVICE}/{file}");
-        let errno = refusal(drive, Command::Write { path, data: bytes.to_vec() }).await;
+        let errno = refusal(context, Command::Write { path, data: bytes.to_vec() }).await;
         if errno.is_some() {
             return errno;
         }
@@ -55,19 +55,19 @@ async fn upload_beside(drive: &Drive<'_>) -> Option<i32> {
 }
 
 /// The errno with which the guest refuses; none: it does it.
-async fn refusal(drive: &Drive<'_>, command: Command) -> Option<i32> {
-    match drive.guest.request(command).await {
+async fn refusal(context: &StepContext<'_>, command: Command) -> Option<i32> {
+    match context.guest.request(command).await {
         Err(GuestError::Failed(failure)) => failure.errno,
         _ => None,
     }
 }
 
 /// Waits for the upload to be under way, for some seconds at most.
-async fn begins(drive: &Drive<'_>) -> bool {
+async fn begins(context: &StepContext<'_>) -> bool {
     let until = Instant::now() + BEGINS_WITHIN;
     while Instant::now() < until {
         for upload in UPLOADS {
-            if drive.guest.read(upload).await.is_ok_and(|status| status != "idle") {
+            if context.guest.read(upload).await.is_ok_and(|status| status != "idle") {
                 return true;
             }
         }

@@ -2,12 +2,12 @@
 
 use crate::guest::GuestError;
 use crate::machine::control::ControlError;
-use crate::run::record::told::Told;
+use crate::run::record::guest_report::GuestReport;
 use crate::trouble::Trouble;
 
-/// Why the drive could not go on.
+/// Why a step of the scenario could not be done.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DriveError {
+pub(crate) enum StepError {
     /// The guest did not do what it was asked.
     #[error("{doing}: {error}")]
     Guest {
@@ -23,8 +23,8 @@ pub(crate) enum DriveError {
     )]
     NoSubject(String),
     /// What is to be watched in the subject's module was not found.
-    #[error("the guest does not tell where module {0} lies")]
-    Unplaced(String),
+    #[error("the guest does not say where module {0} lies")]
+    NotLocated(String),
     /// The kernel's log does not reach the rig.
     #[error("the mark of the end of update {0} did not come back in the kernel's log, so its words are not known")]
     NoLog(u64),
@@ -39,14 +39,14 @@ pub(crate) enum DriveError {
     Image(#[from] Trouble),
 }
 
-impl DriveError {
-    /// Whether the guest went away, which its process tells more about.
+impl StepError {
+    /// Whether the guest is gone; then the exit of its process says more.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self, Self::Guest { error: GuestError::Gone, .. } | Self::Control(ControlError::Io(_)))
     }
 }
 
 /// The guest failed in what is under way.
-pub(super) fn failed(told: &Told, error: GuestError) -> DriveError {
-    DriveError::Guest { doing: told.doing.clone(), error }
+pub(super) fn failed(report: &GuestReport, error: GuestError) -> StepError {
+    StepError::Guest { doing: report.doing.clone(), error }
 }

@@ -1,20 +1,20 @@
 //! Programs that the guest runs for a scenario.
 
-use super::context::Drive;
-use super::error::{DriveError, failed};
+use super::context::StepContext;
+use super::error::{StepError, failed};
 use crate::guest::GuestError;
-use crate::run::record::told::Told;
+use crate::run::record::guest_report::GuestReport;
 use rig_wire::agent::{Answer, Command, Executed};
 
 /// Runs a program to its end.
 pub(super) async fn execute(
-    drive: &Drive<'_>,
-    told: &mut Told,
+    context: &StepContext<'_>,
+    report: &mut GuestReport,
     doing: &str,
     command: Command,
-) -> Result<Executed, DriveError> {
-    match drive.ask(told, doing, command).await? {
+) -> Result<Executed, StepError> {
+    match context.ask(report, doing, command).await? {
         Answer::Executed(executed) => Ok(executed),
-        other => Err(failed(told, GuestError::Unexpected(Box::new(other)))),
+        other => Err(failed(report, GuestError::Unexpected(Box::new(other)))),
     }
 }

@@ -1,25 +1,25 @@
 //! What runs in the guest beside the updates.
 
-use super::context::Drive;
-use super::error::DriveError;
-use crate::run::record::told::Told;
+use super::context::StepContext;
+use super::error::StepError;
+use crate::run::record::guest_report::GuestReport;
 use crate::run::scripted;
 use rig_wire::agent::{Answer, Command, Load};
 
 /// Starts what runs beside the updates.
-pub(crate) async fn start_loads(drive: &Drive<'_>, told: &mut Told) -> Result<(), DriveError> {
-    for load in &drive.scenario.load {
-        drive.ask(told, "starting the load", Command::StartLoad { load: complete(load) }).await?;
+pub(crate) async fn start_loads(context: &StepContext<'_>, report: &mut GuestReport) -> Result<(), StepError> {
+    for load in &context.scenario.load {
+        context.ask(report, "starting the load", Command::StartLoad { load: complete(load) }).await?;
     }
     Ok(())
 }
 
-/// Ends it, and has it tell what it did.
-pub(crate) async fn stop_loads(drive: &Drive<'_>, told: &mut Told) -> Result<(), DriveError> {
-    if !drive.scenario.load.is_empty()
-        && let Answer::Loads(reports) = drive.ask(told, "stopping the load", Command::StopLoads).await?
+/// Ends the loads, and keeps their reports.
+pub(crate) async fn stop_loads(context: &StepContext<'_>, report: &mut GuestReport) -> Result<(), StepError> {
+    if !context.scenario.load.is_empty()
+        && let Answer::Loads(reports) = context.ask(report, "stopping the load", Command::StopLoads).await?
     {
-        told.loads = reports;
+        report.loads = reports;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The scenario, step by step, as the guest lives it: free functions over a [`Drive`].
+//! The steps of a scenario in its guest: free functions over a [`StepContext`].
 
 pub(crate) mod boot;
 mod clients;
@@ -15,6 +15,6 @@ mod scenario;
 mod tds;
 pub(crate) mod update;
 
-pub(crate) use context::Drive;
-pub(crate) use error::DriveError;
+pub(crate) use context::StepContext;
+pub(crate) use error::StepError;
 pub(crate) use scenario::run_scenario;

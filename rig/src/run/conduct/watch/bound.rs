@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What it may where nobody says otherwise, MB.
+/// The default of the bound, MB.
 const USUAL_MB: u32 = 256;
 
 /// A bound on files that grow while a machine runs.

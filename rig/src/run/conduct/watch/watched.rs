@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(200);
 /// How many looks there are for one at each of QEMU's threads, which may be hundreds.
 const LOOKS_AT_THREADS: u64 = 5;
-/// How long the agent of a guest whose CPUs sleep may take to tell what its tasks wait for.
+/// How long the agent of a guest whose CPUs sleep may take to report what its tasks wait for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// A task that waits at the same place after so long waits for more than a moment.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -103,7 +103,7 @@ impl Watched<'_> {
     }
 }
 
-/// In one line what a guest hangs in whose CPUs sleep, by what its agent told twice; none: nothing in it waits for what never comes.
+/// In one line, what a guest whose CPUs sleep hangs in, by two reports of its agent; none: no task of it waits without end.
 fn deadlock(slept_ms: u64, first: Option<&[BlockedTask]>, again: Option<&[BlockedTask]>) -> Option<String> {
     let slept = format!("no progress for {} s, in which the guest's CPUs slept", slept_ms / 1000);
     let (Some(first), Some(again)) = (first, again) else {
