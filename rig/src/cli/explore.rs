@@ -1,7 +1,7 @@
 //! `rig explore` and `rig soak`
 
 use super::output;
-use super::target::Target;
+use super::target::MachineFlags;
 use crate::explore::evidence::RESULTS;
 use crate::explore::explorer::{self, End, ExploreRequest};
 use crate::explore::results::{FORM, Found, GuestResult, Header, Results, SeedResult};

@@ -1,7 +1,7 @@
 //! `rig replay`
 
 use super::output;
-use super::target::Target;
+use super::target::MachineFlags;
 use crate::explore::evidence::{self, Schedule};
 use crate::explore::repeat;
 use crate::explore::repetition::{Repetition, RepetitionJudgement};

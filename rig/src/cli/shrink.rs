@@ -2,7 +2,7 @@
 
 use super::output;
 use super::replay::fresh;
-use super::target::Target;
+use super::target::MachineFlags;
 use crate::explore::evidence;
 use crate::explore::repeat::{self, Repeater};
 use crate::explore::statistics::Rate;

@@ -1,6 +1,6 @@
 //! Why a QEMU that died at its start did so, by what it said.
 
-use super::Exit;
+use super::QemuExit;
 use crate::trouble::Trouble;
 
 /// What QEMU says of features that are wanted exactly because it lacks them.

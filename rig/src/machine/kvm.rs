@@ -4,7 +4,7 @@
 //! All of that is "no", with a reason.
 
 use super::clone::clone_command;
-use super::exit::Exit;
+use super::exit::QemuExit;
 use super::failure::meaningful;
 use super::logs::{self, BoundedLogs};
 use super::probe::{self, PROGRAM_RAN, Probe};

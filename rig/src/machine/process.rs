@@ -1,7 +1,7 @@
 //! QEMU's process. A thread that runs as long as it starts it, waits for its end, and never leaves it behind.
 
 use super::child::die_with_thread;
-use super::exit::Exit;
+use super::exit::QemuExit;
 use super::gauge::Gauge;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
