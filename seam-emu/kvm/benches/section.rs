@@ -11,7 +11,7 @@ use kvm_bindings::kvm_regs;
 use kvm_ioctls::VcpuFd;
 use seam_kvm::{Exception, Exit, KvmVcpu, Vcpu, VcpuError};
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const UPDATES: u32 = 200;
 
@@ -102,8 +102,8 @@ fn own_time() {
         assert_eq!(walked, Walked::Returned(0));
     }
     let show = |name: &str, h: &Histogram<u64>| {
-        let at = |quantile| h.value_at_quantile(quantile) as f64 / 1000.0;
-        println!("{name}: median {:.2} us, 90% {:.2} us, 99% {:.2} us, {} exits", at(0.5), at(0.9), at(0.99), h.len());
+        let at = |quantile| Duration::from_nanos(h.value_at_quantile(quantile));
+        println!("{name}: median {:?}, 90% {:?}, 99% {:?}, {} exits", at(0.5), at(0.9), at(0.99), h.len());
     };
     show("the library's own time per exit", &vcpu.own_ns);
     show("KVM_RUN, entry to exit", &vcpu.entry_ns);

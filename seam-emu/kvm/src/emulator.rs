@@ -86,7 +86,7 @@ impl Emulator {
         options: Options,
     ) -> Result<Self, SetupError> {
         let sites = find(image, &options.subject)?;
-        rewrite::rewrite(&ram, &options.map, &sites)?;
+        rewrite::rewrite(&ram, options.map, &sites)?;
         let lp = || Mutex::new(Lp { vmxe: options.in_vmx_root, in_vmx_root: options.in_vmx_root, ..Lp::default() });
         let holds = Holds::new(Vec::new(), options.update_function.is_some());
         let emulator = Self {

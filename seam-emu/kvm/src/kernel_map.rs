@@ -15,7 +15,7 @@ pub struct KernelMap {
 
 impl KernelMap {
     /// The guest-physical address of a guest virtual one in the kernel's image; none outside.
-    pub fn physical(&self, address: u64) -> Option<u64> {
+    pub fn physical(self, address: u64) -> Option<u64> {
         let offset = address.checked_sub(START_KERNEL_MAP).filter(|offset| *offset < KERNEL_IMAGE_SIZE)?;
         Some(offset.wrapping_add(self.phys_base))
     }

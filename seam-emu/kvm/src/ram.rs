@@ -65,14 +65,12 @@ impl Ram {
 
     fn word32(&self, pa: u64) -> Option<&AtomicU32> {
         let place = self.place(pa, 4).filter(|_| pa.is_multiple_of(4))?;
-        #[expect(clippy::cast_ptr_alignment, reason = "checked; a mapping begins at a page")]
         // SAFETY: in bounds and aligned, by the checks; the mapping lives as long as `self`; all accesses are atomic.
         Some(unsafe { AtomicU32::from_ptr(place.cast()) })
     }
 
     fn word64(&self, pa: u64) -> Option<&AtomicU64> {
         let place = self.place(pa, 8).filter(|_| pa.is_multiple_of(8))?;
-        #[expect(clippy::cast_ptr_alignment, reason = "checked; a mapping begins at a page")]
         // SAFETY: as above.
         Some(unsafe { AtomicU64::from_ptr(place.cast()) })
     }
@@ -105,15 +103,12 @@ impl GuestMemory for Ram {
         self.place(pa, data.len()).ok_or(BadAddress(pa))?;
         let (mut at, mut rest) = (pa, data);
         while let Some(first) = rest.first() {
-            match rest.first_chunk().filter(|_| at.is_multiple_of(8)).zip(self.word64(at)) {
-                Some((bytes, word)) => {
-                    word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
-                    (at, rest) = (at + 8, &rest[8..]);
-                }
-                None => {
-                    self.byte(at).ok_or(BadAddress(at))?.store(*first, Ordering::Relaxed);
-                    (at, rest) = (at + 1, &rest[1..]);
-                }
+            if let Some((bytes, word)) = rest.first_chunk().filter(|_| at.is_multiple_of(8)).zip(self.word64(at)) {
+                word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+                (at, rest) = (at + 8, &rest[8..]);
+            } else {
+                self.byte(at).ok_or(BadAddress(at))?.store(*first, Ordering::Relaxed);
+                (at, rest) = (at + 1, &rest[1..]);
             }
         }
         Ok(())

@@ -149,7 +149,7 @@ mod tests {
     /// An instruction at 0x100 whose last four bytes but `behind` are the distance to the word.
     fn at_word(head: &[u8], behind: &[u8]) -> Vec<u8> {
         let end = 0x100 + head.len() as u64 + 4 + behind.len() as u64;
-        let distance = (WORD as i64 - end as i64) as i32;
+        let distance = WORD.wrapping_sub(end) as u32;
         [head, &distance.to_le_bytes(), behind].concat()
     }
 

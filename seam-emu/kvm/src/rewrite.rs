@@ -60,7 +60,7 @@ pub fn exiting(length: u64) -> Option<Code> {
 
 /// Compares the bytes of all sites with guest memory, and rewrites them if all are as expected; else nothing is
 /// written. No vCPU may be executing there.
-pub fn rewrite(ram: &Ram, map: &KernelMap, sites: &Sites) -> Result<(), RewriteError> {
+pub fn rewrite(ram: &Ram, map: KernelMap, sites: &Sites) -> Result<(), RewriteError> {
     let mut sorted: Vec<&Site> = sites.all().iter().collect();
     sorted.sort_by_key(|site| site.address);
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0].end() > pair[1].address) {
@@ -75,7 +75,7 @@ pub fn rewrite(ram: &Ram, map: &KernelMap, sites: &Sites) -> Result<(), RewriteE
 }
 
 /// Where a site lies, and what is to stand there.
-fn plan(ram: &Ram, map: &KernelMap, site: &Site) -> Result<(u64, Code), RewriteError> {
+fn plan(ram: &Ram, map: KernelMap, site: &Site) -> Result<(u64, Code), RewriteError> {
     let Site { address, code: expected, .. } = *site;
     let new = exiting(expected.length()).ok_or(RewriteError::TooShort { address, code: expected })?;
     let pa = map.physical(address).ok_or(RewriteError::NoMemory { address })?;
@@ -126,10 +126,10 @@ mod tests {
         let before = [0x66, 0x0f, 0x01, 0xcf, 0x90, 0x0f, 0x01, 0xc4];
         let ram = ram(&before);
         let sites = Sites::new(vec![site(TEXT, &before[..4]), site(TEXT + 5, &before[5..])]);
-        rewrite(&ram, &KernelMap::default(), &sites).unwrap();
+        rewrite(&ram, KernelMap::default(), &sites).unwrap();
         assert_eq!(text(&ram, 8), [0x3e, 0x3e, 0xe6, 0x7e, 0x90, 0x3e, 0xe6, 0x7e]);
         // A second time the bytes are not the expected ones.
-        assert!(matches!(rewrite(&ram, &KernelMap::default(), &sites), Err(RewriteError::OtherBytes { .. })));
+        assert!(matches!(rewrite(&ram, KernelMap::default(), &sites), Err(RewriteError::OtherBytes { .. })));
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
         let before = [0x66, 0x0f, 0x01, 0xcf, 0x90, 0x0f, 0x01, 0xc1];
         let ram = ram(&before);
         let sites = Sites::new(vec![site(TEXT, &before[..4]), site(TEXT + 5, &[0x0f, 0x01, 0xc4])]);
-        let error = rewrite(&ram, &KernelMap::default(), &sites).unwrap_err();
+        let error = rewrite(&ram, KernelMap::default(), &sites).unwrap_err();
         let words = error.to_string();
         assert!(
             words.contains("0xffffffff80000005") && words.contains("0f 01 c1") && words.contains("0f 01 c4"),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn what_cannot_be_rewritten_is_refused() {
         let ram = ram(&[0xc3; 64]);
-        let go = |sites: Vec<Site>| rewrite(&ram, &KernelMap::default(), &Sites::new(sites)).unwrap_err();
+        let go = |sites: Vec<Site>| rewrite(&ram, KernelMap::default(), &Sites::new(sites)).unwrap_err();
         assert!(matches!(go(vec![site(TEXT, &[0xc3])]), RewriteError::TooShort { address: TEXT, .. }));
         let far = TEXT + 4095;
         assert_eq!(go(vec![site(far, &[0, 0])]), RewriteError::NoMemory { address: far });

@@ -79,9 +79,9 @@ impl RunArea {
     }
 
     /// Entries are possible again, unless the owner has kicked the vCPU, before or since.
-    pub fn reopen(&self, closed: Closed) {
+    pub fn reopen(&self, Closed { before }: Closed) {
         // If it is not ours any more, the owner has set it since, and it stays set.
-        let _ = self.immediate_exit().compare_exchange(OURS, closed.before, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self.immediate_exit().compare_exchange(OURS, before, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     fn immediate_exit(&self) -> &AtomicU8 {

@@ -17,7 +17,7 @@ pub(crate) fn serve(emulator: &Emulator, lp: u16, cpl: u8, site: &Site, register
     let before = registers::operands(registers);
     let mut flight = emulator.lp(lp).in_flight;
     if let Some(done) = flight.done {
-        return leave(emulator, lp, flight, done, registers);
+        return leave(emulator, lp, &flight, &done, registers);
     }
     if !flight.active {
         let points = [Point::Pc { address: site.address }, Point::SeamcallEnter { leaf: leaf(before.rax) }];
@@ -40,7 +40,7 @@ pub(crate) fn serve(emulator: &Emulator, lp: u16, cpl: u8, site: &Site, register
     };
     emulator.record_notes(lp, before.rax, notes);
     flight.until_ns = match reply {
-        Reply::Done(completion) => return leave(emulator, lp, flight, (before, after, completion), registers),
+        Reply::Done(completion) => return leave(emulator, lp, &flight, &(before, after, completion), registers),
         Reply::Wait { until_ns } => until_ns,
         Reply::Never => u64::MAX,
     };
@@ -52,14 +52,13 @@ pub(crate) fn serve(emulator: &Emulator, lp: u16, cpl: u8, site: &Site, register
 fn leave(
     emulator: &Emulator,
     lp: u16,
-    mut flight: InFlight,
-    done: (Regs, Regs, Completion),
+    flight: &InFlight,
+    done: &(Regs, Regs, Completion),
     registers: &mut kvm_regs,
 ) -> Turn {
     let (before, after, completion) = done;
     if emulator.held_at(lp, &[Point::SeamcallExit { leaf: leaf(before.rax) }]) {
-        flight.done = Some(done);
-        emulator.lp(lp).in_flight = flight;
+        emulator.lp(lp).in_flight = InFlight { done: Some(*done), ..*flight };
         return Turn::Wait(0);
     }
     {
@@ -67,14 +66,14 @@ fn leave(
         lp.in_flight = InFlight::default();
         lp.sight.acts();
     }
-    let flags = exit_flags(flight.context, &completion);
+    let flags = exit_flags(flight.context, completion);
     emulator.events().record(lp, Kind::SeamcallExit, flags, [before.rax, after.rax, after.rcx, after.rdx]);
     if flight.interrupts {
         registers.rflags |= IF;
     }
     match completion.outcome {
         Outcome::Return => {
-            registers::write_operands(registers, &after);
+            registers::write_operands(registers, after);
             registers.rflags &= !CF;
         }
         Outcome::VmFailInvalid => registers.rflags |= CF,

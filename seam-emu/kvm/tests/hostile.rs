@@ -79,7 +79,7 @@ fn check(code: &[u8]) -> Option<usize> {
     }
     let mut ram = Ram::new(PHYSICAL as usize + 0x1000).unwrap();
     ram.write(PHYSICAL, code).unwrap();
-    rewrite(&ram, &KernelMap::default(), &sites).unwrap();
+    rewrite(&ram, KernelMap::default(), &sites).unwrap();
     let mut after = vec![0; code.len()];
     ram.read(PHYSICAL, &mut after).unwrap();
     let mut expected = code.to_vec();

@@ -61,7 +61,7 @@ impl Case {
 
     /// The machine and its emulator, before the first update; records come out of the ring.
     pub(crate) fn prepare(&self) -> Result<Prepared, SetupError> {
-        let machine = Machine::new(self.image.clone(), self.lps);
+        let machine = Machine::new(&self.image, self.lps);
         let config = Config {
             faults: self.faults.clone(),
             durations: self.durations.clone(),

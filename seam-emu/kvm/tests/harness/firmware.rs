@@ -5,9 +5,10 @@ use seam_emu::abi::seamldr::InstallParams;
 use seam_emu::abi::tdmr::TdmrInfo;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::{self, ImageSpec};
-use seam_emu::{Caller, Config, Firmware, GuestMemory, Outcome, Regs, Reply, SparseMemory};
+use seam_emu::{Caller, Config, Durations, Firmware, GuestMemory, Outcome, Regs, Reply, SparseMemory};
 use seam_kvm::Ram;
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock};
 use zerocopy::{FromZeros, IntoBytes};
 
 const TDMR_ARRAY: u64 = 0x40_0000;
@@ -31,25 +32,29 @@ fn images() -> &'static [Vec<u8>; 2] {
 
 /// A platform with this configuration as Linux leaves it behind when it has initialised TDX.
 pub(crate) fn initialised(config: Config) -> Firmware {
+    // By the number of LPs; faults and durations are no part of a saved state.
+    static SAVED: Mutex<BTreeMap<usize, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let mut saved = SAVED.lock().expect("no holder panics");
+    let bytes = saved.entry(config.lps.len()).or_insert_with(|| initialise(&config));
+    Firmware::restore(config, bytes).expect("the same platform")
+}
+
+/// The state that Linux's initialisation leaves behind.
+fn initialise(config: &Config) -> Vec<u8> {
     let size = config.memory.last().expect("a platform has memory").end();
     let mut memory = SparseMemory::new(size);
-    let lps = config.lps.len();
-    let mut quiet = config.clone();
-    quiet.faults.clear();
-    quiet.durations = seam_emu::Durations { default_ns: 0, ..Default::default() };
+    let quiet = Config { faults: Vec::new(), durations: Durations::default(), ..config.clone() };
     let mut firmware = Firmware::boot(quiet, &images()[0]).expect("the firmware boots");
+    let info = tdmr();
+    memory.write(TDMR_ARRAY, &TDMR_INFO.to_le_bytes()).expect("memory");
+    memory.write(TDMR_INFO, info.as_bytes()).expect("memory");
     let mut go = |lp, regs| call(&mut firmware, &mut memory, lp, regs);
     go(0, leaf(Leaf::SysInit));
-    (0..lps).for_each(|lp| _ = go(lp, leaf(Leaf::SysLpInit)));
-    let info = tdmr();
-    let mut setup = SparseMemory::new(size);
-    setup.write(TDMR_ARRAY, &TDMR_INFO.to_le_bytes()).expect("memory");
-    setup.write(TDMR_INFO, info.as_bytes()).expect("memory");
-    call(&mut firmware, &mut setup, 0, Regs { rcx: TDMR_ARRAY, rdx: 1, r8: GLOBAL_KEYID, ..leaf(Leaf::SysConfig) });
-    call(&mut firmware, &mut setup, 0, leaf(Leaf::SysKeyConfig));
-    while call(&mut firmware, &mut setup, 0, leaf(Leaf::SysTdmrInit)).rdx < info.size {}
-    let saved = firmware.save();
-    Firmware::restore(config, &saved).expect("the same platform")
+    (0..config.lps.len()).for_each(|lp| _ = go(lp, leaf(Leaf::SysLpInit)));
+    go(0, Regs { rcx: TDMR_ARRAY, rdx: 1, r8: GLOBAL_KEYID, ..leaf(Leaf::SysConfig) });
+    go(0, leaf(Leaf::SysKeyConfig));
+    while go(0, leaf(Leaf::SysTdmrInit)).rdx < info.size {}
+    firmware.save()
 }
 
 /// The TDMR of the first 2 GiB.

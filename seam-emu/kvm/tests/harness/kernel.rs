@@ -81,3 +81,10 @@ pub(crate) fn replace_calls(image: &mut KernelImage, function: &str, callee: &st
         assert!(image.patch(start + place as u64, new));
     }
 }
+
+/// What the kernel says of a failure needs more of a kernel than there is here: `_printk()` returns 0 and does nothing.
+pub(crate) fn silence(image: &mut KernelImage) {
+    let printk = address(image, "_printk");
+    // xor %eax, %eax; ret
+    assert!(image.patch(printk, &[0x31, 0xc0, 0xc3]));
+}

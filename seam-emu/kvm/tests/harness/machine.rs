@@ -19,13 +19,16 @@ pub(crate) struct Machine {
     kvm: Kvm,
     vm: VmFd,
     pub(crate) ram: Ram,
-    image: KernelImage,
     lps: u16,
+    /// Addresses of the kernel: `update_ctrl`, the section, and the per-CPU section.
+    control: u64,
+    section: u64,
+    per_cpu: u64,
 }
 
 impl Machine {
     /// Memory as a kernel that has booted on `lps` CPUs and initialised TDX leaves it, as far as the section can tell.
-    pub(crate) fn new(image: KernelImage, lps: u16) -> Self {
+    pub(crate) fn new(image: &KernelImage, lps: u16) -> Self {
         assert!(lps <= MOST_LPS, "there is room for {MOST_LPS} vCPUs");
         let kvm = Kvm::new().expect("/dev/kvm opens, as it did when this was built");
         let vm = kvm.create_vm().expect("KVM makes a machine");
@@ -40,61 +43,64 @@ impl Machine {
         // SAFETY: the memory is mapped as long as `ram` and its clones live, one of which is in this value beside the
         // machine.
         unsafe { vm.set_user_memory_region(region) }.expect("KVM takes the memory");
-        let mut machine = Self { kvm, vm, ram, image, lps };
-        machine.fill();
+        let [control, section, per_cpu] =
+            ["update_ctrl", kernel::SECTION, "__per_cpu_start"].map(|name| kernel::address(image, name));
+        let mut machine = Self { kvm, vm, ram, lps, control, section, per_cpu };
+        machine.fill(image);
         machine
     }
 
-    fn fill(&mut self) {
-        let image = self.image.clone();
+    fn fill(&mut self, image: &KernelImage) {
         paging::fill(&mut self.ram);
         (0..self.lps).for_each(|lp| paging::fill_tss(&mut self.ram, lp));
         for segment in image.segments().iter().filter(|segment| segment.address >= IMAGE_BASE) {
             self.ram.write(segment.address - IMAGE_BASE, &segment.bytes).expect("the kernel fits below the areas");
         }
-        (0..self.lps).for_each(|lp| self.fill_area(lp));
+        (0..self.lps).for_each(|lp| self.fill_area(image, lp));
         let lps = u64::from(self.lps);
         for name in ["nr_cpu_ids", "__num_online_cpus"] {
-            self.put(kernel::address(&image, name), 4, lps);
+            self.put(kernel::address(image, name), 4, lps);
         }
         for name in ["__cpu_online_mask", "__cpu_possible_mask"] {
-            self.put(kernel::address(&image, name), 8, u64::MAX >> (64 - lps));
+            self.put(kernel::address(image, name), 8, u64::MAX >> (64 - lps));
         }
         // initialized, sysinit_done, sysinit_ret of Linux's tdx.c.
-        self.put(kernel::address(&image, "tdx_module_state"), 8, 0x0101);
+        self.put(kernel::address(image, "tdx_module_state"), 8, 0x0101);
         firmware::fill_parameters(&mut self.ram);
         self.begin_update();
     }
 
     /// A CPU's own copy of the per-CPU section.
-    fn fill_area(&mut self, lp: u16) {
-        let image = self.image.clone();
-        let [start, end] = ["__per_cpu_start", "__per_cpu_end"].map(|name| kernel::address(&image, name));
+    fn fill_area(&mut self, image: &KernelImage, lp: u16) {
+        let (start, end) = (self.per_cpu, kernel::address(image, "__per_cpu_end"));
         assert!(end - start <= AREA_SIZE, "a CPU's area has room for {:#x} bytes", end - start);
         if let Some(bytes) = image.bytes(start, end - start) {
             self.ram.write(AREAS + AREA_SIZE * u64::from(lp), bytes).expect("the areas are there");
         }
         let base = self.gs_base(lp);
-        let own = |name| kernel::address(&image, name).wrapping_add(base);
-        self.put(own("cpu_number"), 4, lp.into());
-        self.put(own("this_cpu_off"), 8, base);
-        self.put(own("__preempt_count"), 4, PREEMPTION_OFF);
-        let initialised = own("tdx_lp_initialized") - IMAGE_BASE;
+        let own = |name, size, value| self.put_own(lp, kernel::address(image, name), size, value);
+        own("cpu_number", 4, lp.into());
+        own("this_cpu_off", 8, base);
+        own("__preempt_count", 4, PREEMPTION_OFF);
+        let initialised = kernel::address(image, "tdx_lp_initialized").wrapping_add(base) - IMAGE_BASE;
         self.ram.write(initialised, &[1]).expect("the areas are there");
-        self.put(kernel::address(&image, "__per_cpu_offset") + 8 * u64::from(lp), 8, base);
+        self.put(kernel::address(image, "__per_cpu_offset") + 8 * u64::from(lp), 8, base);
+    }
+
+    /// A word of a CPU's own, by its address in the per-CPU section.
+    pub(crate) fn put_own(&self, lp: u16, address: u64, size: u8, value: u64) {
+        self.put(address.wrapping_add(self.gs_base(lp)), size, value);
     }
 
     /// What is added to an address of the per-CPU section.
     fn gs_base(&self, lp: u16) -> u64 {
-        let start = kernel::address(&self.image, "__per_cpu_start");
-        (IMAGE_BASE + AREAS + AREA_SIZE * u64::from(lp)).wrapping_sub(start)
+        (IMAGE_BASE + AREAS + AREA_SIZE * u64::from(lp)).wrapping_sub(self.per_cpu)
     }
 
     /// `init_state()` of `seamldr.c`: state 1, nothing acknowledged, nobody failed.
     pub(crate) fn begin_update(&self) {
-        let control = kernel::address(&self.image, "update_ctrl");
         for (field, value) in [1, 0, 0].into_iter().enumerate() {
-            self.put(control + 4 * field as u64, 4, value);
+            self.put(self.control + 4 * field as u64, 4, value);
         }
     }
 
@@ -132,7 +138,6 @@ impl Machine {
 
     /// Lets the vCPU begin with the section.
     pub(crate) fn call_section(&self, vcpu: &mut impl Vcpu, lp: u16) {
-        let section = kernel::address(&self.image, kernel::SECTION);
-        self.call(vcpu, lp, section, [DIRECT_MAP + PARAMETERS, 0]);
+        self.call(vcpu, lp, self.section, [DIRECT_MAP + PARAMETERS, 0]);
     }
 }

@@ -1,7 +1,7 @@
 //! SEAMCALLs that fail: by a status, by CF, by #UD and by #GP.
 
 use crate::harness::case::{Case, Prepared};
-use crate::harness::kernel::address;
+use crate::harness::kernel::{address, silence};
 use crate::harness::walk::{KickedVcpu, Walked, walk};
 use kvm_bindings::kvm_regs;
 use kvm_ioctls::VcpuFd;
@@ -10,7 +10,7 @@ use rig_wire::event::{Kind, flags};
 use rstest::rstest;
 use seam_emu::abi::Leaf;
 use seam_emu::{Fault, FaultAction, FaultPoint};
-use seam_kvm::{Exception, Exit, KernelImage, KvmVcpu, Operation, Vcpu, VcpuError};
+use seam_kvm::{Exception, Exit, KvmVcpu, Operation, Vcpu, VcpuError};
 use std::sync::atomic::AtomicBool;
 
 /// Somewhere in the first GiB, for the SEAMCALL's operands.
@@ -20,13 +20,6 @@ const VMFAILINVALID: u64 = 0x8000_ff00_ffff_0000;
 
 fn fault(action: FaultAction) -> Fault {
     Fault { leaf: "SEAMLDR.INSTALL".into(), lp: Some(1), nth: 1, times: Some(1), at: FaultPoint::Before, action }
-}
-
-/// What the kernel says of a failure needs more of a kernel than there is here: `_printk()` returns 0 and does nothing.
-fn silence(image: &mut KernelImage) {
-    let printk = address(image, "_printk");
-    // xor %eax, %eax; ret
-    assert!(image.patch(printk, &[0x31, 0xc0, 0xc3]));
 }
 
 /// One CPU's failure ends the update on all of them.

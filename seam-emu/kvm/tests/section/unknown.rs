@@ -28,7 +28,7 @@ fn a_kernel_in_memory_that_is_not_the_files_is_an_error() {
     let case = Case::new(1);
     let prepared = case.prepare().unwrap();
     // All sites are rewritten already: not one has the bytes that the file has.
-    let error = rewrite::rewrite(&prepared.machine.ram, &KernelMap::default(), prepared.emulator.sites()).unwrap_err();
+    let error = rewrite::rewrite(&prepared.machine.ram, KernelMap::default(), prepared.emulator.sites()).unwrap_err();
     let first = prepared.emulator.sites().all()[0];
     let RewriteError::OtherBytes { address, expected, found } = error else { panic!("{error}") };
     assert_eq!((address, expected), (first.address, first.code));
