@@ -44,6 +44,9 @@ pub enum SetupError {
     /// A hold is at a place that is no site, or waits for something that is not counted.
     #[error("a hold names {0}, where no site is")]
     Hold(String),
+    /// TDs are to run machine code, which needs a processor that this backend has not.
+    #[error("machine code in TDs needs the plugin in QEMU: leave out machine_code")]
+    MachineCode,
 }
 
 /// What is remembered of one LP.
@@ -85,6 +88,9 @@ impl Emulator {
         events: Events,
         options: Options,
     ) -> Result<Self, SetupError> {
+        if firmware.config().machine_code {
+            return Err(SetupError::MachineCode);
+        }
         let sites = find(image, &options.subject)?;
         rewrite::rewrite(&ram, options.map, &sites)?;
         let lp = || Mutex::new(Lp { vmxe: options.in_vmx_root, in_vmx_root: options.in_vmx_root, ..Lp::default() });

@@ -43,6 +43,7 @@ pub(crate) fn serve(emulator: &Emulator, lp: u16, cpl: u8, site: &Site, register
         Reply::Done(completion) => return leave(emulator, lp, &flight, &(before, after, completion), registers),
         Reply::Wait { until_ns } => until_ns,
         Reply::Never => u64::MAX,
+        Reply::Enter(_) => unreachable!("Emulator::new() refuses machine code in TDs"),
     };
     emulator.lp(lp).in_flight = flight;
     Turn::Wait(flight.until_ns)
