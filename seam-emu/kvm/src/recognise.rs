@@ -141,6 +141,9 @@ mod tests {
 
     const WORD: u64 = 0x2000;
 
+    /// Bytes, and what they are.
+    type Row = (&'static [u8], Option<(Operation, usize)>);
+
     fn watches() -> Vec<Watch> {
         let watch = |address, name: &str| Watch { name: name.into(), address, size: 4, within: vec![] };
         vec![watch(0x1000, "other"), watch(WORD, "word")]
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn instructions_of_vmx_and_seam_are_told_by_their_bytes() {
-        let table: &[(&[u8], Option<(Operation, usize)>)] = &[
+        let table: &[Row] = &[
             (&[0x66, 0x0f, 0x01, 0xcf], Some((Operation::Seamcall, 4))),
             (&[0xf3, 0x0f, 0xc7, 0x74, 0x24, 0x08], Some((Operation::Vmxon, 6))),
             (&[0x0f, 0x01, 0xc4], Some((Operation::Vmxoff, 3))),
