@@ -1,6 +1,7 @@
 //! The whole firmware: one value that answers every SEAMCALL of the platform.
 
 use crate::abi::{Leaf, Status};
+use crate::entry::Entry;
 use crate::faults::Striker;
 use crate::image::{Image, ImageError};
 use crate::inflight::{AtEnd, InFlight, LpCalls, Phase};
@@ -10,7 +11,6 @@ use crate::module::td::digest;
 use crate::module::{self, Handoff, Protected, SysState};
 use crate::platform::Platform;
 use crate::seamldr::{self, Candidate, Layout, Loader};
-use crate::td_entry::TdEntry;
 use crate::world::{SeamDb, World};
 use crate::{
     Caller, Completion, Config, ConfigError, FaultAction, FaultPoint, GuestMemory, Note, Outcome, Regs, Reply,
@@ -374,7 +374,7 @@ struct Done {
     completion: Completion,
     pages: u64,
     at_end: AtEnd,
-    entry: Option<TdEntry>,
+    entry: Option<Entry>,
 }
 
 /// The leaf that RAX names.

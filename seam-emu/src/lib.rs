@@ -17,6 +17,7 @@ mod call;
 mod context;
 mod describe;
 mod durations;
+mod entry;
 mod firmware;
 mod guest;
 mod inflight;
@@ -27,19 +28,18 @@ mod notes;
 mod platform;
 mod save;
 mod seamldr;
-mod td_entry;
 mod world;
 
 pub use call::{Caller, Completion, Outcome, Regs, Reply};
 pub use config::{Config, ConfigError, KeyHash, LoaderGeneration, LogicalProcessor, MemoryRange};
 pub use durations::Durations;
+pub use entry::{Entry, Start, Translation};
 pub use faults::{Corruption, Fault, FaultAction, FaultPoint};
 pub use firmware::{BootError, Firmware};
 pub use generation::Generation;
 pub use memory::{BadAddress, GuestMemory, SparseMemory};
 pub use notes::Note;
 pub use save::RestoreError;
-pub use td_entry::{Start, TdEntry, Translation};
 
 // What is instrumented for fuzzing calls into libFuzzer, and that is linked through this crate.
 #[cfg(test)]

@@ -6,9 +6,9 @@
 use super::private::Private;
 use super::vmcs;
 use crate::context::Context;
+use crate::entry::{Entry, Start, Translation};
 use crate::module::td::vcpu::Engine;
 use crate::script::{MAGIC, Memory, Reach};
-use crate::td_entry::{Start, TdEntry, Translation};
 
 /// What the vCPU executes. Without machine code all run scripts.
 pub(super) fn engine(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Engine {
@@ -30,7 +30,7 @@ pub(super) fn engine(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Engine {
 }
 
 /// The vCPU is entered.
-pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> TdEntry {
+pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Entry {
     let vcpu = cx.vcpu(tdvpr);
     let nmi = std::mem::take(&mut vcpu.pend_nmi) != 0;
     let is_first = vcpu.engine.replace(Engine::Code).is_none();
@@ -46,7 +46,7 @@ pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> TdEntry {
         initial_rcx,
         cpuid_1_eax,
     };
-    TdEntry { tdvpr, tdr, vcpus: td.vcpus, translations: td.translations, nmi, start: is_first.then_some(start) }
+    Entry { tdvpr, tdr, vcpus: td.vcpus, translations: td.translations, nmi, start: is_first.then_some(start) }
 }
 
 /// Where an access of the vCPU leads. A page that the VMM shares for reading alone is not writable.
