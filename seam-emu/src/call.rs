@@ -1,6 +1,6 @@
 //! What goes into a SEAMCALL and what comes out of it.
 
-use crate::entry::Entry;
+use crate::entry::VpEntry;
 use serde::{Deserialize, Serialize};
 
 /// The general-purpose registers that are operands of SEAMCALL leaves.
@@ -50,7 +50,7 @@ pub enum Reply {
     Never,
     /// The LP runs a TD's vCPU: run its machine code, and say when it leaves ([`crate::Firmware::leave_td`]). Only with
     /// [`crate::Config::machine_code`].
-    Enter(Entry),
+    Enter(VpEntry),
 }
 
 /// The end of a SEAMCALL, and what is remarkable about it.

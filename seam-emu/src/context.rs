@@ -2,7 +2,7 @@
 
 use crate::abi::Status;
 use crate::abi::status::Operand;
-use crate::entry::Entry;
+use crate::entry::VpEntry;
 use crate::inflight::{AtEnd, InFlight, LpCalls};
 use crate::locks::{LockId, Locks, Mode};
 use crate::module::td::digest;
@@ -35,7 +35,7 @@ pub(crate) struct Context<'a> {
     /// What is left to do when the call ends.
     pub(crate) at_end: AtEnd,
     /// The vCPU whose machine code the LP runs next.
-    pub(crate) entry: Option<Entry>,
+    pub(crate) entry: Option<VpEntry>,
     /// What an UPDATE is to spoil.
     pub(crate) corruption: Option<Corruption>,
     /// The failure that this call meets in the middle of its work ([`crate::FaultAction::internal_failure`]).

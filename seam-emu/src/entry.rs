@@ -2,7 +2,7 @@
 
 /// A vCPU that an LP has entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct VpEntry {
     /// Physical address of its TDVPR.
     pub tdvpr: u64,
     /// Physical address of its TD's TDR.

@@ -1,7 +1,7 @@
 //! The whole firmware: one value that answers every SEAMCALL of the platform.
 
 use crate::abi::{Leaf, Status};
-use crate::entry::Entry;
+use crate::entry::VpEntry;
 use crate::faults::Striker;
 use crate::image::{Image, ImageError};
 use crate::inflight::{AtEnd, InFlight, LpCalls, Phase};
@@ -374,7 +374,7 @@ struct Done {
     completion: Completion,
     pages: u64,
     at_end: AtEnd,
-    entry: Option<Entry>,
+    entry: Option<VpEntry>,
 }
 
 /// The leaf that RAX names.

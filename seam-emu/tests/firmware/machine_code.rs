@@ -5,7 +5,7 @@ use crate::common::{Answer, Machine, call};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
 use seam_emu::script::{Op, Script};
-use seam_emu::{Config, Entry, Outcome, Regs, Reply, Translation};
+use seam_emu::{Config, Outcome, Regs, Reply, Translation, VpEntry};
 
 /// Not a script: its magic is missing.
 const CODE: [u8; 4096] = [0x90; 4096];
@@ -31,7 +31,7 @@ fn td(m: &mut Machine, lps: &[usize]) -> Td {
     td
 }
 
-fn enter(m: &mut Machine, td: &Td, lp: usize) -> Entry {
+fn enter(m: &mut Machine, td: &Td, lp: usize) -> VpEntry {
     match m.execute(lp, Regs { rcx: td.vcpus[lp], ..call(Leaf::VpEnter) }).0 {
         Reply::Enter(entry) => entry,
         other => panic!("{other:?}"),

@@ -25,7 +25,7 @@ pub(crate) struct Entered(super::Guest);
 
 impl Root {
     /// Takes the vCPU of an entry. Call while the firmware that gave it is held, in the callback of SEAMCALL.
-    pub(crate) fn take(&self, firmware: &seam_emu::Firmware, entry: &seam_emu::Entry) -> Entered {
+    pub(crate) fn take(&self, firmware: &seam_emu::Firmware, entry: &seam_emu::VpEntry) -> Entered {
         let levels = if registers::read(Reg::Cr4) & CR4_LA57 != 0 { 5 } else { 4 };
         let wanted = (levels, registers::read(Reg::Cs) as u16);
         let filled = self.filled.get_or_init(|| {

@@ -1,7 +1,7 @@
 //! TDs' vCPUs that run machine code, and the nested page tables of their TDs.
 
 use super::hidden::Hidden;
-use seam_emu::{Entry, Firmware, Start};
+use seam_emu::{Firmware, Start, VpEntry};
 use seam_td::hidden::{IOPM, MSRPM, PAGE, TABLES, VcpuPlace};
 use seam_td::npt::{NestedTables, OutOfTables, Tables};
 use seam_td::reset::{self, Maps};
@@ -44,7 +44,7 @@ struct Domain {
     tables: NestedTables,
     /// Pages that the tables take, by physical address.
     pages: Vec<u64>,
-    /// Number of the translations that are in the tables ([`Entry::translations`]).
+    /// Number of the translations that are in the tables ([`VpEntry::translations`]).
     translations: u64,
     /// How often a VMM had invalidated its own translations.
     invalidations: u64,
@@ -77,7 +77,7 @@ impl Guests {
     pub(super) fn take(
         &self,
         hidden: &Hidden,
-        (firmware, entry): (&Firmware, &Entry),
+        (firmware, entry): (&Firmware, &VpEntry),
         levels: u8,
         invalidations: u64,
     ) -> Guest {
@@ -114,7 +114,7 @@ const NO_ROOM: &str = "hidden memory has room for the nested page tables of all 
 
 impl Inner {
     /// Frees what belongs to vCPUs and TDs that are gone, and to the one that begins anew.
-    fn forget_the_dead(&mut self, firmware: &Firmware, begins: &Entry) {
+    fn forget_the_dead(&mut self, firmware: &Firmware, begins: &VpEntry) {
         let lives = |guest: &Guest| guest.tdvpr != begins.tdvpr && firmware.has_vcpu(guest.tdvpr);
         let dead = self.resting.extract_if(|_, guest| !lives(guest));
         self.free_places.extend(dead.map(|(_, guest)| guest.place));
@@ -123,7 +123,13 @@ impl Inner {
     }
 
     /// Brings a TD's tables up to date. Returns the physical address of their root.
-    fn refresh(&mut self, hidden: &Hidden, entry: &Entry, levels: u8, invalidations: u64) -> Result<u64, OutOfTables> {
+    fn refresh(
+        &mut self,
+        hidden: &Hidden,
+        entry: &VpEntry,
+        levels: u8,
+        invalidations: u64,
+    ) -> Result<u64, OutOfTables> {
         let Self { domains, free_tables, tables: used, .. } = self;
         let Some(domain) = domains.get_mut(&entry.tdr) else {
             let mut pages = Vec::new();
@@ -145,7 +151,7 @@ impl Inner {
     }
 
     /// A vCPU that is entered for the first time.
-    fn begin(&mut self, hidden: &Hidden, entry: &Entry, start: &Start, root: u64) -> Guest {
+    fn begin(&mut self, hidden: &Hidden, entry: &VpEntry, start: &Start, root: u64) -> Guest {
         let place = self.free_places.pop().or_else(|| {
             self.places += 1;
             VcpuPlace::of(self.places - 1)
@@ -214,7 +220,7 @@ mod tests {
     use super::super::hidden::for_tests;
     use super::*;
 
-    const FIRST: Entry = Entry {
+    const FIRST: VpEntry = VpEntry {
         tdvpr: 0x1000,
         tdr: 0x9000,
         vcpus: 1,
@@ -230,11 +236,11 @@ mod tests {
             cpuid_1_eax: 0,
         }),
     };
-    const AGAIN: Entry = Entry { start: None, ..FIRST };
+    const AGAIN: VpEntry = VpEntry { start: None, ..FIRST };
     const SHARED: u64 = 1 << 47;
 
     /// Tables of the TD after an entry: whether a private and a shared page are mapped.
-    fn mapped(inner: &mut Inner, hidden: &Hidden, entry: &Entry, invalidations: u64) -> [bool; 2] {
+    fn mapped(inner: &mut Inner, hidden: &Hidden, entry: &VpEntry, invalidations: u64) -> [bool; 2] {
         inner.refresh(hidden, entry, 4, invalidations).unwrap();
         let Inner { domains, free_tables, tables, .. } = inner;
         let domain = domains.get_mut(&entry.tdr).unwrap();
@@ -259,7 +265,7 @@ mod tests {
         assert_eq!(mapped(&mut inner, &hidden, &AGAIN, 0), [true, true]);
         assert_eq!(mapped(&mut inner, &hidden, &AGAIN, 1), [true, false], "the VMM changed its own tables");
         map(&mut inner, &hidden);
-        let blocked = Entry { translations: 2, ..AGAIN };
+        let blocked = VpEntry { translations: 2, ..AGAIN };
         assert_eq!(mapped(&mut inner, &hidden, &blocked, 1), [false, false], "a range was blocked");
     }
 

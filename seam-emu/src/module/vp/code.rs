@@ -6,7 +6,7 @@
 use super::private::Private;
 use super::vmcs;
 use crate::context::Context;
-use crate::entry::{Entry, Start, Translation};
+use crate::entry::{Start, Translation, VpEntry};
 use crate::module::td::vcpu::Engine;
 use crate::script::{MAGIC, Memory, Reach};
 
@@ -30,7 +30,7 @@ pub(super) fn engine(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Engine {
 }
 
 /// The vCPU is entered.
-pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Entry {
+pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> VpEntry {
     let vcpu = cx.vcpu(tdvpr);
     let nmi = std::mem::take(&mut vcpu.pend_nmi) != 0;
     let is_first = vcpu.engine.replace(Engine::Code).is_none();
@@ -46,7 +46,7 @@ pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Entry {
         initial_rcx,
         cpuid_1_eax,
     };
-    Entry { tdvpr, tdr, vcpus: td.vcpus, translations: td.translations, nmi, start: is_first.then_some(start) }
+    VpEntry { tdvpr, tdr, vcpus: td.vcpus, translations: td.translations, nmi, start: is_first.then_some(start) }
 }
 
 /// Where an access of the vCPU leads. A page that the VMM shares for reading alone is not writable.
