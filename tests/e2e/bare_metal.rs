@@ -16,42 +16,47 @@ const MEMORY_MIB: u32 = 512;
 /// A run that is not over by then hangs.
 const LIMIT: Duration = Duration::from_secs(600);
 
+/// What the TD says of a #VE: the exit's reason and the instruction's length in bytes.
+const fn ve(reason: u64, length: u64) -> u64 {
+    reason | length << 8
+}
+
 /// What a TD reports of itself: number and value. Reasons of exits are VMX's (SDM appendix C).
 const REPORTS: [(u32, u64); 34] = [
-    (1, 48 << 32),                       // GPAW, and the vCPU's number
-    (2, 0x40660),                        // CR4: what the program set, and MCE
-    (3, 0x42660),                        // with VMXE, which TCG refuses
-    (4, 0xD00),                          // EFER: LME, LMA and NXE, not SVME
-    (5, 0x1234_5678_9000),               // the kernel's GS base
-    (6, 0xCCCC_DDDD),                    // CR2 and DR0, after an exit
-    (10, 0x6574_6E49),                   // CPUID 0x21, "Inte", without a #VE
-    (11, 10 | 2 << 8),                   // #VE of CPUID, 2 bytes long
-    (12, 12 | 1 << 8),                   // HLT
-    (13, 30 | 2 << 8 | 0x80_0000 << 16), // OUT to port 0x80, 1 byte
-    (14, 30 | 1 << 8 | 0x60_0008 << 16), // IN from port 0x60
-    (15, 31 | 2 << 8),                   // RDMSR
-    (16, 32 | 2 << 8),                   // WRMSR
-    (17, 54 | 2 << 8),                   // WBINVD
-    (18, 39 | 3 << 8),                   // MONITOR
-    (19, 36 | 3 << 8),                   // MWAIT
-    (20, 9),                             // #VEs so far
-    (21, 2),                             // #GPs: RDPMC, and XSETBV beyond XFAM
-    (22, 3),                             // #UDs: UD2, VMMCALL, SEAMCALL
-    (23, 9),                             // none of them a #VE
-    (30, 48),                            // TDG.VP.INFO: success, GPAW, the first vCPU
-    (31, 1 << 32 | 1),                   // of one
-    (32, 0xC000_0100),                   // a leaf that does not exist
-    (33, 0xC000_0704),                   // no #VE to tell of
-    (35, 0),                             // registers that did not pass through TDG.VP.VMCALL, or changed
-    (40, 0x7E57_0000),                   // a page that is mapped when it is touched
-    (41, 0x7E57_0000),                   // the same, after it was blocked and unblocked
-    (42, 48 | 0x1C_1000 << 8),           // #VE for a page that was removed, added and is pending
-    (43, 0),                             // a shared page
-    (44, 0x0B0B),                        // the VMM shares another one in its place
-    (45, 0x0A0B),                        // and the first one, for reading alone, until the TD writes
-    (50, 1),                             // NMIs that the VMM injected
-    (51, 0),                             // vector registers that changed while the TD was interrupted
-    (52, 0),                             // exceptions that nobody expected
+    (1, 48 << 32),                     // GPAW, and the vCPU's number
+    (2, 0x40660),                      // CR4: what the program set, and MCE
+    (3, 0x42660),                      // with VMXE, which TCG refuses
+    (4, 0xD00),                        // EFER: LME, LMA and NXE, not SVME
+    (5, 0x1234_5678_9000),             // the kernel's GS base
+    (6, 0xCCCC_DDDD),                  // CR2 and DR0, after an exit
+    (10, 0x6574_6E49),                 // CPUID 0x21, "Inte", without a #VE
+    (11, ve(10, 2)),                   // #VE of CPUID, 2 bytes long
+    (12, ve(12, 1)),                   // HLT
+    (13, ve(30, 2) | 0x80_0000 << 16), // OUT to port 0x80, 1 byte
+    (14, ve(30, 1) | 0x60_0008 << 16), // IN from port 0x60
+    (15, ve(31, 2)),                   // RDMSR
+    (16, ve(32, 2)),                   // WRMSR
+    (17, ve(54, 2)),                   // WBINVD
+    (18, ve(39, 3)),                   // MONITOR
+    (19, ve(36, 3)),                   // MWAIT
+    (20, 9),                           // #VEs so far
+    (21, 2),                           // #GPs: RDPMC, and XSETBV beyond XFAM
+    (22, 3),                           // #UDs: UD2, VMMCALL, SEAMCALL
+    (23, 9),                           // none of them a #VE
+    (30, 48),                          // TDG.VP.INFO: success, GPAW, the first vCPU
+    (31, 1 << 32 | 1),                 // of one
+    (32, 0xC000_0100),                 // a leaf that does not exist
+    (33, 0xC000_0704),                 // no #VE to tell of
+    (35, 0),                           // registers that did not pass through TDG.VP.VMCALL, or changed
+    (40, 0x7E57_0000),                 // a page that is mapped when it is touched
+    (41, 0x7E57_0000),                 // the same, after it was blocked and unblocked
+    (42, ve(48, 0) | 0x1C_1000 << 8),  // #VE for a page that was removed, added and is pending
+    (43, 0),                           // a shared page
+    (44, 0x0B0B),                      // the VMM shares another one in its place
+    (45, 0x0A0B),                      // and the first one, for reading alone, until the TD writes
+    (50, 1),                           // NMIs that the VMM injected
+    (51, 0),                           // vector registers that changed while the TD was interrupted
+    (52, 0),                           // exceptions that nobody expected
 ];
 
 /// What the machine wrote to its serial port.

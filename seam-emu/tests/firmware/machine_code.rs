@@ -133,7 +133,7 @@ fn no_two_tds_have_the_same_translations() {
 
 #[test]
 fn an_injected_nmi_is_told_once() {
-    const PEND_NMI: u64 = 32 << 56 | 11;
+    const PEND_NMI: u64 = 32 << 56 | 0xB;
     let mut m = machine(true);
     let td = td(&mut m, &[0]);
     m.ok(0, Regs { rcx: td.vcpus[0], rdx: PEND_NMI, r8: 1, r9: 0xFF, ..call(Leaf::VpWr) });

@@ -19,7 +19,7 @@ pub(crate) fn tdcall(root: &Root, lp: usize, pc: u64) -> Option<u64> {
     let run = run.as_mut()?;
     let rax = registers::read(Reg::Rax);
     let mut td = run.guest.td(root.hidden());
-    let is_most_privileged = registers::read(Reg::Cs) & 3 == 0;
+    let is_most_privileged = registers::read(Reg::Cs).trailing_zeros() >= 2;
     if !tdcall::is_answered_at_once(rax) || !is_most_privileged || !td.vmcb.is_in_64_bit_mode() {
         td.vcpu.tdcall_at = Some(pc);
         return None;

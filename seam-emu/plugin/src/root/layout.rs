@@ -23,7 +23,7 @@ pub(super) fn fill(hidden: &Hidden, levels: u8, selector: u16, lps: usize) {
         hidden.write(at, &thunk(vector as u8, at, map::STUB + Place::Gate.offset()));
         hidden.write(map::IDT + vector * 16, &gate(base + at, selector));
     }
-    let entry = |to: u64, bits: u64| hidden.physical + to | bits;
+    let entry = |to: u64, bits: u64| (hidden.physical + to) | bits;
     hidden.word(map::PML4).store(entry(map::PDPT, TABLE), Relaxed);
     hidden.word(map::PDPT).store(entry(map::PD, TABLE), Relaxed);
     for page in 0..map::SIZE / LARGE_PAGE_SIZE {
@@ -60,7 +60,7 @@ pub(super) fn address_space(hidden: &Hidden, levels: u8, lp: usize, top_table: &
     let at = place(lp).top_table();
     hidden.write(at, top_table);
     let below = if levels == 5 { map::PML4 } else { map::PDPT };
-    hidden.word(at + map::SLOT * 8).store(hidden.physical + below | TABLE, Relaxed);
+    hidden.word(at + map::SLOT * 8).store((hidden.physical + below) | TABLE, Relaxed);
     hidden.physical + at
 }
 

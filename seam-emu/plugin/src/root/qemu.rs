@@ -139,7 +139,7 @@ impl Qemu {
             return Err(OTHER);
         }
         let bits = PhysBits { get_cpu: self.get_cpu, offset };
-        if u64::from(bits.of(0).load(Ordering::Relaxed)) != value { Err(OTHER) } else { Ok(bits) }
+        if u64::from(bits.of(0).load(Ordering::Relaxed)) == value { Ok(bits) } else { Err(OTHER) }
     }
 
     /// Keeps the instructions that restore x87 state from spoiling the flags of the first vCPU.
