@@ -13,6 +13,7 @@ pub mod guest;
 pub mod machine;
 mod milliseconds;
 pub mod mutants;
+mod prove;
 pub mod releases;
 pub mod run;
 pub mod scenario;
