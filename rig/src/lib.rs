@@ -15,6 +15,7 @@ pub mod machine;
 mod milliseconds;
 pub mod mutants;
 pub mod packed;
+mod prove;
 pub mod releases;
 pub mod run;
 pub mod scenario;

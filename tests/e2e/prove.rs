@@ -1,12 +1,13 @@
 //! Proofs about the machine code of the rig's own kernel, and about the same code with an error planted in its bytes.
 
-use rig_images::{Images, KernelRequest, Progress};
+use rig_images::{Images, KernelRequest, Progress, SourceEdit};
 use rig_interleave::image::{ElfImage, Source};
-use rig_interleave::kernel::Entry;
+use rig_interleave::kernel::{Entry, Locking};
 use rig_interleave::report::{Report, Verdict};
 use rig_interleave::rules::Rule;
-use rig_interleave::{Request, Unprovable};
-use rig_tests::Rig;
+use rig_interleave::search::OneByOne;
+use rig_interleave::{MemoryModel, Request, Unprovable};
+use rig_tests::{Rig, one_machine};
 use rstest::rstest;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -31,7 +32,7 @@ fn kernel() -> ElfImage {
 }
 
 fn prove(image: ElfImage, request: Request) -> Result<Report, Unprovable> {
-    rig_interleave::prove(image, request, &mut |_| {})
+    rig_interleave::prove(image, request, &OneByOne, &mut |_| {})
 }
 
 fn two(failures: bool) -> Request {
@@ -70,6 +71,12 @@ fn replace_calls(image: &mut ElfImage, function: &str, callee: &str, new: &[u8])
 #[rstest]
 #[case::two(Request { cpus: 2, ..Request::default() })]
 #[case::two_with_a_failure(Request { cpus: 2, failures: true, ..Request::default() })]
+#[case::two_with_store_buffers(Request { cpus: 2, memory: MemoryModel::Tso, ..Request::default() })]
+#[case::two_with_store_buffers_and_a_failure(
+    Request { cpus: 2, memory: MemoryModel::Tso, failures: true, ..Request::default() }
+)]
+#[case::three_with_the_locks_contract(Request { cpus: 3, lock: Locking::Contract, ..Request::default() })]
+#[case::five_with_reductions(Request { cpus: 5, lock: Locking::Contract, symmetry: true, ..Request::default() })]
 #[case::two_from_stop_machine(Request { cpus: 2, entry: Entry::StopMachine, ..Request::default() })]
 #[case::three(Request { cpus: 3, ..Request::default() })]
 #[case::three_with_a_failure(Request { cpus: 3, failures: true, ..Request::default() })]
@@ -104,7 +111,7 @@ fn reductions_change_no_verdict(#[case] unreduced: Request) {
 
 /// Errors planted in the machine code. Each is found with and without dropping what is dead, by the same rule.
 #[rstest]
-#[case::acknowledgements_without_their_lock(Rule::Progress, false, |image: &mut ElfImage| {
+#[case::acknowledgements_without_their_lock(Rule::Lockstep, false, |image: &mut ElfImage| {
     replace_calls(image, SECTION, "_raw_spin_lock", NOP_5);
     replace_calls(image, SECTION, "_raw_spin_unlock", NOP_5);
 })]
@@ -112,7 +119,7 @@ fn reductions_change_no_verdict(#[case] unreduced: Request) {
     // cmp eax, ecx; jne +8
     plant(image, SECTION, &[0x39, 0xc8, 0x75, 0x08], 2, NOP_2);
 })]
-#[case::acknowledgements_not_counted(Rule::Progress, false, |image: &mut ElfImage| {
+#[case::acknowledgements_not_counted(Rule::Lockstep, false, |image: &mut ElfImage| {
     // add eax, 1
     plant(image, SECTION, &[0x83, 0xc0, 0x01], 2, &[0]);
 })]

@@ -32,6 +32,12 @@ pub enum Unprovable {
     /// What the uploader does before or after the section is not what the proof knows.
     #[error("the uploader's part is not understood: {0}")]
     Uploader(String),
+    /// The code of the spin lock does not keep the lock's contract.
+    #[error("spin locks do not keep their contract: {}", steps.join("; "))]
+    Lock {
+        /// The shortest way on which they do not.
+        steps: Vec<String>,
+    },
     /// The exploration is larger than the memory that it may use.
     #[error("after {states} states the exploration needs more than the {limit_mib} MiB that it may use")]
     Memory {
@@ -61,6 +67,7 @@ impl Unprovable {
             Self::Instruction { .. } | Self::Access { .. } | Self::Uploader(_) => {
                 "nothing is proved about this kernel; report the line above with the kernel's configuration"
             }
+            Self::Lock { .. } => "explore with the locks' own code: leave --lock contract out",
             Self::Memory { .. } => "allow more with --memory-mib, or take fewer CPUs or no failure",
             Self::Bound { .. } => "take fewer CPUs",
         }

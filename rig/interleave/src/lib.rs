@@ -15,6 +15,7 @@ pub mod image;
 pub mod isa;
 pub mod kernel;
 pub mod local;
+mod pack;
 mod proof;
 pub mod report;
 mod request;
@@ -22,5 +23,6 @@ pub mod rules;
 pub mod search;
 
 pub use error::Unprovable;
+pub use pack::Packer;
 pub use proof::prove;
-pub use request::Request;
+pub use request::{MemoryModel, Request};

@@ -3,52 +3,73 @@
 use crate::error::Unprovable;
 use crate::firmware::{Failure, Firmware, Small};
 use crate::image::{ElfImage, Source};
-use crate::kernel::{Prepared, Setting, prepare};
+use crate::kernel::{LockProof, Locking, Prepared, Setting, prepare, prove_lock};
 use crate::report::{self, Report, Verdict};
-use crate::request::Request;
-use crate::search::{Explored, Explorer, Options, Progress};
+use crate::request::{MemoryModel, Request};
+use crate::search::{Explored, Explorer, Options, Progress, Workers};
 
 /// Explores every order of the CPUs' operations; `progress` is called now and then.
 ///
 /// It is no generic function, so that all of the search is compiled with this crate's optimisation and not with its caller's.
-pub fn prove(image: ElfImage, request: Request, progress: &mut dyn FnMut(Progress)) -> Result<Report, Unprovable> {
-    prove_from(image, request, progress)
-}
-
-fn prove_from<S: Source>(
-    source: S,
+pub fn prove(
+    image: ElfImage,
     request: Request,
+    workers: &dyn Workers,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Unprovable> {
-    let Request { cpus, entry, keeps_dead, keeps_pending_loop, .. } = request;
+    prove_from(image, request, workers, progress)
+}
+
+fn prove_from<S: Source + Clone>(
+    source: S,
+    request: Request,
+    workers: &dyn Workers,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, Unprovable> {
+    let Request { cpus, entry, lock, keeps_dead, keeps_pending_loop, .. } = request;
+    let store_buffers = request.memory == MemoryModel::Tso;
     assert!((1..=8).contains(&cpus), "a caller's bound");
     let image = source.digest().to_owned();
-    let setting = Setting { cpus, entry, keeps_dead, keeps_pending_loop };
+    let setting = Setting { cpus, entry, store_buffers, lock, keeps_dead, keeps_pending_loop };
+    let lock = match lock {
+        Locking::Real => None,
+        Locking::Contract => Some(prove_lock(source.clone(), &request, workers, progress)?),
+    };
     let mut prepared = prepare(source, setting)?;
     let firmware = Small;
     let Prepared { interpreter, section, .. } = &mut prepared;
-    let options = Options { failures: request.failures, keeps_dead, memory_mib: request.memory_mib };
+    let Request { failures, symmetry, memory_mib, .. } = request;
+    let options = Options { failures, keeps_dead, symmetry, memory_mib };
     let mut explorer = Explorer::new(interpreter, &firmware, section, options);
-    let result = explorer.explore(progress)?;
+    let result = explorer.explore(workers, progress)?;
     let private = (explorer.locals().len(), explorer.locals().transitions());
     let shared = explorer.shared().to_vec();
-    Ok(written(&request, image, &prepared, &result, private, &shared, firmware))
+    let found = Found { explored: result, lock, private, shared };
+    Ok(written(&request, image, &prepared, &found, firmware))
+}
+
+/// What the search came to.
+struct Found {
+    explored: Explored,
+    lock: Option<LockProof>,
+    /// Private states, and their transitions.
+    private: (usize, usize),
+    shared: Vec<u64>,
 }
 
 fn written<S: Source>(
     request: &Request,
     image: String,
     prepared: &Prepared<S>,
-    explored: &Explored,
-    (private_states, private_transitions): (usize, usize),
-    shared: &[u64],
+    found: &Found,
     firmware: Small,
 ) -> Report {
+    let Found { explored, lock, private: (private_states, private_transitions), shared } = found;
     let interpreter = &prepared.interpreter;
     let symbols = interpreter.memory.source().symbols();
     let mut assumptions = prepared.assumptions.clone();
     assumptions.extend(firmware.assumptions());
-    assumptions.extend(report::GENERAL.map(String::from));
+    assumptions.extend(report::general(request, lock.as_ref()));
     Report {
         form: 1,
         tool: env!("CARGO_PKG_VERSION").into(),
@@ -57,8 +78,9 @@ fn written<S: Source>(
         image,
         code: report::digest_of_code(&interpreter.code()),
         initial_state: prepared.digest.clone(),
+        request: *request,
         cpus: request.cpus,
-        memory_model: "sequentially-consistent",
+        memory_model: request.memory.name(),
         entry: request.entry,
         failures: if request.failures { Failure::ALL.map(Failure::name).to_vec() } else { Vec::new() },
         reductions: report::reductions(request, &prepared.changes),
@@ -74,8 +96,9 @@ fn written<S: Source>(
             .iter()
             .map(|(codes, states)| report::Returned { codes: codes.clone(), states: *states })
             .collect(),
-        private_states,
-        private_transitions,
+        private_states: *private_states,
+        private_transitions: *private_transitions,
+        lock: *lock,
         instructions_executed: interpreter.executed(),
         restarts: interpreter.facts.restarts(),
         table_bytes: explored.bytes,

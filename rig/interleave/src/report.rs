@@ -2,9 +2,9 @@
 
 use crate::contract::{Contract, Effect};
 use crate::image::Source;
-use crate::kernel::Entry;
+use crate::kernel::{Entry, LockProof};
 use crate::local::Interpreter;
-use crate::request::Request;
+use crate::request::{MemoryModel, Request};
 use crate::rules::Rule;
 use crate::search;
 use iced_x86::{Decoder, DecoderOptions};
@@ -39,6 +39,8 @@ pub struct Report {
     pub code: String,
     /// SHA-256 of initial memory.
     pub initial_state: String,
+    /// What was asked for.
+    pub request: Request,
     /// CPUs.
     pub cpus: usize,
     /// How memory orders accesses.
@@ -69,6 +71,8 @@ pub struct Report {
     pub private_states: usize,
     /// Their transitions, each executed once.
     pub private_transitions: usize,
+    /// What was explored of the spin lock, if its contract stands for it.
+    pub lock: Option<LockProof>,
     /// Instructions that were executed for all of this.
     pub instructions_executed: u64,
     /// How often the exploration began again because a fact was refuted.
@@ -92,12 +96,16 @@ pub struct Counterexample {
     pub steps: Vec<String>,
     /// Why that breaks the rule, where the last step does not say so.
     pub note: Option<String>,
+    /// The operations in order, with addresses.
+    pub acts: Vec<search::Act>,
+    /// What each CPU would do next; none if it has returned.
+    pub next: Vec<Option<search::Act>>,
 }
 
 impl From<&search::Finding> for Counterexample {
     fn from(finding: &search::Finding) -> Self {
-        let search::Finding { rule, steps, note } = finding;
-        Self { rule: rule.name(), meaning: rule.meaning(), steps: steps.clone(), note: note.clone() }
+        let search::Finding { rule, acts, next, steps, note } = finding.clone();
+        Self { rule: rule.name(), meaning: rule.meaning(), steps, note, acts, next }
     }
 }
 
@@ -138,6 +146,12 @@ pub(crate) fn reductions(request: &Request, changes: &[&'static str]) -> Vec<Red
         all.push(Reduction {
             name: "queue nodes of locks that are not in use are dropped",
             argument: "a read of one ends the exploration",
+        });
+    }
+    if request.symmetry {
+        all.push(Reduction {
+            name: "states that differ by an exchange of CPUs are one",
+            argument: "all CPUs but the lead are executed together, and do the same operation by operation; so exchanging two of them in a state exchanges them in all that follows",
         });
     }
     all.extend(
@@ -225,11 +239,30 @@ pub(crate) fn digest_of_code(code: &BTreeMap<u64, Vec<u8>>) -> String {
 }
 
 /// What holds for every proof.
-pub(crate) const GENERAL: [&str; 6] = [
+const GENERAL: [&str; 5] = [
     "the interpreter of instructions is right; it has not been compared with QEMU or a processor step by step",
-    "memory is sequentially consistent: what store buffers of real processors make possible besides is not explored",
     "no interrupt, NMI, machine check or hotplug comes in the section",
     "one update, from a state in which no other failed before",
     "SEAMCALL changes RAX, R8 of a read, and flags, and no other register",
     "no two of the explored states have one 128-bit fingerprint",
 ];
+
+/// What is taken for given in a proof of this kind.
+pub(crate) fn general(request: &Request, lock: Option<&LockProof>) -> Vec<String> {
+    let memory = match request.memory {
+        MemoryModel::SequentiallyConsistent => {
+            "memory is sequentially consistent: what store buffers of real processors make possible besides is not explored"
+        }
+        MemoryModel::Tso => {
+            "memory is x86-TSO: stores become visible one after another, in the order of their CPU, and to all others at once; locked instructions and SEAMCALL wait for that"
+        }
+    };
+    let mut all: Vec<String> = GENERAL.into_iter().chain([memory]).map(String::from).collect();
+    if let Some(LockProof { cpus, rounds, .. }) = lock {
+        let more = if *cpus < request.cpus { format!(", and is assumed for {}", request.cpus) } else { String::new() };
+        all.push(format!(
+            "a spin lock keeps its contract, by which who takes it waits until it is free: that was explored on the lock's own code for {cpus} CPUs that each take one lock {rounds} times{more}"
+        ));
+    }
+    all
+}

@@ -1,9 +1,32 @@
 //! What is asked of a proof.
 
-use crate::kernel::Entry;
+use crate::kernel::{Entry, Locking};
+use serde::{Deserialize, Serialize};
+
+/// How memory orders accesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryModel {
+    /// A store is visible at once.
+    #[default]
+    SequentiallyConsistent,
+    /// Each CPU has a store buffer, whose stores become visible later, in their order.
+    Tso,
+}
+
+impl MemoryModel {
+    /// For reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SequentiallyConsistent => "sequentially-consistent",
+            Self::Tso => "tso",
+        }
+    }
+}
 
 /// What is to be proved.
-#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// CPUs, 1 to 8.
     pub cpus: usize,
@@ -11,6 +34,12 @@ pub struct Request {
     pub failures: bool,
     /// Where the CPUs begin.
     pub entry: Entry,
+    /// How memory orders accesses.
+    pub memory: MemoryModel,
+    /// What stands for the kernel's spin locks.
+    pub lock: Locking,
+    /// Whether states that differ only by an exchange of CPUs, the lead left out, are one.
+    pub symmetry: bool,
     /// Debugging: what is dead stays a part of the state. It makes more states and must change no verdict.
     pub keeps_dead: bool,
     /// Debugging: the code is not changed at all. It makes far more states and must change no verdict.
@@ -26,6 +55,9 @@ impl Default for Request {
             cpus: 2,
             failures: false,
             entry: Entry::Section,
+            memory: MemoryModel::SequentiallyConsistent,
+            lock: Locking::Real,
+            symmetry: false,
             keeps_dead: false,
             keeps_pending_loop: false,
             memory_mib: 4096,

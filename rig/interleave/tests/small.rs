@@ -6,7 +6,7 @@ use rig_interleave::firmware::Small;
 use rig_interleave::image::{ElfImage, Memory, Symbols};
 use rig_interleave::local::{Facts, Interpreter, RETURN, Vcpu, stack};
 use rig_interleave::rules::Rule;
-use rig_interleave::search::{Explored, Explorer, Options, Section};
+use rig_interleave::search::{Explored, Explorer, Finding, Job, OneByOne, Options, Section, Workers};
 use std::collections::BTreeMap;
 
 const CODE: u64 = 0x1000;
@@ -23,6 +23,11 @@ const LEAVE: &[u8] = &[0x31, 0xc0, 0xc3];
 
 /// Explores `cpus` CPUs that all run `code`.
 fn explore(cpus: usize, code: &[&[u8]], keeps_dead: bool, memory_mib: usize) -> Result<Explored, Unprovable> {
+    explore_by(&OneByOne, cpus, code, Options { failures: false, keeps_dead, symmetry: false, memory_mib })
+}
+
+/// The same, with workers and options of the caller's choice.
+fn explore_by(workers: &dyn Workers, cpus: usize, code: &[&[u8]], options: Options) -> Result<Explored, Unprovable> {
     let symbols = Symbols::new([("counter".into(), COUNTER, 16), ("sleep".into(), 0x1800, 1)]);
     let mut text = code.concat();
     text.resize(0x1000, 0xf4);
@@ -39,10 +44,73 @@ fn explore(cpus: usize, code: &[&[u8]], keeps_dead: bool, memory_mib: usize) -> 
     }
     let sleep = Contract { function: "sleep", effect: Effect::Forbidden, reason: "it sleeps" };
     let contracts = Contracts::new(&[sleep], |_| Some(0x1800));
-    let mut interpreter = Interpreter::new(memory, contracts, vec![0; cpus], Facts::new(keeps_dead));
+    let mut interpreter = Interpreter::new(memory, contracts, vec![0; cpus], Facts::new(options.keeps_dead));
     let section = Section { starts, control: None, record: None, nodes: vec![], uploader_results: BTreeMap::new() };
-    let options = Options { failures: false, keeps_dead, memory_mib };
-    Explorer::new(&mut interpreter, &Small, &section, options).explore(&mut |_| {})
+    Explorer::new(&mut interpreter, &Small, &section, options).explore(workers, &mut |_| {})
+}
+
+const PLAIN: Options = Options { failures: false, keeps_dead: false, symmetry: false, memory_mib: 64 };
+
+/// Each job on a thread of its own.
+struct Threads(usize);
+
+impl Workers for Threads {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, jobs: Vec<Job<'_>>) {
+        std::thread::scope(|scope| jobs.into_iter().for_each(|job| drop(scope.spawn(job))));
+    }
+}
+
+/// All of a result that can be compared.
+fn outline(explored: &Explored) -> (usize, u64, usize, usize, Vec<(Vec<i32>, usize)>, Option<Finding>) {
+    let Explored { states, transitions, depth, ends, returns, finding, .. } = explored.clone();
+    (states, transitions, depth, ends, returns.into_iter().collect(), finding)
+}
+
+/// Increments that are locked and counted up to by everybody, and increments that are not.
+const PROGRAMS: [&[&[u8]]; 3] =
+    [&[LOCK_INC, WAIT_FOR_TWO, LEAVE], &[INC, WAIT_FOR_TWO, LEAVE], &[LOCK_INC, INC, LEAVE]];
+
+#[test]
+fn the_number_of_workers_changes_nothing() {
+    for code in PROGRAMS {
+        for cpus in 1..=4 {
+            let one = explore_by(&OneByOne, cpus, code, PLAIN).unwrap();
+            for workers in [2, 3, 16] {
+                let many = explore_by(&Threads(workers), cpus, code, PLAIN).unwrap();
+                assert_eq!(outline(&one), outline(&many), "{cpus} CPUs, {workers} workers");
+            }
+        }
+    }
+}
+
+#[test]
+fn exchanging_cpus_changes_no_verdict() {
+    for code in PROGRAMS {
+        for cpus in 1..=4 {
+            let full = explore_by(&OneByOne, cpus, code, PLAIN).unwrap();
+            let reduced = explore_by(&OneByOne, cpus, code, Options { symmetry: true, ..PLAIN }).unwrap();
+            let verdict = |explored: &Explored| {
+                let finding = explored.finding.as_ref();
+                finding.map(|finding| (finding.rule, finding.acts.len()))
+            };
+            assert_eq!(verdict(&full), verdict(&reduced), "{cpus} CPUs");
+            assert!(reduced.states <= full.states && (reduced.states < full.states) == (cpus > 2), "{cpus} CPUs");
+            assert_eq!(full.depth, reduced.depth);
+        }
+    }
+}
+
+#[test]
+fn cpus_that_are_not_alike_end_a_proof_with_symmetry() {
+    // mov [COUNTER], rsp: each CPU has its own stack
+    let code: &[&[u8]] = &[&[0x48, 0x89, 0x24, 0x25, 0x00, 0x20, 0x00, 0x00], LEAVE];
+    assert!(explore_by(&OneByOne, 3, code, PLAIN).is_ok());
+    let error = explore_by(&OneByOne, 3, code, Options { symmetry: true, ..PLAIN }).unwrap_err();
+    assert!(matches!(error, Unprovable::Access { what: "CPUs that are taken as alike do something different", .. }));
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod mutants;
 mod new_scenario;
 mod output;
 mod prove;
+mod prove_text;
 mod replay;
 mod run;
 mod scenario;

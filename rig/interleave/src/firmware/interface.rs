@@ -1,6 +1,8 @@
 //! What the search asks of a firmware model.
 
+use crate::Packer;
 use crate::call::Call;
+use serde::Serialize;
 use std::hash::Hash;
 
 /// How the search makes a SEAMCALL fail.
@@ -29,7 +31,7 @@ impl Failure {
 }
 
 /// What a SEAMCALL returns. Other registers keep their values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Reply {
     /// RAX; none for VMfailInvalid.
     pub rax: Option<u64>,
@@ -45,9 +47,9 @@ impl Reply {
 }
 
 /// A firmware model. A call takes time: other CPUs act between [`Firmware::enter`] and [`Firmware::leave`].
-pub trait Firmware {
+pub trait Firmware: Sync {
     /// Its state, without that of the CPUs' registers.
-    type State: Copy + Eq + Hash + std::fmt::Debug;
+    type State: Copy + Eq + Hash + std::fmt::Debug + Send + Sync;
 
     /// The state before an update, for this many CPUs.
     fn start(&self, cpus: usize) -> Self::State;
@@ -67,8 +69,14 @@ pub trait Firmware {
     /// Whether the new module runs.
     fn is_updated(&self, state: &Self::State) -> bool;
 
+    /// What tells `cpu` from others in the same private state.
+    fn rank(&self, state: &Self::State, cpu: usize) -> u64;
+
+    /// Exchanges two CPUs.
+    fn swap(&self, state: &mut Self::State, one: usize, other: usize);
+
     /// All of the state, for fingerprints.
-    fn write(&self, state: &Self::State, bytes: &mut Vec<u8>);
+    fn write(&self, state: &Self::State, bytes: &mut Packer);
 
     /// What the model leaves out, for certificates.
     fn assumptions(&self) -> Vec<String>;

@@ -4,7 +4,9 @@
 //! locks and statuses; `docs/proofs.md` says what that leaves out.
 
 use super::interface::{Failure, Firmware, Reply};
+use crate::Packer;
 use crate::call::Call;
+use crate::rules::swapped;
 use seam_emu::abi::Status;
 
 /// Most CPUs.
@@ -80,6 +82,11 @@ impl SmallState {
     }
 }
 
+/// A call that is under way, as a byte.
+fn code(inside: Option<(Call, Verdict)>) -> u8 {
+    inside.map_or(0, |(call, verdict)| call.code() << 2 | verdict as u8)
+}
+
 impl Firmware for Small {
     type State = SmallState;
 
@@ -126,11 +133,20 @@ impl Firmware for Small {
         state.phase == Phase::Updated
     }
 
-    fn write(&self, state: &SmallState, bytes: &mut Vec<u8>) {
-        bytes.extend([state.phase as u8, u8::from(state.initialized), state.installed, state.lps]);
-        bytes.extend(
-            state.inside.iter().map(|inside| inside.map_or(0, |(call, verdict)| call.code() << 2 | verdict as u8)),
-        );
+    fn rank(&self, state: &SmallState, cpu: usize) -> u64 {
+        let bit = |mask: u8| u64::from(mask >> cpu & 1);
+        u64::from(code(state.inside[cpu])) << 2 | bit(state.installed) << 1 | bit(state.lps)
+    }
+
+    fn swap(&self, state: &mut SmallState, one: usize, other: usize) {
+        state.inside.swap(one, other);
+        state.installed = swapped(state.installed, one, other);
+        state.lps = swapped(state.lps, one, other);
+    }
+
+    fn write(&self, state: &SmallState, bytes: &mut Packer) {
+        bytes.all(&[state.phase as u8, u8::from(state.initialized), state.installed, state.lps]);
+        bytes.all(&state.inside.map(code));
     }
 
     fn assumptions(&self) -> Vec<String> {

@@ -18,12 +18,13 @@ pub struct Memory<S> {
     filled: BTreeMap<u64, u64>,
     zeroes: Vec<Range<u64>>,
     code: BTreeMap<u64, u8>,
+    added: Option<(u64, Vec<u8>)>,
 }
 
 impl<S: Source> Memory<S> {
     /// Memory as `source` has it.
     pub fn new(source: S) -> Self {
-        Self { source, filled: BTreeMap::new(), zeroes: Vec::new(), code: BTreeMap::new() }
+        Self { source, filled: BTreeMap::new(), zeroes: Vec::new(), code: BTreeMap::new(), added: None }
     }
 
     /// Where it comes from.
@@ -73,9 +74,18 @@ impl<S: Source> Memory<S> {
         self.code.extend((address..).zip(bytes.iter().copied()));
     }
 
+    /// Adds code of the proof's own where the source has none.
+    pub fn add_code(&mut self, address: u64, bytes: Vec<u8>) {
+        self.added = Some((address, bytes));
+    }
+
     /// Up to 15 bytes of code at `address`, as they are executed.
     pub fn code(&self, address: u64) -> Option<Vec<u8>> {
-        let mut bytes: Vec<u8> = self.source.bytes(address)?.iter().copied().take(15).collect();
+        let added = || {
+            let (start, bytes) = self.added.as_ref()?;
+            bytes.get(usize::try_from(address.checked_sub(*start)?).ok()?..)
+        };
+        let mut bytes: Vec<u8> = added().or_else(|| self.source.bytes(address))?.iter().copied().take(15).collect();
         for (at, byte) in self.code.range(address..address + bytes.len() as u64) {
             bytes[(at - address) as usize] = *byte;
         }

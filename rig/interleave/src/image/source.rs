@@ -3,7 +3,7 @@
 use super::symbols::Symbols;
 
 /// Bytes of a kernel before the section: its ELF file, or a machine that was stopped there.
-pub trait Source {
+pub trait Source: Sync {
     /// The bytes from `address` to the end of the region in which it lies; none if nothing lies there.
     fn bytes(&self, address: u64) -> Option<&[u8]>;
 

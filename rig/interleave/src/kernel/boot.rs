@@ -4,10 +4,7 @@
 
 use crate::error::Unprovable;
 use crate::image::{Memory, Source};
-
-/// Where the CPUs' own areas are put, where no memory of the kernel is.
-const AREAS: u64 = 0xffff_8881_0000_0000;
-const AREA_STRIDE: u64 = 0x10_0000;
+use crate::local::{AREA_STRIDE, area};
 
 /// Disabled once, by the stopper thread, and no need to reschedule (the top bit, which is inverted).
 const PREEMPTION_OFF: u64 = 1;
@@ -61,7 +58,7 @@ fn fill_area<S: Source>(memory: &mut Memory<S>, cpu: u64) -> Result<u64, Unprova
     let (preemption, size) = symbols.extent("__preempt_count")?;
     let lp = symbols.address("tdx_lp_initialized")?;
     let offsets = symbols.address("__per_cpu_offset")?;
-    let base = AREAS + cpu * AREA_STRIDE;
+    let base = area(cpu as u8).start;
     if end.saturating_sub(start) >= AREA_STRIDE || start & 7 != 0 {
         return Err(Unprovable::Symbol("__per_cpu_start and __per_cpu_end of a usual per-CPU section".into()));
     }

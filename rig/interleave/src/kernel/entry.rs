@@ -5,18 +5,29 @@ use crate::contract::{Contracts, HEAP, SECTION};
 use crate::error::Unprovable;
 use crate::image::{Memory, Source};
 use crate::isa::{flag, gpr};
-use crate::local::{Facts, Interpreter, RETURN, STACK_SIZE, Vcpu, stack};
+use crate::local::{Facts, Interpreter, Machine, RETURN, STACK_SIZE, Vcpu, stack};
 use crate::search::{Control, QueueNode, Record, Section};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where the CPUs begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entry {
     /// At the function that the uploader gives to `stop_machine`, with interrupts disabled.
     Section,
     /// At `multi_cpu_stop()`, which disables them and gathers the CPUs.
     StopMachine,
+}
+
+/// What stands for the kernel's spin locks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Locking {
+    /// Their own code.
+    #[default]
+    Real,
+    /// Their contract: the locked instruction of `_raw_spin_lock` waits until the lock is free.
+    Contract,
 }
 
 /// What is asked for.
@@ -26,6 +37,10 @@ pub struct Setting {
     pub cpus: usize,
     /// Where they begin.
     pub entry: Entry,
+    /// Whether CPUs have store buffers.
+    pub store_buffers: bool,
+    /// What stands for spin locks.
+    pub lock: Locking,
     /// Whether what is dead stays a part of the state.
     pub keeps_dead: bool,
     /// Whether the lock's loop keeps its count.
@@ -61,11 +76,8 @@ pub fn prepare<S: Source>(source: S, setting: Setting) -> Result<Prepared<S>, Un
         memory.zero(stack(cpu));
     }
     let boot::Boot { gs_bases, mut assumptions } = boot::fill(&mut memory, setting.cpus)?;
-    let changes = if !setting.keeps_pending_loop && pending_loop::shorten(&mut memory) {
-        vec![pending_loop::ARGUMENT]
-    } else {
-        vec![]
-    };
+    let shortens = !setting.keeps_pending_loop && setting.lock == Locking::Real;
+    let changes = if shortens && pending_loop::shorten(&mut memory) { vec![pending_loop::ARGUMENT] } else { vec![] };
     let (mut memory, started) = uploader::run(memory, gs_bases[0], setting.cpus)?;
     for (address, value) in &started.words {
         memory.set(*address, *value);
@@ -94,7 +106,15 @@ pub fn prepare<S: Source>(source: S, setting: Setting) -> Result<Prepared<S>, Un
     };
     let contracts = Contracts::new(SECTION, |name| symbols.find(name));
     let digest = memory.digest();
-    let interpreter = Interpreter::new(memory, contracts, gs_bases, Facts::new(setting.keeps_dead));
+    let acquires = match setting.lock {
+        Locking::Real => 0..0,
+        Locking::Contract => {
+            let (start, size) = symbols.extent("_raw_spin_lock")?;
+            start..start + size
+        }
+    };
+    let mut interpreter = Interpreter::new(memory, contracts, gs_bases, Facts::new(setting.keeps_dead));
+    interpreter.setting = Machine { store_buffers: setting.store_buffers, acquires };
     Ok(Prepared { interpreter, section, assumptions, digest, changes })
 }
 

@@ -2,7 +2,10 @@
 
 mod boot;
 mod entry;
+mod lock;
 mod pending_loop;
 mod uploader;
 
-pub use entry::{Entry, Prepared, Setting, prepare};
+pub use entry::{Entry, Locking, Prepared, Setting, prepare};
+pub use lock::LockProof;
+pub(crate) use lock::prove_lock;

@@ -42,6 +42,11 @@ impl Facts {
         self.shared.contains(&word)
     }
 
+    /// A word is shared, since the same word of a CPU that is alike is.
+    pub fn share(&mut self, word: u64) {
+        self.shared.insert(word);
+    }
+
     /// How often an exploration began again.
     pub fn restarts(&self) -> usize {
         self.restarts

@@ -11,6 +11,7 @@ use crate::image::{Memory, Source};
 use crate::isa::{Next, execute, flag, gpr};
 use iced_x86::{Decoder, DecoderOptions, Instruction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 /// Private instructions after which a CPU is taken to loop, and those more during which is watched what it reads.
 const LONG: usize = 100_000;
@@ -30,18 +31,35 @@ pub struct Interpreter<S> {
     pub gs_bases: Vec<u64>,
     /// What was found so far.
     pub facts: Facts,
+    /// How CPUs store, and how they take locks.
+    pub setting: Machine,
     decoded: HashMap<u64, (Instruction, Effects)>,
     used: BTreeMap<&'static str, Contract>,
     executed: u64,
 }
+
+/// How CPUs store, and how they take locks.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// Each CPU has a store buffer; else a store is visible at once.
+    pub store_buffers: bool,
+    /// Code whose locked instructions wait until the word is zero: the function that takes locks, if its contract stands for
+    /// it. Empty if it is executed as it is.
+    pub acquires: Range<u64>,
+}
+
+/// Most stores in a CPU's buffer. Real ones hold 56 and more; code that fills this one ends the proof.
+const MOST_STORES: usize = 16;
 
 /// Where a private run ended.
 #[derive(Clone, Debug)]
 pub struct Ran {
     /// The CPU, before its next operation.
     pub vcpu: Vcpu,
-    /// The store that the first operation made.
+    /// The store that the first operation made, and that is visible at once.
     pub write: Option<Write>,
+    /// Stores that went to the CPU's buffer on the way.
+    pub issued: Vec<Write>,
     /// The next operation.
     pub pending: Pending,
 }
@@ -49,7 +67,8 @@ pub struct Ran {
 impl<S: Source> Interpreter<S> {
     /// An interpreter that has executed nothing yet.
     pub fn new(memory: Memory<S>, contracts: Contracts, gs_bases: Vec<u64>, facts: Facts) -> Self {
-        Self { memory, contracts, gs_bases, facts, decoded: HashMap::new(), used: BTreeMap::new(), executed: 0 }
+        let (decoded, used) = (HashMap::new(), BTreeMap::new());
+        Self { memory, contracts, gs_bases, facts, setting: Machine::default(), decoded, used, executed: 0 }
     }
 
     /// How many instructions were executed.
@@ -74,13 +93,13 @@ impl<S: Source> Interpreter<S> {
 
     /// From an operation, with its result, to the next one.
     pub fn run(&mut self, mut vcpu: Vcpu, input: Input) -> Result<Ran, Stop> {
-        let (mut input, mut write) = (Some(input), None);
+        let (mut input, mut made) = (Some(input), Made::default());
         let mut waiting = BTreeSet::new();
         for steps in 0.. {
             let rip = vcpu.registers.rip;
             if rip == RETURN {
                 let returned = vcpu.registers.gpr[gpr::RAX] as u32;
-                return Ok(Ran { vcpu, write, pending: Pending::Done { returned } });
+                return Ok(made.ran(vcpu, Pending::Done { returned }));
             }
             if steps >= LONG + WATCHED {
                 return Err(self.endless(rip, &waiting));
@@ -88,12 +107,12 @@ impl<S: Source> Interpreter<S> {
             let watched = (steps >= LONG).then_some(&mut waiting);
             let (next, effects, after) = match self.contracts.at(rip).copied() {
                 Some(Contract { effect: Effect::Starts, .. }) => {
-                    return Ok(Ran { vcpu, write, pending: Pending::Start });
+                    return Ok(made.ran(vcpu, Pending::Start));
                 }
                 Some(contract) => (self.replace(&mut vcpu, contract)?, Effects::of_contract(), vcpu),
-                None => match self.instruction(&vcpu, &mut input, &mut write, watched)? {
+                None => match self.instruction(&vcpu, &mut input, &mut made, watched)? {
                     One::Done { next, effects, vcpu } => (next, effects, vcpu),
-                    One::Pending { pending, vcpu } => return Ok(Ran { vcpu, write, pending }),
+                    One::Pending { pending, vcpu } => return Ok(made.ran(vcpu, pending)),
                 },
             };
             self.facts.step(rip, next, effects, self.memory.source().symbols())?;
@@ -134,7 +153,7 @@ impl<S: Source> Interpreter<S> {
         &mut self,
         before: &Vcpu,
         input: &mut Option<Input>,
-        write: &mut Option<Write>,
+        made: &mut Made,
         waiting: Option<&mut BTreeSet<u64>>,
     ) -> Result<One, Stop> {
         let (instruction, effects) = self.decode(before.registers.rip)?;
@@ -150,24 +169,35 @@ impl<S: Source> Interpreter<S> {
             memory: &self.memory,
             offered: if let Some(Input::Value(value)) = given { Some(value) } else { before.latch },
             permitted: given == Some(Input::Go),
+            buffers: self.setting.store_buffers,
             loaded: None,
             stored: None,
+            issued: None,
             waiting,
         };
         let result = execute(&mut registers, &instruction, self.gs_bases[usize::from(before.cpu)], &mut window);
-        let (loaded, stored) = (window.loaded, window.stored);
+        let (loaded, stored, issued) = (window.loaded, window.stored, window.issued);
         let next = match result {
             Ok(next) => next,
             Err(Stop::At(pending)) => {
+                let pending = self.by_contract(before.registers.rip, pending);
                 let latch = if matches!(pending, Pending::Store(_)) { loaded } else { None };
                 return Ok(One::Pending { pending, vcpu: Vcpu { latch, ..before.clone() } });
             }
             Err(stop) => return Err(stop),
         };
         assert_used(given, loaded, stored, next);
-        *write = stored.or(*write);
+        made.write = stored.or(made.write);
         vcpu.registers = registers;
         vcpu.latch = None;
+        self.follow_lock(&mut vcpu, stored.or(issued))?;
+        if let Some(write) = issued {
+            if vcpu.buffer.len() >= MOST_STORES {
+                return Err(Unprovable::Bound { what: "stores in a CPU's buffer", limit: MOST_STORES }.into());
+            }
+            made.issued.push(write);
+            vcpu.buffer.push(write);
+        }
         let behind = instruction.next_ip();
         let next = match next {
             Next::At(next) => next,
@@ -182,6 +212,32 @@ impl<S: Source> Interpreter<S> {
             Next::Unknown => return Err(self.unknown(&instruction).into()),
         };
         Ok(One::Done { next, effects, vcpu })
+    }
+
+    /// A locked instruction of the function that takes locks waits, if the function's contract stands for it.
+    fn by_contract(&self, rip: u64, pending: Pending) -> Pending {
+        match pending {
+            Pending::Locked { address, size } if self.setting.acquires.contains(&rip) => {
+                Pending::Acquire { address, size }
+            }
+            pending => pending,
+        }
+    }
+
+    /// Which lock the CPU holds by the lock's contract. The argument for the contract allows one at a time.
+    fn follow_lock(&self, vcpu: &mut Vcpu, stored: Option<Write>) -> Result<(), Stop> {
+        let Some(Write { address, .. }) = stored else { return Ok(()) };
+        let at = vcpu.registers.rip;
+        if self.setting.acquires.contains(&at) {
+            if vcpu.holds.is_some() {
+                let at = self.memory.source().symbols().name(at);
+                return Err(Unprovable::Access { what: "a lock is taken inside another", at, address }.into());
+            }
+            vcpu.holds = Some(address);
+        } else if vcpu.holds == Some(address) {
+            vcpu.holds = None;
+        }
+        Ok(())
     }
 
     fn decode(&mut self, address: u64) -> Result<(Instruction, Effects), Stop> {
@@ -221,6 +277,19 @@ impl<S: Source> Interpreter<S> {
     }
 }
 
+/// What a private run has made so far.
+#[derive(Default)]
+struct Made {
+    write: Option<Write>,
+    issued: Vec<Write>,
+}
+
+impl Made {
+    fn ran(self, vcpu: Vcpu, pending: Pending) -> Ran {
+        Ran { vcpu, write: self.write, issued: self.issued, pending }
+    }
+}
+
 /// How one instruction came out.
 enum One {
     Done { next: u64, effects: Effects, vcpu: Vcpu },
@@ -234,6 +303,7 @@ fn assert_used(given: Option<Input>, loaded: Option<u64>, stored: Option<Write>,
         Some(Input::Go) => stored.is_some() || next == Next::Seamcall,
         Some(Input::Reply(_)) => next == Next::Seamcall,
         Some(Input::Begin) | None => true,
+        Some(Input::Flush) => false,
     };
     assert!(used, "{given:?} was not used");
 }

@@ -14,7 +14,7 @@ mod vcpu;
 mod window;
 
 pub use facts::Facts;
-pub use intern::{Local, Locals};
-pub use interpreter::{Interpreter, Ran};
+pub use intern::{Local, Locals, Successor};
+pub use interpreter::{Interpreter, Machine, Ran};
 pub use stop::Stop;
-pub use vcpu::{Input, Pending, RETURN, STACK_SIZE, Vcpu, Write, stack};
+pub use vcpu::{AREA_STRIDE, Input, Pending, RETURN, STACK_SIZE, Vcpu, Write, area, stack};

@@ -16,6 +16,15 @@ pub const fn stack(cpu: u8) -> Range<u64> {
     start..start + STACK_SIZE
 }
 
+/// Where the own area of `cpu` is, which the kernel finds by its GS base and where no memory of the kernel is.
+pub const fn area(cpu: u8) -> Range<u64> {
+    let start = 0xffff_8881_0000_0000 + cpu as u64 * AREA_STRIDE;
+    start..start + AREA_STRIDE
+}
+
+/// Bytes from one CPU's area to the next.
+pub const AREA_STRIDE: u64 = 0x10_0000;
+
 /// Registers and all words that only this CPU touches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Vcpu {
@@ -25,6 +34,10 @@ pub struct Vcpu {
     pub registers: Registers,
     /// What an instruction that reads and then writes a shared word has read.
     pub latch: Option<u64>,
+    /// Stores to shared words that it has made and no other CPU can see yet, the oldest first; only where CPUs have store buffers.
+    pub buffer: Vec<Write>,
+    /// The lock that it took by the lock's contract and has not released.
+    pub holds: Option<u64>,
     /// Whether it is inside a SEAMCALL.
     pub inside: bool,
     /// Whether it executed a warning.
@@ -39,7 +52,17 @@ impl Vcpu {
     /// A CPU that is about to execute `rip` on an empty stack, with interrupts disabled.
     pub fn new(cpu: u8, rip: u64) -> Self {
         let registers = Registers { rip, ..Registers::default() };
-        Self { cpu, registers, latch: None, inside: false, warned: false, forbidden: false, words: Vec::new() }
+        Self {
+            cpu,
+            registers,
+            latch: None,
+            buffer: Vec::new(),
+            holds: None,
+            inside: false,
+            warned: false,
+            forbidden: false,
+            words: Vec::new(),
+        }
     }
 
     /// Its own value of a word, if it differs from initial memory.
@@ -58,7 +81,7 @@ impl Vcpu {
 }
 
 /// A store to shared memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
     /// Its address.
     pub address: u64,
@@ -87,6 +110,15 @@ pub enum Pending {
         /// Bytes.
         size: u8,
     },
+    /// Takes a lock by its contract, which it does as soon as the word is zero.
+    Acquire {
+        /// Its address.
+        address: u64,
+        /// Bytes.
+        size: u8,
+    },
+    /// A locked instruction on a word of its own: the CPU's stores become visible before it.
+    Fence,
     /// Begins a SEAMCALL.
     Enter {
         /// RAX.
@@ -108,10 +140,12 @@ pub enum Pending {
 /// The result of the operation, with which the CPU goes on to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// The CPU begins; no operation comes first.
+    /// The CPU goes on; no operation comes first that has a result.
     Begin,
     /// Nothing: the store is made, or the call begun.
     Go,
+    /// The oldest store in the CPU's buffer becomes visible. The CPU stays where it is.
+    Flush,
     /// The value that a load or a locked instruction finds.
     Value(u64),
     /// What a SEAMCALL returns.

@@ -20,10 +20,14 @@ pub(super) struct Window<'a, S> {
     pub(super) offered: Option<u64>,
     /// Whether the one shared store may be made.
     pub(super) permitted: bool,
+    /// Whether stores go to the CPU's buffer.
+    pub(super) buffers: bool,
     /// What the shared load found.
     pub(super) loaded: Option<u64>,
-    /// The shared store.
+    /// The shared store that becomes visible at once.
     pub(super) stored: Option<Write>,
+    /// The shared store that goes to the buffer.
+    pub(super) issued: Option<Write>,
     /// Private words that were read, if the CPU may be waiting.
     pub(super) waiting: Option<&'a mut BTreeSet<u64>>,
 }
@@ -101,11 +105,15 @@ impl<S: Source> Window<'_, S> {
 
     fn shared_store(&mut self, access: Access, value: u64) -> Result<(), Stop> {
         let write = Write { address: access.address, size: access.size, value: value & mask(access.size) };
-        if self.stored.is_some() {
+        if self.stored.is_some() || self.issued.is_some() {
             return self.unprovable("an instruction writes shared memory twice", access.address);
         }
         if access.locked && self.loaded.is_none() {
             return self.unprovable("a locked instruction writes what it did not read", access.address);
+        }
+        if !access.locked && self.buffers {
+            self.issued = Some(write);
+            return Ok(());
         }
         if !access.locked && !self.permitted {
             return Err(Stop::At(Pending::Store(write)));
@@ -120,6 +128,9 @@ impl<S: Source> Bus for Window<'_, S> {
 
     fn load(&mut self, access: Access) -> Result<u64, Stop> {
         let own = stack(self.cpu);
+        if access.locked && !self.own.buffer.is_empty() && !self.facts.is_shared(access.address & !7) {
+            return Err(Stop::At(Pending::Fence));
+        }
         if own.contains(&access.address) && access.address < access.stack_pointer {
             return self.unprovable("it reads below its stack pointer", access.address);
         }

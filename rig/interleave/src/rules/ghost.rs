@@ -3,6 +3,7 @@
 use super::rule::Rule;
 use crate::call::{Call, DONE, Step};
 use crate::firmware::Failure;
+use crate::pack::Packer;
 
 /// Most CPUs.
 const CPUS: usize = 8;
@@ -22,8 +23,21 @@ pub struct Ghost {
     failed: Step,
     /// SYS.INIT failed: no CPU may make LP.INIT any more.
     init_failed: bool,
-    /// The call that the search made fail, and how; what the kernel owes depends on both.
-    injected: Option<(Call, Failure)>,
+    /// What the search made fail.
+    injected: Injected,
+}
+
+/// What the search made fail, as far as it matters later. Which call it was and how it failed shows in [`Ghost::failed`] and in
+/// what the CPUs do; the rules ask for no more than this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Injected {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// A call.
+    Call,
+    /// A read of the version, with an error: the kernel warns, and does not know the version.
+    Version,
 }
 
 /// What the search found when every CPU had left.
@@ -57,9 +71,40 @@ impl Ghost {
         (0..cpus).any(|other| self.acknowledged[other] + 1 < step).then_some(Rule::Lockstep)
     }
 
-    /// `cpu` counted its acknowledgement.
-    pub fn acknowledge(&mut self, cpu: usize) {
-        self.acknowledged[cpu] = self.seen[cpu];
+    /// `cpu` counted its acknowledgement, as the `count`-th of this step. Each CPU acknowledges a step once, and the count says
+    /// how many did.
+    pub fn acknowledge(&mut self, cpu: usize, cpus: usize, count: u64) -> Option<Rule> {
+        let step = self.seen[cpu];
+        if self.acknowledged[cpu] == step {
+            return Some(Rule::Lockstep);
+        }
+        self.acknowledged[cpu] = step;
+        let counted = (0..cpus).filter(|other| self.acknowledged[*other] == step).count();
+        (count != counted as u64).then_some(Rule::Lockstep)
+    }
+
+    /// A CPU stores the step `to` where `from` was: the state goes up by one, when every CPU acknowledged it.
+    pub fn store_state(&self, cpus: usize, from: u64, to: u64) -> Option<Rule> {
+        let behind = (0..cpus).any(|cpu| u64::from(self.acknowledged[cpu]) < from);
+        (to != from + 1 || behind).then_some(Rule::Lockstep)
+    }
+
+    /// What tells `cpu` from others in the same private state.
+    pub fn rank(&self, cpu: usize) -> u64 {
+        let bit = |mask: u8| u64::from(mask >> cpu & 1);
+        u64::from(self.seen[cpu]) << 16
+            | u64::from(self.acknowledged[cpu]) << 8
+            | bit(self.installed) << 1
+            | bit(self.initialized)
+    }
+
+    /// Exchanges two CPUs, neither of which is the lead.
+    pub fn swap(&mut self, one: usize, other: usize) {
+        self.seen.swap(one, other);
+        self.acknowledged.swap(one, other);
+        for mask in [&mut self.installed, &mut self.initialized] {
+            *mask = swapped(*mask, one, other);
+        }
     }
 
     /// `cpu` begins a call; `refused`: because of the firmware's state it will not be done.
@@ -98,8 +143,12 @@ impl Ghost {
 
     /// A call of `cpu` came back. A call without entropy was not made: the kernel may call again.
     pub fn leave(&mut self, cpu: usize, call: Call, failure: Option<Failure>, success: bool) {
-        if failure.is_some() {
-            self.injected = failure.map(|failure| (call, failure));
+        match failure {
+            Some(Failure::Status | Failure::VmfailInvalid) if matches!(call, Call::ReadVersion(_)) => {
+                self.injected = Injected::Version;
+            }
+            Some(_) => self.injected = Injected::Call,
+            None => {}
         }
         if failure == Some(Failure::NoEntropy) {
             return;
@@ -122,13 +171,13 @@ impl Ghost {
 
     /// Whether a call may still be made to fail.
     pub fn may_fail(&self) -> bool {
-        self.injected.is_none()
+        self.injected == Injected::Nothing
     }
 
     /// Every CPU left.
     pub fn end(&self, cpus: usize, outcome: &Outcome<'_>) -> Option<Rule> {
         let failures = || outcome.returns.iter().filter(|code| **code != 0);
-        let version = matches!(self.injected, Some((Call::ReadVersion(_), Failure::Status | Failure::VmfailInvalid)));
+        let version = self.injected == Injected::Version;
         if outcome.warned != version {
             return Some(Rule::QuietKernel);
         }
@@ -155,10 +204,55 @@ impl Ghost {
     }
 
     /// All of it, for fingerprints.
-    pub fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.seen);
-        bytes.extend(self.acknowledged);
-        let injected = self.injected.map_or(0, |(call, failure)| call.code() << 2 | (failure as u8 + 1));
-        bytes.extend([self.installed, self.initialized, self.once, self.failed, self.init_failed.into(), injected]);
+    pub(crate) fn write(&self, bytes: &mut Packer) {
+        bytes.all(&self.seen);
+        bytes.all(&self.acknowledged);
+        let marks = u8::from(self.init_failed) << 4 | self.injected as u8;
+        bytes.all(&[self.installed, self.initialized, self.once, self.failed, marks]);
+    }
+}
+
+/// `mask` with two bits exchanged.
+pub(crate) const fn swapped(mask: u8, one: usize, other: usize) -> u8 {
+    let differ = (mask >> one ^ mask >> other) & 1;
+    mask ^ (differ << one | differ << other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two CPUs that have read the first step.
+    fn begun() -> Ghost {
+        let mut ghost = Ghost::default();
+        assert_eq!((ghost.read_state(0, 2, 1), ghost.read_state(1, 2, 1)), (None, None));
+        ghost
+    }
+
+    #[test]
+    fn acknowledgements_count_up_once_each() {
+        let mut ghost = begun();
+        assert_eq!(ghost.acknowledge(1, 2, 1), None);
+        assert_eq!(ghost.store_state(2, 1, 2), Some(Rule::Lockstep), "CPU 0 has not acknowledged");
+        assert_eq!(ghost.acknowledge(0, 2, 2), None);
+        assert_eq!(ghost.store_state(2, 1, 2), None);
+        assert_eq!(ghost.store_state(2, 1, 3), Some(Rule::Lockstep), "a step is left out");
+        assert_eq!(ghost.acknowledge(0, 2, 3), Some(Rule::Lockstep), "a second time");
+    }
+
+    #[test]
+    fn a_lost_acknowledgement_is_a_wrong_count() {
+        let mut ghost = begun();
+        assert_eq!(ghost.acknowledge(1, 2, 1), None);
+        assert_eq!(ghost.acknowledge(0, 2, 1), Some(Rule::Lockstep));
+    }
+
+    #[test]
+    fn exchanged_cpus_take_their_past_along() {
+        let mut ghost = Ghost { seen: [1, 2, 3, 0, 0, 0, 0, 0], installed: 0b010, ..Ghost::default() };
+        let ranks = [1, 2].map(|cpu| ghost.rank(cpu));
+        ghost.swap(1, 2);
+        assert_eq!([2, 1].map(|cpu| ghost.rank(cpu)), ranks);
+        assert_eq!(ghost.installed, 0b100);
     }
 }

@@ -3,5 +3,6 @@
 mod ghost;
 mod rule;
 
+pub(crate) use ghost::swapped;
 pub use ghost::{Ghost, Outcome};
 pub use rule::Rule;

@@ -1,10 +1,14 @@
 //! The search in breadth, which finds the shortest way to whatever is wrong first.
 
+use super::act::Act;
+use super::expand::Broken;
 use super::explorer::Explorer;
 use super::fingerprint;
 use super::graph::Graph;
-use super::operation::Taken;
 use super::state::State;
+use super::states::States;
+use super::workers::Workers;
+use crate::Packer;
 use crate::error::Unprovable;
 use crate::firmware::Firmware;
 use crate::image::Source;
@@ -30,7 +34,11 @@ pub struct Progress {
 pub struct Finding {
     /// The rule that is broken.
     pub rule: Rule,
-    /// The shortest way there: CPUs' operations in words, and where each CPU is then.
+    /// The shortest way there.
+    pub acts: Vec<Act>,
+    /// What each CPU would do next; none if it has returned.
+    pub next: Vec<Option<Act>>,
+    /// The same in words, and where each CPU is at the end.
     pub steps: Vec<String>,
     /// Why it breaks the rule, where the last step does not say so.
     pub note: Option<String>,
@@ -55,140 +63,92 @@ pub struct Explored {
     pub bytes: usize,
 }
 
-/// States between two looks at memory and progress.
+/// States between two looks at memory and progress. What comes out does not depend on who works on them, nor how many.
 const BATCH: usize = 1 << 13;
 
 impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     /// Explores everything; `progress` is called now and then.
-    pub fn explore(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Explored, Unprovable> {
+    pub fn explore(
+        &mut self,
+        workers: &dyn Workers,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Explored, Unprovable> {
         self.walk()?;
         self.interpreter.facts.settle();
         loop {
-            match self.attempt(progress) {
+            match self.attempt(workers, progress) {
                 Ok(explored) => return Ok(explored),
                 Err(Stop::Restart(_)) => self.interpreter.facts.restart(),
                 Err(Stop::Unprovable(error)) => return Err(error),
-                Err(Stop::At(_)) => unreachable!("operations are taken one at a time"),
+                Err(Stop::At(_) | Stop::Unexecuted { .. }) => unreachable!("a batch executes what it lacks"),
             }
         }
     }
 
-    fn attempt(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Explored, Stop> {
-        let first = self.begin()?;
-        let mut bytes = Vec::new();
-        let (cpus, kinds) = (self.cpus(), self.kinds());
-        let fingerprint = fingerprint::of(&first, cpus, self.words.len(), self.firmware, &mut bytes);
+    fn attempt(&mut self, workers: &dyn Workers, progress: &mut dyn FnMut(Progress)) -> Result<Explored, Stop> {
+        let state = self.begin()?;
+        let fingerprint = fingerprint::of(&state, self.cpus(), self.words.len(), self.firmware, &mut Packer::default());
+        let (graph, number) = Graph::new(self.cpus() * self.choices().len(), fingerprint);
+        let progress_now = Progress { restarts: self.interpreter.facts.restarts(), ..Progress::default() };
         let mut search = Search {
-            graph: Graph::new(cpus * kinds.len(), fingerprint),
-            next: Vec::new(),
-            out: first,
-            bytes,
-            progress: Progress { restarts: self.interpreter.facts.restarts(), ..Progress::default() },
+            graph,
+            next: States::new(self.words.len()),
+            progress: progress_now,
             returns: BTreeMap::new(),
             peak: 0,
         };
-        if let Some(rule) = self.broken_at_start(&first)? {
-            let steps = self.describe(&first, &[])?;
-            return Ok(search.explored(Some(Finding { rule, steps, note: None })));
+        if let Some(rule) = self.broken_at_start(&state)? {
+            let finding = self.finding(&state, &[], rule, None)?;
+            return Ok(search.explored(Some(finding)));
         }
-        let mut front = vec![first];
-        let mut from = 0;
-        while !front.is_empty() {
-            for state in &front {
-                if (from as usize).is_multiple_of(BATCH) {
-                    search.look(front.capacity(), self.options.memory_mib, progress)?;
+        let mut front = States::new(self.words.len());
+        front.push(&state, number);
+        while front.len() > 0 {
+            for start in (0..front.len()).step_by(BATCH) {
+                search.look(front.bytes(), self.options.memory_mib, progress)?;
+                let range = start..(start + BATCH).min(front.len());
+                let batch = self.expand(&front, range, &mut search.graph, &mut search.next, workers)?;
+                search.progress.transitions += batch.transitions;
+                for (end, returns) in batch.ends {
+                    search.graph.end(end);
+                    *search.returns.entry(returns).or_default() += 1;
                 }
-                if let Some((action, rule)) = self.expand(state, from, &mut search)? {
-                    return self.broken(&first, &search, from, action, rule);
+                if let Some(Broken { from, action, rule }) = batch.broken {
+                    let mut actions = search.graph.path(from);
+                    actions.push(action);
+                    let finding = self.finding(&state, &actions, rule, None)?;
+                    return Ok(search.explored(Some(finding)));
                 }
-                from += 1;
             }
             std::mem::swap(&mut front, &mut search.next);
             search.next.clear();
+            search.graph.begin_level();
             search.progress.depth += 1;
         }
-        search.look(front.capacity(), self.options.memory_mib, progress)?;
-        let stuck = search.graph.stuck();
-        let finding = stuck.map(|(count, state)| self.stuck(&first, &search, count, state)).transpose()?;
+        search.look(front.bytes(), self.options.memory_mib, progress)?;
+        let finding = self.stuck(&state, &search)?;
         Ok(search.explored(finding))
     }
 
-    /// All operations of all CPUs in `state`; the first that breaks a rule.
-    fn expand(
-        &mut self,
-        state: &State<F::State>,
-        from: u32,
-        search: &mut Search<F::State>,
-    ) -> Result<Option<(u8, Rule)>, Stop> {
-        let kinds = self.kinds();
-        search.graph.expand();
-        let mut any = false;
-        for action in 0..self.cpus() * kinds.len() {
-            let taken = self.take(state, action / kinds.len(), kinds[action % kinds.len()], &mut search.out)?;
-            if taken == Taken::Disabled {
-                continue;
-            }
-            any = true;
-            search.progress.transitions += 1;
-            if let Taken::Broke(rule) = taken {
-                search.graph.break_at(from, action as u8);
-                return Ok(Some((action as u8, rule)));
-            }
-            let fingerprint =
-                fingerprint::of(&search.out, self.cpus(), self.words.len(), self.firmware, &mut search.bytes);
-            if search.graph.connect(from, action as u8, fingerprint) {
-                search.next.push(search.out);
-            }
-        }
-        if !any && self.is_end(state) {
-            search.graph.end(from);
-            let returns = self.returns(state).into_iter().map(u32::cast_signed).collect();
-            *search.returns.entry(returns).or_default() += 1;
-        }
-        Ok(None)
-    }
-
-    fn broken(
-        &mut self,
-        first: &State<F::State>,
-        search: &Search<F::State>,
-        from: u32,
-        action: u8,
-        rule: Rule,
-    ) -> Result<Explored, Stop> {
-        let mut actions = search.graph.path(from);
-        actions.push(action);
-        let steps = self.describe(first, &actions)?;
-        Ok(search.explored(Some(Finding { rule, steps, note: None })))
-    }
-
-    fn stuck(
-        &mut self,
-        first: &State<F::State>,
-        search: &Search<F::State>,
-        count: usize,
-        state: u32,
-    ) -> Result<Finding, Stop> {
-        let steps = self.describe(first, &search.graph.path(state))?;
+    fn stuck(&mut self, first: &State<F::State>, search: &Search<F::State>) -> Result<Option<Finding>, Stop> {
+        let Some((count, state)) = search.graph.stuck() else { return Ok(None) };
         let note = format!("from here the end cannot be reached any more; there are {count} such states");
-        Ok(Finding { rule: Rule::Progress, steps, note: Some(note) })
+        self.finding(first, &search.graph.path(state), Rule::Progress, Some(note)).map(Some)
     }
 }
 
 /// What one attempt works with.
 struct Search<F> {
     graph: Graph,
-    next: Vec<State<F>>,
-    out: State<F>,
-    bytes: Vec<u8>,
+    next: States<F>,
     progress: Progress,
     returns: BTreeMap<Vec<i32>, usize>,
     peak: usize,
 }
 
-impl<F> Search<F> {
+impl<F: Copy> Search<F> {
     fn look(&mut self, front: usize, limit_mib: usize, progress: &mut dyn FnMut(Progress)) -> Result<(), Unprovable> {
-        let fronts = (front + self.next.capacity()) * size_of::<State<F>>();
+        let fronts = front + self.next.bytes();
         self.peak = self.peak.max(self.graph.bytes() + fronts);
         self.progress.states = self.graph.len();
         progress(self.progress);

@@ -1,6 +1,7 @@
 //! Random walks before the search, which find most facts at little cost. They decide nothing: what they miss, the search finds
 //! and begins again.
 
+use super::choice::Choice;
 use super::explorer::Explorer;
 use super::operation::Taken;
 use super::state::State;
@@ -19,7 +20,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
                 Ok(()) => return Ok(()),
                 Err(Stop::Restart(_)) => {}
                 Err(Stop::Unprovable(error)) => return Err(error),
-                Err(Stop::At(_)) => unreachable!("operations are taken one at a time"),
+                Err(Stop::At(_) | Stop::Unexecuted { .. }) => unreachable!("what is lacking is executed"),
             }
         }
     }
@@ -44,9 +45,17 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
                 left = random.usize(1..=most);
             }
             left -= 1;
-            let kinds = self.kinds();
-            let kind = if random.u8(..) < 16 { kinds[random.usize(..kinds.len())] } else { None };
-            match self.take(&state, cpu, kind, &mut out)? {
+            let choices = self.choices();
+            let choice = match random.u8(..) {
+                0..16 => choices[random.usize(..choices.len())],
+                16..80 if choices.contains(&Choice::Flush) => Choice::Flush,
+                _ => Choice::Plain,
+            };
+            let mut taken = self.take_executing(&state, cpu, choice, &mut out)?;
+            if taken == Taken::Disabled && choices.contains(&Choice::Flush) {
+                taken = self.take_executing(&state, cpu, Choice::Flush, &mut out)?;
+            }
+            match taken {
                 Taken::Went => std::mem::swap(&mut state, &mut out),
                 Taken::Disabled | Taken::Broke(_) => left = 0,
             }

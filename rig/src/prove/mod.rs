@@ -1,0 +1,13 @@
+//! What the rig makes of a proof about a kernel's machine code: counterexamples as scenarios that a whole machine replays and as
+//! recordings that the judge judges, threads for the search, and certificates that are compared with a proof made anew.
+
+mod certificate;
+mod judgement;
+mod order;
+mod replay;
+mod threads;
+
+pub(crate) use certificate::{Certificate, differences, write};
+pub(crate) use judgement::{Judgement, judge};
+pub(crate) use replay::{Observed, scenario};
+pub(crate) use threads::Threads;
