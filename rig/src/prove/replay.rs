@@ -1,7 +1,7 @@
 //! A counterexample as a scenario that a whole machine replays: holds in place of the search's choices.
 
 use super::order::waits;
-use crate::scenario::{Clock, FaultSpec, HoldSpec, Location, Place, Scenario, Since, UntilSpec};
+use crate::scenario::{Budget, Clock, FaultSpec, HoldSpec, Location, Place, Scenario, Since, UntilSpec};
 use crate::symbols::{Observation, Symbols};
 use rig_interleave::report::Counterexample;
 use rig_interleave::search::{Act, Deed};
@@ -11,7 +11,12 @@ use seam_emu::{FaultAction, FaultPoint};
 use std::collections::HashMap;
 
 /// Time of the machine after which a hold lets go, as on a kernel that is repaired.
-const LIMIT_MS: u32 = 50;
+const LIMIT_MS: u32 = 5;
+/// Guest time in which the update only spins after which the run is a hang, microseconds: longer than a hold. What the CPUs do behind
+/// the breach is of no interest, and each turn of a loop on a watched word is an event.
+const STALL_GUEST_US: u32 = 10_000;
+/// What the run may record, MB: many times what leads to the breach.
+const EVIDENCE_MB: u32 = 32;
 
 /// The kernel's names, and what the rig watches in it.
 #[derive(Debug)]
@@ -111,6 +116,7 @@ pub(crate) fn scenario(found: &Counterexample, cpus: usize, observed: &Observed)
         clock: Clock::Deterministic,
         faults: faults(&found.acts)?,
         holds,
+        budget: Budget { stall_guest_us: Some(STALL_GUEST_US), evidence_mb: Some(EVIDENCE_MB), ..Budget::default() },
         ..Scenario::default()
     })
 }

@@ -74,7 +74,7 @@ impl RunningMachine {
             alarm = self.alarm() => Err(Stop::Alarm(alarm)),
             () = self.interrupts.reached(1) => Err(Stop::Interrupted),
             () = self.emulator.failed() => Err(Stop::Step(StepError::Emulator)),
-            stop = watched.stalled(self.budget()) => Err(stop),
+            stop = watched.stalled(self.budget()) => Err(self.breach_or(stop)),
             status = self.machine.process.exited() => match tokio::time::timeout(GRACE, work).await {
                 Ok(Ok(())) => Ok(()),
                 _ => Err(stop_of_exit(status)),
@@ -93,7 +93,7 @@ impl RunningMachine {
             },
             () = self.interrupts.reached(1) => Stop::Interrupted,
             alarm = self.alarm_of_end() => Stop::Alarm(alarm),
-            stop = watched.stalled(self.budget()) => stop,
+            stop = watched.stalled(self.budget()) => self.breach_or(stop),
         }
     }
 
@@ -135,6 +135,14 @@ impl RunningMachine {
         // What QEMU itself writes has bounds of its own.
         let files = [EVENTS, KERNEL_LOG].map(|name| self.description.folder.file(name));
         Bound::of(files.to_vec(), self.description.scenario.budget.evidence_mb)
+    }
+
+    /// A deterministic machine goes on behind a breach. Whatever ends it then, the breach is what the run came to.
+    fn breach_or(&self, stop: Stop) -> Stop {
+        match self.observer.alarmed() {
+            Some(breach @ Alarm::Breach(_)) => Stop::Alarm(breach),
+            _ => stop,
+        }
     }
 
     /// The channel closed; QEMU's exit, if it follows, says more.
