@@ -1,6 +1,6 @@
 //! Proofs about the machine code of the rig's own kernel, and about the same code with an error planted in its bytes.
 
-use rig_images::{Images, KernelRequest, Progress, SourceEdit};
+use rig_images::{Images, KernelRequest, Progress};
 use rig_interleave::image::{ElfImage, Source};
 use rig_interleave::kernel::{Entry, Locking};
 use rig_interleave::report::{Report, Verdict};

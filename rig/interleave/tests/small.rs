@@ -65,9 +65,9 @@ impl Workers for Threads {
 }
 
 /// All of a result that can be compared.
-fn outline(explored: &Explored) -> (usize, u64, usize, usize, Vec<(Vec<i32>, usize)>, Option<Finding>) {
+fn outline(explored: &Explored) -> impl PartialEq + std::fmt::Debug + use<> {
     let Explored { states, transitions, depth, ends, returns, finding, .. } = explored.clone();
-    (states, transitions, depth, ends, returns.into_iter().collect(), finding)
+    (states, transitions, depth, ends, returns.into_iter().collect::<Vec<_>>(), finding)
 }
 
 /// Increments that are locked and counted up to by everybody, and increments that are not.

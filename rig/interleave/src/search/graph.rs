@@ -205,40 +205,40 @@ mod tests {
         shard << 124 | rest
     }
 
-    /// a -> b -> c (an end); a -> d -> e -> d. Each letter's number.
+    /// 0 -> 1 -> 3 (an end); 0 -> 2 -> 4 -> 2. The number of each of these five.
     fn graph() -> (Graph, [u32; 5]) {
-        let (mut graph, a) = Graph::new(2, print(9, 1));
-        let mut found = |graph: &mut Graph, from: u32, action: usize, print: u128| {
+        let (mut graph, first) = Graph::new(2, print(9, 1));
+        let found = |graph: &mut Graph, from: u32, action: usize, print: u128| {
             let (number, is_new) = graph.shards[shard_of(print)].number(print, from);
             graph.edges.connect(from, action, number);
             assert!(is_new);
             number
         };
-        let b = found(&mut graph, a, 0, print(3, 2));
-        let d = found(&mut graph, a, 1, print(3, 3));
+        let left = found(&mut graph, first, 0, print(3, 2));
+        let right = found(&mut graph, first, 1, print(3, 3));
         graph.begin_level();
-        let c = found(&mut graph, b, 0, print(0, 4));
-        let e = found(&mut graph, d, 1, print(3, 5));
+        let end = found(&mut graph, left, 0, print(0, 4));
+        let back = found(&mut graph, right, 1, print(3, 5));
         graph.begin_level();
-        graph.edges.connect(e, 0, d);
-        (graph, [a, b, c, d, e])
+        graph.edges.connect(back, 0, right);
+        (graph, [first, left, right, end, back])
     }
 
     #[test]
     fn paths_are_the_shortest() {
-        let (graph, [a, b, c, d, e]) = graph();
-        assert_eq!(graph.path(c), [0, 0]);
-        assert_eq!(graph.path(e), [1, 1]);
-        assert_eq!([a, b, c, d, e].map(|state| graph.depth(state)), [0, 1, 2, 1, 2]);
+        let (graph, all @ [_, _, _, end, back]) = graph();
+        assert_eq!(graph.path(end), [0, 0]);
+        assert_eq!(graph.path(back), [1, 1]);
+        assert_eq!(all.map(|state| graph.depth(state)), [0, 1, 1, 2, 2]);
     }
 
     #[test]
     fn a_cycle_without_a_way_out_is_stuck() {
-        let (mut graph, [a, _, c, d, e]) = graph();
-        assert_eq!(graph.stuck(), Some((5, a)), "nothing ends");
-        graph.end(c);
-        assert_eq!(graph.stuck(), Some((2, d)), "the first of two");
-        graph.end(e);
+        let (mut graph, [first, _, right, end, back]) = graph();
+        assert_eq!(graph.stuck(), Some((5, first)), "nothing ends");
+        graph.end(end);
+        assert_eq!(graph.stuck(), Some((2, right)), "the first of two");
+        graph.end(back);
         assert_eq!(graph.stuck(), None);
     }
 
