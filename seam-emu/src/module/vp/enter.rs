@@ -1,6 +1,6 @@
 //! TDH.VP.ENTER: runs a vCPU until it exits.
 
-use super::private::Private;
+use super::private::{EEQ_ACCEPT, EEQ_TYPE, Private};
 use super::{code, posted, vmcs};
 use crate::Regs;
 use crate::abi::status::Operand;
@@ -73,9 +73,11 @@ fn suspicion(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> Result<Option<Exit>,
     Ok(out_of_reach.map(|gpa| Exit::Violation { gpa, write: true, rwx: 0, details: 0 }))
 }
 
-/// Remembers a violation of private memory. Of machine code the model does not know the instruction.
+/// Remembers a violation of private memory by an access. One by TDG.MEM.PAGE.ACCEPT ends with a pending page, which is not in the
+/// TD's reach, so it cannot count (unverified). Of machine code the model does not know the instruction.
 fn note_violation(cx: &mut Context<'_>, tdvpr: u64, tdr: u64, exit: &Exit) {
-    if let Exit::Violation { gpa, .. } = *exit
+    if let Exit::Violation { gpa, details, .. } = *exit
+        && details & EEQ_TYPE != EEQ_ACCEPT
         && gpa & cx.td(tdr).settings.shared_bit() == 0
     {
         let vcpu = cx.vcpu(tdvpr);

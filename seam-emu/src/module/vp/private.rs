@@ -9,7 +9,8 @@ use crate::module::td::sept::{Entry, EntryState, Walked, check_gpa, span};
 use crate::script::{Memory, Reach};
 
 /// Bits that an EPT violation's extended qualification begins with (`vmx_eeq_type_t`).
-const EEQ_ACCEPT: u64 = 1;
+pub(super) const EEQ_TYPE: u64 = 0xF;
+pub(super) const EEQ_ACCEPT: u64 = 1;
 const EEQ_PENDING: u64 = 6;
 
 /// A TD's memory as a vCPU reaches it.

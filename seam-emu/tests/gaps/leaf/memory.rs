@@ -147,3 +147,13 @@ fn d00_a_vcpu_that_faults_seven_times_at_one_instruction_runs_only_when_all_is_m
     assert_eq!(m.enter(&td, 0, 0), VIOLATION, "pending is not in reach");
     assert_eq!((m.regs.rcx, m.regs.rdx), (2, 0), "and nobody is told why");
 }
+
+#[test]
+fn d00_a_page_that_is_accepted_late_is_no_suspicion() {
+    let (mut m, mut td) = td(&Script::new().then(Op::Accept, 0, 0x9000).then(Op::Halt, 0, 0), false);
+    for _ in 0..20 {
+        assert_eq!(m.enter(&td, 0, 0), VIOLATION);
+    }
+    aug(&mut m, &mut td, 0x9000);
+    assert_eq!(m.enter(&td, 0, 0), 77, "it accepts the page, and halts");
+}
