@@ -7,7 +7,7 @@ use rig_interleave::report::{Report, Verdict};
 use rig_interleave::rules::Rule;
 use rig_interleave::search::OneByOne;
 use rig_interleave::{MemoryModel, Request, Unprovable};
-use rig_tests::{Rig, one_machine};
+use rig_tests::Rig;
 use rstest::rstest;
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -6,7 +6,7 @@ use rig_interleave::firmware::Small;
 use rig_interleave::image::{ElfImage, Memory, Symbols};
 use rig_interleave::local::{Facts, Interpreter, RETURN, Vcpu, stack};
 use rig_interleave::rules::Rule;
-use rig_interleave::search::{Explored, Explorer, Finding, Job, OneByOne, Options, Section, Workers};
+use rig_interleave::search::{Explored, Explorer, Job, OneByOne, Options, Section, Workers};
 use std::collections::BTreeMap;
 
 const CODE: u64 = 0x1000;

@@ -39,7 +39,11 @@ mod tests {
     #[test]
     fn every_job_is_done_before_it_comes_back() {
         let done = AtomicUsize::new(0);
-        let jobs = (0..5).map(|_| Box::new(|| drop(done.fetch_add(1, Ordering::Relaxed))) as Job<'_>);
+        let jobs = (0..5).map(|_| {
+            Box::new(|| {
+                done.fetch_add(1, Ordering::Relaxed);
+            }) as Job<'_>
+        });
         Threads(3).run(jobs.collect());
         assert_eq!(done.load(Ordering::Relaxed), 5);
         Threads(3).run(Vec::new());
