@@ -119,7 +119,7 @@ fn reductions_change_no_verdict(#[case] unreduced: Request) {
     // cmp eax, ecx; jne +8
     plant(image, SECTION, &[0x39, 0xc8, 0x75, 0x08], 2, NOP_2);
 })]
-#[case::acknowledgements_not_counted(Rule::Lockstep, false, |image: &mut ElfImage| {
+#[case::acknowledgements_not_counted(Rule::Progress, false, |image: &mut ElfImage| {
     // add eax, 1
     plant(image, SECTION, &[0x83, 0xc0, 0x01], 2, &[0]);
 })]
