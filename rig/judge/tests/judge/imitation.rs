@@ -123,3 +123,46 @@ fn the_modules_words_have_its_names() {
     assert_eq!(words, ["lockstep.step", "lockstep.num_ack", "lockstep.num_failed"]);
     assert!(!names.counts_acks_under_lock && SubjectNames::kmod(true).counts_acks_under_lock);
 }
+
+/// How often each CPU begins a call of this leaf.
+fn calls_of(run: &Synthetic, leaf: Leaf) -> Vec<usize> {
+    let begins = |r: &&Record, lp: u16| r.lp == lp && r.kind == Kind::SeamcallEnter as u16 && Leaf::of(r) == leaf;
+    (0..run.setup.lps).map(|lp| run.records.iter().filter(|r| begins(r, lp)).count()).collect()
+}
+
+/// The last CPU leaves out its INSTALL, and nothing else.
+#[test]
+fn the_last_cpu_skips_only_its_install() {
+    let run = Synthetic::new(3).boot().twist(Twist::SkipInstall).update();
+    assert_eq!(calls_of(&run, Leaf::INSTALL), [1, 1, 0]);
+    let plain = Synthetic::plain(3, 1);
+    for leaf in [Leaf::SHUTDOWN, Leaf::SYS_INIT, Leaf::LP_INIT, Leaf::UPDATE] {
+        assert_eq!(calls_of(&run, leaf), calls_of(&plain, leaf), "{}", leaf.name());
+    }
+}
+
+/// SYS.INIT finds no entropy twenty times, and then some.
+#[test]
+fn sys_init_is_retried_twenty_times() {
+    let run = Synthetic::new(2).boot().twist(Twist::RetryForEver).update();
+    let in_update = calls_of(&run, Leaf::SYS_INIT).iter().sum::<usize>() - 1;
+    assert_eq!(in_update, 21);
+    let without = run.records.iter().filter(|r| r.b == 0x8000_0203_0000_0000 && Leaf::of(r) == Leaf::SYS_INIT);
+    assert_eq!(without.count(), 20);
+}
+
+/// TDs run on the CPUs in turn.
+#[test]
+fn tds_run_on_the_cpus_in_turn() {
+    let run = Synthetic::new(2).tds(5);
+    let entries = run.records.iter().filter(|r| r.kind == Kind::SeamcallEnter as u16);
+    assert_eq!(entries.map(|r| r.lp).collect::<Vec<_>>(), [0, 1, 0, 1, 0]);
+}
+
+/// Calls of the module are refused by nobody, whoever is inside P-SEAMLDR.
+#[test]
+fn only_the_loader_refuses_who_comes_second() {
+    let run = Synthetic::new(4).boot().twist(Twist::UnlockedLoader).update();
+    let refused = run.records.iter().filter(|r| r.flags & flags::CONTENDED != 0);
+    assert!(refused.map(Leaf::of).all(|leaf| leaf == Leaf::INSTALL));
+}

@@ -2,8 +2,11 @@
 
 use super::edit::call;
 use rig_judge::scene::Scene;
-use rig_judge::synthetic::Synthetic;
+use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
+use rig_judge::{Setup, Step, SubjectNames};
+use rig_wire::event::{Kind, NO_LP, Record};
+use rstest::rstest;
 
 /// Of calls outside updates a run under load has more than anybody looks at: the first twenty thousand are drawn.
 #[test]
@@ -13,4 +16,45 @@ fn too_many_calls_are_left_out_and_counted() {
     run.renumber();
     let scene = Scene::of(&run.setup, run.records.clone(), &run.console);
     assert_eq!((scene.lanes[0].calls.len(), scene.lanes[1].calls.len(), scene.calls_left_out), (10_000, 10_000, 3));
+}
+
+/// Whether the guest's clock was read is a property of the run: its first event of the guest decides, and no other.
+#[test]
+fn the_guests_first_event_says_whether_its_clock_was_read() {
+    let mark = Record { kind: Kind::Mark as u16, lp: NO_LP, ..Record::default() };
+    let idle = |guest_ns: u64| Record { kind: Kind::Idle as u16, guest_ns, ..Record::default() };
+    let has_time = |records: [Record; 3]| {
+        Scene::of(&Setup::new(1, SubjectNames::in_tree()), records, &[]).guest_time
+    };
+    assert!(has_time([mark, idle(5), idle(0)]));
+    assert!(!has_time([mark, idle(0), idle(5)]));
+}
+
+/// Where the state is watched, a step begins for a CPU when it reads the state, and not with a SEAMCALL.
+#[test]
+fn a_cpu_that_never_read_a_state_is_in_no_such_step() {
+    let run = Synthetic::new(3).boot().twist(Twist::AckUnread(Step::CpuInstall)).update();
+    let scene = Scene::of(&run.setup, run.records.clone(), &run.console);
+    let is_in = |lp: usize| scene.lanes[lp].steps.iter().any(|slice| slice.step == Step::CpuInstall);
+    assert_eq!([0, 1, 2].map(is_in), [true, true, false]);
+    assert!(scene.lanes[2].calls.iter().any(|slice| slice.leaf == "INSTALL"));
+}
+
+const DEAD: u64 = 0x4000_0002_0000_0000;
+const BUSY: u64 = 0x8000_0202_0000_0000;
+
+/// A TD's exit without the error bit is no failure of the call; the same number from another leaf is one.
+#[rstest]
+#[case(Leaf::VP_ENTER, 0, false)]
+#[case(Leaf::VP_ENTER, DEAD, false)]
+#[case(Leaf::VP_ENTER, BUSY, true)]
+#[case(Leaf::SYS_RD, 0, false)]
+#[case(Leaf::SYS_RD, DEAD, true)]
+fn a_calls_status_is_shown_if_it_failed(#[case] leaf: Leaf, #[case] status: u64, #[case] is_shown: bool) {
+    let mut run = Synthetic::new(1);
+    run.records = call(0, leaf, 0).to_vec();
+    run.records[1].b = status;
+    run.renumber();
+    let scene = Scene::of(&run.setup, run.records.clone(), &run.console);
+    assert_eq!(scene.lanes[0].calls[0].status.is_some(), is_shown, "{:?}", scene.lanes[0].calls[0]);
 }
