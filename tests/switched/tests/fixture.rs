@@ -87,8 +87,9 @@ fn each_mutant_ends_as_it_must() {
         ("replace > with >= in kind", Switch, Noticed),
         ("delete field wide", Switch, Noticed),
         ("delete field tall", Switch, Missed),
-        // The test tells `a || (b && c)` from `(a || b) && c`.
-        ("replace && with || in all", Switch, Noticed),
+        // The test tells `a || (b && c)` from `(a || b) && c`, and has nothing to tell of `(a && b) || c`.
+        ("76:7: replace && with || in all", Switch, Noticed),
+        ("76:12: replace && with || in all", Switch, Missed),
         ("replace && with || in is_large", Alone, Unviable),
         ("delete ! in is_large", Switch, Noticed),
         ("delete ! in abort_unless", Switch, Noticed),
