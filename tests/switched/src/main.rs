@@ -26,9 +26,6 @@ struct Arguments {
     /// Only mutants with this in their names (repeatable).
     #[arg(long)]
     only: Vec<String>,
-    /// Tests with this in their names run last, with mutants that all others miss (repeatable).
-    #[arg(long)]
-    last: Vec<String>,
     /// How many mutants are run at a time.
     #[arg(long, default_value_t = 2)]
     workers: usize,
@@ -49,7 +46,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let Arguments { package, profile, list, only, last, workers, .. } = arguments;
+    let Arguments { package, profile, list, only, workers, .. } = arguments;
     let request = Request {
         results: root.join("runs/switched").join(&package).join("results.jsonl"),
         scratch: root.join("target/switched"),
@@ -58,14 +55,11 @@ fn main() -> ExitCode {
         list,
         only,
         workers: workers.max(1),
-        patience: Patience { factor: arguments.factor, at_least: Duration::from_secs(arguments.at_least_s), last },
+        patience: Patience { factor: arguments.factor, at_least: Duration::from_secs(arguments.at_least_s) },
     };
     match measure(&request, &|line| eprintln!("{line}")) {
         Ok(measured) => {
             println!("{}", report::table(&measured));
-            if !request.patience.last.is_empty() {
-                println!("Run only with mutants that all other tests miss: {}\n", request.patience.last.join(", "));
-            }
             print!("Missed:\n{}", report::missed(&measured));
             ExitCode::SUCCESS
         }

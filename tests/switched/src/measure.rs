@@ -1,12 +1,15 @@
 //! The whole measurement of one crate.
 
 use crate::alone::Bench;
-use crate::compile::Recipe;
+use crate::compile::{Compiled, Recipe};
 use crate::identity::{self, Identity};
 use crate::list::{self, Mutant};
 use crate::record::{Means, Outcome, Record, Records, Witness};
+use crate::runner::Runner;
 use crate::settle::{self, Settled};
 use crate::suite::{Judged, Patience, Suite};
+use crate::survey;
+use crate::together;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use std::collections::VecDeque;
@@ -51,28 +54,37 @@ pub fn measure(request: &Request, say: &(dyn Fn(String) + Sync)) -> Result<Measu
     let mutants = mutants(request)?;
     say(format!("{} mutants", mutants.len()));
     let tree = request.tree("switched")?;
-    let settled = settle::settle(&tree, &request.recipe, &mutants, &mut |line| say(format!("compiled: {line}")))?;
-    let Settled { compiled, switches, unswitched } = settled;
-    let identity = identity::of(&request.root, &request.recipe.package, &compiled.programs)?;
-    let suite = Suite::new(&tree, &request.recipe, compiled.programs, request.patience.clone())?;
-    say(format!(
-        "{} mutants have a switch, {} have none; the tests take {:.1} s without a mutant",
-        switches.len(),
-        unswitched.len(),
-        suite.usual().as_secs_f64()
-    ));
+    let kept = |name: &str| request.scratch.join(&request.recipe.package).join(name);
+    let mut tell = |line| say(format!("compiled: {line}"));
+    let settled = settle::settle(&tree, &request.recipe, &mutants, &kept("left-out.json"), &mut tell)?;
+    let Settled { compiled: Compiled { programs, .. }, switches, unswitched } = settled;
+    say(format!("{} mutants have a switch, {} have none", switches.len(), unswitched.len()));
+    let identity = identity::of(&request.root, &request.recipe.package, &programs)?;
+    let runner = Runner::new(&tree, &request.recipe)?;
+    let tests = survey::survey(&runner, &programs, &identity.program, &kept("tests.json"), request.workers)?;
+    let time_ms: u64 = tests.iter().map(|test| test.time_ms).sum();
+    say(format!("{} tests pass without a mutant, one after the other in {} s", tests.len(), time_ms / 1000));
+    let suite = Suite { runner: &runner, programs: &programs, tests: &tests, patience: request.patience };
     let records = Records::open(&request.results)?;
     let shared = Shared { identity, records: Mutex::new(records), start: Instant::now(), say };
-    let judge = |mutant: &Mutant, hint: Option<&Witness>| suite.judge(switches[&mutant.name], hint);
+    let judge = |mutant: &Mutant, hint: Option<&Witness>| {
+        let (number, first) = switches[&mutant.name];
+        suite.judge(number, first, hint)
+    };
     let with = mutants.iter().filter(|mutant| switches.contains_key(&mutant.name));
     shared.each(Means::Switch, with, vec![judge; request.workers])?;
     let without: Vec<&Mutant> = mutants.iter().filter(|mutant| unswitched.contains(&mutant.name)).collect();
-    if without.iter().any(|mutant| !shared.is_known(mutant)) {
+    let unknown: Vec<&Mutant> = without.iter().copied().filter(|mutant| !shared.is_known(mutant)).collect();
+    if !unknown.is_empty() {
+        let unviable = together::unviable(&request.tree("alone-0")?, &request.recipe, &unknown)?;
+        say(format!("{} of {} without a switch do not compile", unviable.len(), unknown.len()));
+        for mutant in unknown.iter().filter(|mutant| unviable.contains(&mutant.name)) {
+            shared.add(mutant, Means::Alone, (Outcome::Unviable, None), 0)?;
+        }
         let benches = (0..request.workers).map(|number| {
-            let tree = request.tree(&format!("alone-{number}"))?;
-            say(format!("compiles a program without switches ({number})"));
-            let mut bench = Bench::new(tree, request.recipe.clone(), request.patience.clone())?;
-            Ok(move |mutant: &Mutant, hint: Option<&Witness>| bench.judge(mutant, hint))
+            let bench = Bench::new(request.tree(&format!("alone-{number}"))?, request.recipe.clone())?;
+            let suite = &suite;
+            Ok(move |mutant: &Mutant, hint: Option<&Witness>| bench.judge(mutant, suite, hint))
         });
         let benches = benches.collect::<Result<Vec<_>, Trouble>>()?;
         shared.each(Means::Alone, without.into_iter(), benches)?;
@@ -90,7 +102,8 @@ fn mutants(request: &Request) -> Result<Vec<Mutant>, Trouble> {
         Some(path) => list::parse(&fs::read_to_string(path).map_err(Trouble::file("read", path))?)?,
         None => list::list(&request.root, &request.recipe.package)?,
     };
-    let is_wanted = |mutant: &Mutant| request.only.is_empty() || request.only.iter().any(|part| mutant.name.contains(part));
+    let is_wanted =
+        |mutant: &Mutant| request.only.is_empty() || request.only.iter().any(|part| mutant.name.contains(part));
     Ok(all.into_iter().filter(is_wanted).collect())
 }
 
@@ -116,8 +129,18 @@ impl Shared<'_> {
         self.records().last(&mutant.name).is_some_and(|record| record.program == self.program(record.outcome))
     }
 
+    fn add(&self, mutant: &Mutant, means: Means, (outcome, by): Judged, time_ms: u64) -> Result<(), Trouble> {
+        let program = self.program(outcome).to_owned();
+        self.records().add(Record { mutant: mutant.name.clone(), program, means, outcome, by, time_ms })
+    }
+
     /// Measures each mutant that has no result yet, with one thread for each of `judges`.
-    fn each<'m, J>(&self, means: Means, mutants: impl Iterator<Item = &'m Mutant>, judges: Vec<J>) -> Result<(), Trouble>
+    fn each<'m, J>(
+        &self,
+        means: Means,
+        mutants: impl Iterator<Item = &'m Mutant>,
+        judges: Vec<J>,
+    ) -> Result<(), Trouble>
     where
         J: FnMut(&Mutant, Option<&Witness>) -> Result<Judged, Trouble> + Send,
     {
@@ -133,11 +156,10 @@ impl Shared<'_> {
                 let start = Instant::now();
                 let hint = self.records().last(&mutant.name).and_then(|record| record.by.clone());
                 let (outcome, by) = judge(mutant, hint.as_ref())?;
-                let program = self.program(outcome).to_owned();
                 let time_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let name = mutant.name.clone();
-                self.records().add(Record { mutant: name, program, means, outcome, by, time_ms })?;
-                let is_shown = matches!(outcome, Outcome::Missed | Outcome::EndedByTime) || number % 50 == 0 || number == all;
+                self.add(mutant, means, (outcome, by), time_ms)?;
+                let is_shown =
+                    matches!(outcome, Outcome::Missed | Outcome::EndedByTime) || number % 50 == 0 || number == all;
                 if is_shown {
                     let after = self.start.elapsed().as_secs();
                     (self.say)(format!("{number}/{all} after {after} s: {outcome:?} {}", mutant.name));
@@ -147,7 +169,7 @@ impl Shared<'_> {
         };
         thread::scope(|scope| {
             let threads: Vec<_> = judges.into_iter().map(|judge| scope.spawn(|| work(judge))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect()
+            threads.into_iter().try_for_each(|thread| thread.join().expect("a worker does not panic"))
         })
     }
 }

@@ -70,11 +70,11 @@ impl Records {
     pub fn open(path: &Path) -> Result<Self, Trouble> {
         let folder = path.parent().expect("it is a file in a folder");
         fs::create_dir_all(folder).map_err(Trouble::file("make", folder))?;
-        let text = if path.exists() { fs::read_to_string(path).map_err(Trouble::file("read", path))? } else { String::new() };
+        let text =
+            if path.exists() { fs::read_to_string(path).map_err(Trouble::file("read", path))? } else { String::new() };
         let records = text.lines().filter_map(|line| serde_json::from_str::<Record>(line).ok());
         let last = records.map(|record| (record.mutant.clone(), record)).collect();
-        let mut file =
-            OpenOptions::new().create(true).append(true).open(path).map_err(Trouble::file("open", path))?;
+        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(Trouble::file("open", path))?;
         if !text.is_empty() && !text.ends_with('\n') {
             writeln!(file).map_err(Trouble::file("write", path))?;
         }

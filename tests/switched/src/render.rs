@@ -2,11 +2,19 @@
 
 use crate::places::ConstFn;
 use crate::sites::{Form, NONE, Site};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::ops::Range;
 
 /// The environment variable that says which switch is on.
 pub const VARIABLE: &str = "SWITCHED_MUTANT";
+
+/// What stands there if no switch is on and each site that is reached is written down.
+pub const RECORD: u32 = u32::MAX;
+
+/// The environment variable with the file in which they are.
+pub const REACHED: &str = "SWITCHED_REACHED";
 
 /// Part of a rewritten file, with the switches that an error of the compiler in it can be due to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +37,7 @@ pub struct Rendered {
 }
 
 /// What is left out of a rewritten program.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Switches whose mutants do not compile in this form.
     pub switches: BTreeSet<u32>,
@@ -37,20 +45,38 @@ pub struct LeftOut {
     pub const_fns: BTreeSet<String>,
 }
 
-/// The module that each root of the crate gets: `which` is the switch that is on if it is one of a site's.
-pub fn module() -> String {
+/// The module that each root of the crate gets: `which` is the switch that is on if it is one of a site's. Switches are less than
+/// `end`.
+pub fn module(end: u32) -> String {
     format!(
         r#"
 #[allow(warnings, clippy::all, clippy::pedantic)]
 mod __switched {{
+    use ::std::sync::atomic::{{AtomicBool, Ordering}};
     static ON: ::std::sync::OnceLock<u32> = ::std::sync::OnceLock::new();
+    static REACHED: [AtomicBool; {end}] = [const {{ AtomicBool::new(false) }}; {end}];
     fn read() -> u32 {{
-        ::std::env::var("{VARIABLE}").map_or(0, |text| text.parse().expect("the number of a mutant"))
+        ::std::env::var("{VARIABLE}").map_or({NONE}, |text| text.parse().expect("the number of a mutant"))
+    }}
+    #[cold]
+    fn reached(first: u32) {{
+        use ::std::io::Write as _;
+        if !REACHED[first as usize].swap(true, Ordering::Relaxed) {{
+            let path = ::std::env::var("{REACHED}").expect("a file");
+            let mut file = ::std::fs::OpenOptions::new().append(true).open(path).expect("the file is there");
+            file.write_all(::std::format!("{{first}}\n").as_bytes()).expect("the file takes a line");
+        }}
     }}
     #[inline]
     pub(crate) fn which(first: u32, last: u32) -> u32 {{
         let on = *ON.get_or_init(read);
-        if first <= on && on <= last {{ on }} else {{ {NONE} }}
+        if first <= on && on <= last {{
+            return on;
+        }}
+        if on == {RECORD} {{
+            reached(first);
+        }}
+        {NONE}
     }}
 }}
 "#
@@ -73,7 +99,9 @@ pub fn render(
     functions: &[Range<usize>],
     left_out: &LeftOut,
 ) -> Rendered {
-    let kept = |site: &Site| const_fns.iter().any(|one| within(&site.extent, &one.body) && left_out.const_fns.contains(&one.name));
+    let kept = |site: &Site| {
+        const_fns.iter().any(|one| within(&site.extent, &one.body) && left_out.const_fns.contains(&one.name))
+    };
     let mut nodes: Vec<(Range<usize>, Node<'_>)> = functions.iter().map(|one| (one.clone(), Node::Function)).collect();
     for site in sites.iter().filter(|site| !kept(site)) {
         let is_in = |index: &usize| !left_out.switches.contains(&site.alternatives[*index].switch);
@@ -149,22 +177,23 @@ impl Writer<'_> {
         let (first, last) = (number(used[0]), number(used[used.len() - 1]));
         let which = format!("crate::__switched::which({first}, {last})");
         if site.form == Form::Arm {
-            self.out.text.push_str(&format!(" if {which} == {NONE}"));
+            let _ = write!(self.out.text, " if {which} == {NONE}");
             return Vec::new();
         }
         let is_body = site.form == Form::Body;
         let (open, close) = if is_body { ("match ", "}\n") } else { ("(match ", "})") };
-        self.out.text.push_str(&format!("{open}{which} {{ {NONE} => "));
+        let _ = write!(self.out.text, "{open}{which} {{ {NONE} => ");
         self.out.text.push_str(if is_body { "{\n" } else { "" });
         let inner = self.region(site.extent.clone());
         self.out.text.push_str(if is_body { "\n}\n" } else { ",\n" });
         for index in used {
             let switch = number(*index);
             let pattern = if switch == last { "_".to_owned() } else { switch.to_string() };
-            self.out.text.push_str(&format!("{pattern} => "));
+            let _ = write!(self.out.text, "{pattern} => ");
             let start = self.out.text.len();
             let text = &site.alternatives[*index].text;
-            self.out.text.push_str(&if is_body { format!("{{ {text} }}\n") } else { format!("{text},\n") });
+            let (before, after) = if is_body { ("{ ", " }\n") } else { ("", ",\n") };
+            let _ = write!(self.out.text, "{before}{text}{after}");
             self.mark(start, vec![switch], true);
         }
         self.out.text.push_str(close);
@@ -184,7 +213,8 @@ mod tests {
     use crate::sites::Alternative;
 
     fn site(extent: Range<usize>, form: Form, alternatives: &[(u32, &str)]) -> Site {
-        let alternatives = alternatives.iter().map(|(switch, text)| Alternative { switch: *switch, text: (*text).into() });
+        let alternatives =
+            alternatives.iter().map(|(switch, text)| Alternative { switch: *switch, text: (*text).into() });
         Site { extent, form, alternatives: alternatives.collect() }
     }
 
@@ -195,12 +225,10 @@ mod tests {
     #[test]
     fn mutants_are_arms_behind_the_original() {
         let text = "const fn f() { a + b }";
-        let sites = [
-            site(15..20, Form::Body, &[(1, "0")]),
-            site(15..20, Form::Expression, &[(2, "a - b"), (3, "a * b")]),
-        ];
+        let sites =
+            [site(15..20, Form::Body, &[(1, "0")]), site(15..20, Form::Expression, &[(2, "a - b"), (3, "a * b")])];
         let const_fns = [ConstFn { name: "f".into(), keyword: 0..5, body: 13..22 }];
-        let render = |left_out: &LeftOut| render(text, &sites, &const_fns, &[6..22], left_out);
+        let render = |left_out: &LeftOut| render(text, &sites, &const_fns, std::slice::from_ref(&(6..22)), left_out);
         let all = render(&LeftOut::default());
         assert_eq!(
             squeezed(&all.text),
@@ -213,7 +241,10 @@ mod tests {
         };
         assert_eq!([1, 2, 3].map(own), ["{ 0 }", "a - b,", "a * b,"]);
         let some = render(&LeftOut { switches: [1, 2].into(), ..LeftOut::default() });
-        assert_eq!(squeezed(&some.text), "fn f() { (match crate::__switched::which(3, 3) { 0 => a + b, _ => a * b, }) }");
+        assert_eq!(
+            squeezed(&some.text),
+            "fn f() { (match crate::__switched::which(3, 3) { 0 => a + b, _ => a * b, }) }"
+        );
         assert_eq!(render(&LeftOut { switches: [1, 2, 3].into(), ..LeftOut::default() }).text, text);
         assert_eq!(render(&LeftOut { const_fns: ["f".to_owned()].into(), ..LeftOut::default() }).text, text);
     }

@@ -68,7 +68,7 @@ pub fn table(measured: &Measured) -> String {
 /// The names of those that were missed, a line each.
 pub fn missed(measured: &Measured) -> String {
     let is_missed = measured.iter().filter(|(_, record)| record.outcome == Outcome::Missed);
-    is_missed.map(|(mutant, _)| format!("{}\n", mutant.name)).collect()
+    is_missed.fold(String::new(), |text, (mutant, _)| text + &mutant.name + "\n")
 }
 
 #[cfg(test)]

@@ -42,8 +42,10 @@ pub enum Ended {
 
 /// Runs a program until it ends, a test fails, or its time is over. Its whole process group is ended with it.
 pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
-    let failed =
-        |cause: std::io::Error| Trouble::Command { command: call.program.display().to_string(), cause: cause.to_string() };
+    let failed = |cause: std::io::Error| Trouble::Command {
+        command: call.program.display().to_string(),
+        cause: cause.to_string(),
+    };
     let limited = format!("ulimit -v {MEMORY_KIB} && exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command.args(["-c", &limited]).arg(call.program).args(&call.arguments).arg("--test-threads=1");

@@ -45,8 +45,7 @@ pub const NONE: u32 = 0;
 /// Where a mutant's text is in its file.
 pub fn extent(mutant: &Mutant, lines: &Lines<'_>) -> Result<Range<usize>, Trouble> {
     let at = |place: crate::list::Position| {
-        let missing =
-            || Trouble::NoSuchPlace { file: mutant.file.clone(), line: place.line, column: place.column };
+        let missing = || Trouble::NoSuchPlace { file: mutant.file.clone(), line: place.line, column: place.column };
         lines.offset(place).ok_or_else(missing)
     };
     Ok(at(mutant.span.start)?..at(mutant.span.end)?)
@@ -57,38 +56,41 @@ pub fn replaced(text: &str, around: &Range<usize>, extent: &Range<usize>, replac
     [&text[around.start..extent.start], replacement, &text[extent.end..around.end]].concat()
 }
 
-/// The sites of one file, and by name the mutants that cannot have a switch. `mutants` are those of this file. Switches are
-/// numbered from `first` on.
-pub fn of(
-    text: &str,
-    places: &Places,
-    mutants: &[&Mutant],
-    first: u32,
-) -> Result<(Vec<Site>, Vec<(u32, String)>, BTreeSet<String>), Trouble> {
+/// What was found for the mutants of one file.
+#[derive(Debug, Default)]
+pub struct Sites {
+    /// The sites, from the first in the file on, an outer one before those inside it.
+    pub sites: Vec<Site>,
+    /// The mutants with a switch, by name.
+    pub names: Vec<(u32, String)>,
+    /// Those that cannot have one.
+    pub unswitched: BTreeSet<String>,
+}
+
+/// Finds the sites of `mutants`, all of them of the file `text`. Switches are numbered from `first` on.
+pub fn of(text: &str, places: &Places, mutants: &[&Mutant], first: u32) -> Result<Sites, Trouble> {
     let lines = Lines::of(text);
-    let mut placed = Vec::new();
-    let mut unswitched = BTreeSet::new();
+    let mut all = Vec::new();
+    let mut found = Sites::default();
     for mutant in mutants {
         let extent = extent(mutant, &lines)?;
         match place(text, places, mutant, &extent) {
-            Some((around, form, text)) => placed.push((around, form, text, mutant.name.clone())),
+            Some((around, form, text)) => all.push((around, form, text, mutant.name.clone())),
             None => {
-                unswitched.insert(mutant.name.clone());
+                found.unswitched.insert(mutant.name.clone());
             }
         }
     }
-    placed.sort_by_key(|(around, form, ..)| (around.start, std::cmp::Reverse(around.end), *form));
-    let mut sites: Vec<Site> = Vec::new();
-    let mut names = Vec::new();
-    for ((extent, form, text, name), switch) in placed.into_iter().zip(first..) {
-        names.push((switch, name));
+    all.sort_by_key(|(around, form, ..)| (around.start, std::cmp::Reverse(around.end), *form));
+    for ((extent, form, text, name), switch) in all.into_iter().zip(first..) {
+        found.names.push((switch, name));
         let alternative = Alternative { switch, text };
-        match sites.last_mut().filter(|site| site.extent == extent && site.form == form) {
+        match found.sites.last_mut().filter(|site| site.extent == extent && site.form == form) {
             Some(site) => site.alternatives.push(alternative),
-            None => sites.push(Site { extent, form, alternatives: vec![alternative] }),
+            None => found.sites.push(Site { extent, form, alternatives: vec![alternative] }),
         }
     }
-    Ok((sites, names, unswitched))
+    Ok(found)
 }
 
 /// The extent that must be replaced as a whole so that the mutant's text is read as cargo-mutants' file would be.
@@ -145,9 +147,9 @@ mod tests {
         let span = Extent { start: position(at), end: position(at + old.len()) };
         let mutant = Mutant { name: "m".into(), file: "f".into(), span, replacement: new.into(), genre };
         let places = places::of(&syn::parse_file(text).unwrap(), &Lines::of(text));
-        let (sites, _, unswitched) = of(text, &places, &[&mutant], 1).unwrap();
-        assert_eq!(sites.len() + unswitched.len(), 1);
-        sites.first().map(|site| (text[site.extent.clone()].to_owned(), site.alternatives[0].text.clone()))
+        let found = of(text, &places, &[&mutant], 1).unwrap();
+        assert_eq!(found.sites.len() + found.unswitched.len(), 1);
+        found.sites.first().map(|site| (text[site.extent.clone()].to_owned(), site.alternatives[0].text.clone()))
     }
 
     #[test]
@@ -174,7 +176,9 @@ mod tests {
 
     #[test]
     fn what_the_compiler_computes_has_no_switch() {
-        for text in ["const A: u32 = 1 + 2;", "static A: u32 = 1 + 2;", "enum E { A = 1 + 2 }", "fn f(a: [u8; 1 + 2]) { }"] {
+        for text in
+            ["const A: u32 = 1 + 2;", "static A: u32 = 1 + 2;", "enum E { A = 1 + 2 }", "fn f(a: [u8; 1 + 2]) { }"]
+        {
             assert_eq!(placed(text, "+", "-", Genre::BinaryOperator), None, "{text}");
         }
         assert!(placed("const fn f() { g(1 + 2) }", "+", "-", Genre::BinaryOperator).is_some());

@@ -1,125 +1,64 @@
-//! The tests of a crate, as programs that judge one mutant after the other.
+//! The tests of a crate, which judge one mutant after the other.
 
-use crate::compile::{self, Recipe, TargetName};
+use crate::compile::TargetName;
 use crate::record::{Outcome, Witness};
-use crate::render::VARIABLE;
-use crate::run::{Call, Ended, run};
+use crate::run::Ended;
+use crate::runner::Runner;
 use crate::sites::NONE;
-use crate::tree::Tree;
+use crate::survey::Test;
 use crate::trouble::Trouble;
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// How long tests may take, and which come last.
-#[derive(Clone, Debug)]
+/// How long tests may take.
+#[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// The limit is the time without a mutant this many times.
     pub factor: u32,
     /// It is no less than that.
     pub at_least: Duration,
-    /// Parts of the names of slow tests, which are run only with mutants that all others miss.
-    pub last: Vec<String>,
-}
-
-/// Test programs that pass without a mutant.
-#[derive(Debug)]
-pub struct Suite {
-    folder: PathBuf,
-    environment: BTreeMap<String, String>,
-    /// Each with the time of its tests, and that of those that come last.
-    programs: Vec<Program>,
-    patience: Patience,
-}
-
-#[derive(Debug)]
-struct Program {
-    target: TargetName,
-    path: PathBuf,
-    usual: Duration,
-    last: Duration,
 }
 
 /// What the tests make of a mutant, with the test that noticed it.
 pub type Judged = (Outcome, Option<Witness>);
 
-#[derive(Clone, Copy)]
-enum Which<'t> {
-    Usual,
-    Last,
-    One(&'t str),
+/// Test programs, with what was found of their tests.
+#[derive(Debug)]
+pub struct Suite<'s> {
+    /// What runs them.
+    pub runner: &'s Runner,
+    /// The programs.
+    pub programs: &'s [(TargetName, PathBuf)],
+    /// Their tests, the quickest first.
+    pub tests: &'s [Test],
+    /// How long they may take.
+    pub patience: Patience,
 }
 
-impl Suite {
-    /// Runs all tests without a mutant. They must pass; the time that they take is the measure of all others.
-    pub fn new(
-        tree: &Tree,
-        recipe: &Recipe,
-        programs: Vec<(TargetName, PathBuf)>,
-        patience: Patience,
-    ) -> Result<Self, Trouble> {
-        let manifest = compile::package(tree, &recipe.package)?.manifest_path;
-        let folder = manifest.parent().expect("it is a file").as_std_path().to_owned();
-        let temporary = tree.root.with_extension("temporary");
-        let _ = fs::remove_dir_all(&temporary);
-        fs::create_dir_all(&temporary).map_err(Trouble::file("make", &temporary))?;
-        let mut environment = compile::environment(tree);
-        let ours = [
-            ("CARGO_MANIFEST_DIR", folder.display().to_string()),
-            ("CARGO_PKG_NAME", recipe.package.clone()),
-            // A failure is a result here and nothing to look into: it is neither made smaller nor kept.
-            ("PROPTEST_MAX_SHRINK_ITERS", "0".to_owned()),
-            ("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1".to_owned()),
-            ("INSTA_UPDATE", "no".to_owned()),
-            ("INSTA_WORKSPACE_ROOT", tree.root.display().to_string()),
-            ("RUST_BACKTRACE", "0".to_owned()),
-            // Programs that are ended leave their folders.
-            ("TMPDIR", temporary.display().to_string()),
-        ];
-        environment.extend(ours.map(|(name, value)| (name.to_owned(), value)));
-        let timed = |(target, path)| Program { target, path, usual: Duration::MAX, last: Duration::ZERO };
-        let mut suite =
-            Self { folder, environment, programs: programs.into_iter().map(timed).collect(), patience };
-        for index in 0..suite.programs.len() {
-            suite.programs[index].usual = suite.time(index, Which::Usual)?;
-            if !suite.patience.last.is_empty() {
-                suite.programs[index].last = suite.time(index, Which::Last)?;
-            }
-        }
-        suite.programs.sort_by_key(|program| (program.target.is_integration, program.usual));
-        Ok(suite)
-    }
+/// How many tests are run at a time: first few, since one of the first notices most mutants.
+const BATCHES: [usize; 4] = [4, 16, 64, usize::MAX];
 
-    /// The time that all tests but the last take without a mutant.
-    pub fn usual(&self) -> Duration {
-        self.programs.iter().map(|program| program.usual).sum()
-    }
-
-    /// Puts other programs of the same targets in the place of its own.
-    pub fn replace(&mut self, programs: Vec<(TargetName, PathBuf)>) {
-        for (target, path) in programs {
-            if let Some(program) = self.programs.iter_mut().find(|program| program.target == target) {
-                program.path = path;
-            }
+impl Suite<'_> {
+    /// What the tests make of the program with this switch on. Only those that reach the mutant's site are run. `hint` noticed
+    /// the mutant in an earlier program, so it is asked first.
+    pub fn judge(&self, switch: u32, site: u32, hint: Option<&Witness>) -> Result<Judged, Trouble> {
+        let reaching: Vec<&Test> = self.tests.iter().filter(|test| test.sites.contains(&site)).collect();
+        let is_hint = |test: &&Test| hint.is_some_and(|hint| hint.is(test));
+        let (first, mut rest): (Vec<&Test>, Vec<&Test>) = reaching.into_iter().partition(is_hint);
+        let mut batches = vec![first];
+        for size in BATCHES {
+            let after = rest.split_off(size.min(rest.len()));
+            batches.push(std::mem::replace(&mut rest, after));
         }
-    }
-
-    /// What the tests make of the program with this switch on. `hint` noticed the mutant in an earlier program, so it is asked
-    /// first.
-    pub fn judge(&self, switch: u32, hint: Option<&Witness>) -> Result<Judged, Trouble> {
-        if let Some((program, test)) = hint.and_then(|hint| self.find(hint)) {
-            // A name that is no longer there is no failure.
-            if let Some(judged) = self.try_one(program, switch, Which::One(test))? {
-                return Ok(judged);
-            }
-        }
-        for which in [Which::Usual, Which::Last] {
-            if matches!(which, Which::Last) && self.patience.last.is_empty() {
-                continue;
-            }
-            for program in &self.programs {
-                if let Some(judged) = self.try_one(program, switch, which)? {
+        for batch in batches {
+            for (target, path) in self.programs {
+                let own: Vec<&Test> = batch.iter().copied().filter(|test| test.target == target.name).collect();
+                if own.is_empty() {
+                    continue;
+                }
+                let names: Vec<&str> = own.iter().map(|test| test.name.as_str()).collect();
+                let limit = self.limit(own.iter().map(|test| test.time_ms).sum());
+                if let Some(judged) = self.ask(target, path, &names, switch, limit)? {
                     return Ok(judged);
                 }
             }
@@ -127,49 +66,52 @@ impl Suite {
         Ok((Outcome::Missed, None))
     }
 
-    fn find<'s, 'h>(&'s self, hint: &'h Witness) -> Option<(&'s Program, &'h str)> {
-        let program = self.programs.iter().find(|program| program.target.name == hint.target)?;
-        Some((program, hint.test.as_deref()?))
+    /// What all tests make of programs without switches. `hint` is asked first, too.
+    pub fn judge_programs(
+        &self,
+        programs: &[(TargetName, PathBuf)],
+        hint: Option<&Witness>,
+    ) -> Result<Judged, Trouble> {
+        if let Some(test) = self.tests.iter().find(|test| hint.is_some_and(|hint| hint.is(test)))
+            && let Some((target, path)) = programs.iter().find(|(target, _)| target.name == test.target)
+            && let Some(judged) = self.ask(target, path, &[&test.name], NONE, self.limit(test.time_ms))?
+        {
+            return Ok(judged);
+        }
+        for (target, path) in programs {
+            let own = self.tests.iter().filter(|test| test.target == target.name);
+            let limit = self.limit(own.map(|test| test.time_ms).sum());
+            if let Some(judged) = self.ask(target, path, &[], NONE, limit)? {
+                return Ok(judged);
+            }
+        }
+        Ok((Outcome::Missed, None))
     }
 
     /// None if the tests pass.
-    fn try_one(&self, program: &Program, switch: u32, which: Which<'_>) -> Result<Option<Judged>, Trouble> {
-        let usual = match which {
-            Which::Usual => program.usual,
-            Which::Last => program.last,
-            Which::One(_) => program.usual.max(program.last),
-        };
-        let limit = self.patience.at_least.max(usual.saturating_mul(self.patience.factor));
-        let (outcome, test) = match self.call(program, switch, which, limit)? {
+    fn ask(
+        &self,
+        target: &TargetName,
+        program: &Path,
+        tests: &[&str],
+        switch: u32,
+        limit: Duration,
+    ) -> Result<Option<Judged>, Trouble> {
+        let (outcome, test) = match self.runner.run(program, tests, switch, limit)? {
             Ended::Passed => return Ok(None),
             Ended::Failed(test) => (Outcome::Noticed, test),
             Ended::ByTime(test) => (Outcome::EndedByTime, test),
         };
-        Ok(Some((outcome, Some(Witness { target: program.target.name.clone(), test }))))
+        Ok(Some((outcome, Some(Witness { target: target.name.clone(), test }))))
     }
 
-    fn time(&self, index: usize, which: Which<'_>) -> Result<Duration, Trouble> {
-        let program = &self.programs[index];
-        let start = Instant::now();
-        let name = &program.target.name;
-        match self.call(program, NONE, which, Duration::from_secs(1800))? {
-            Ended::Passed => Ok(start.elapsed()),
-            Ended::Failed(test) => Err(Trouble::Baseline(format!("{name} {}", test.unwrap_or_default()))),
-            Ended::ByTime(test) => {
-                Err(Trouble::Baseline(format!("{name} {} takes half an hour", test.unwrap_or_default())))
-            }
-        }
+    fn limit(&self, usual_ms: u64) -> Duration {
+        self.patience.at_least.max(Duration::from_millis(usual_ms).saturating_mul(self.patience.factor))
     }
+}
 
-    fn call(&self, program: &Program, switch: u32, which: Which<'_>, limit: Duration) -> Result<Ended, Trouble> {
-        let last = self.patience.last.iter();
-        let arguments = match which {
-            Which::Usual => last.flat_map(|name| ["--skip".to_owned(), name.clone()]).collect(),
-            Which::Last => last.cloned().collect(),
-            Which::One(test) => vec![test.to_owned(), "--exact".to_owned()],
-        };
-        let mut environment = self.environment.clone();
-        environment.insert(VARIABLE.to_owned(), switch.to_string());
-        run(&Call { program: &program.path, arguments, environment: &environment, folder: &self.folder, limit })
+impl Witness {
+    fn is(&self, test: &Test) -> bool {
+        self.target == test.target && self.test.as_ref() == Some(&test.name)
     }
 }

@@ -64,7 +64,8 @@ pub fn files(root: &Path) -> Result<BTreeSet<PathBuf>, Trouble> {
         .filter_entry(|entry| entry.file_name() != ".git")
         .build();
     for entry in walk {
-        let unlisted = |error: ignore::Error| Trouble::Command { command: "list files".into(), cause: error.to_string() };
+        let unlisted =
+            |error: ignore::Error| Trouble::Command { command: "list files".into(), cause: error.to_string() };
         let entry = entry.map_err(unlisted)?;
         if entry.file_type().is_some_and(|kind| kind.is_file()) {
             found.insert(entry.path().strip_prefix(root).expect("the walk begins there").to_owned());

@@ -23,9 +23,7 @@ fn too_many_calls_are_left_out_and_counted() {
 fn the_guests_first_event_says_whether_its_clock_was_read() {
     let mark = Record { kind: Kind::Mark as u16, lp: NO_LP, ..Record::default() };
     let idle = |guest_ns: u64| Record { kind: Kind::Idle as u16, guest_ns, ..Record::default() };
-    let has_time = |records: [Record; 3]| {
-        Scene::of(&Setup::new(1, SubjectNames::in_tree()), records, &[]).guest_time
-    };
+    let has_time = |records: [Record; 3]| Scene::of(&Setup::new(1, SubjectNames::in_tree()), records, &[]).guest_time;
     assert!(has_time([mark, idle(5), idle(0)]));
     assert!(!has_time([mark, idle(0), idle(5)]));
 }
