@@ -54,20 +54,26 @@ pub fn survey(
     for (target, path) in programs {
         queue.extend(runner.tests(path)?.into_iter().map(|name| (target, path, name)));
     }
-    let (queue, done) = (Mutex::new(queue), Mutex::new(Vec::new()));
+    let (queue, done, failed) = (Mutex::new(queue), Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let work = |number: usize| -> Result<(), Trouble> {
         let file = path.with_extension(format!("reached-{number}"));
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some((target, program, name)) = next else { return Ok(()) };
-            let test = one(runner, &target.name, program, name, &file)?;
-            done.lock().unwrap_or_else(PoisonError::into_inner).push(test);
+            match one(runner, &target.name, program, name, &file)? {
+                Ok(test) => done.lock().unwrap_or_else(PoisonError::into_inner).push(test),
+                Err(name) => failed.lock().unwrap_or_else(PoisonError::into_inner).push(name),
+            }
         }
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..workers).map(|number| scope.spawn(move || work(number))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("a worker does not panic"))
     })?;
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !failed.is_empty() {
+        return Err(Trouble::Baseline(failed.join(", ")));
+    }
     let mut tests = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     tests.sort_by(|a, b| (a.time_ms, &a.target, &a.name).cmp(&(b.time_ms, &b.target, &b.name)));
     let kept = Kept { program: program.to_owned(), tests };
@@ -75,17 +81,22 @@ pub fn survey(
     Ok(kept.tests)
 }
 
-fn one(runner: &Runner, target: &str, program: &Path, name: String, file: &Path) -> Result<Test, Trouble> {
+/// The test, or its name if it fails or does not end.
+fn one(
+    runner: &Runner,
+    target: &str,
+    program: &Path,
+    name: String,
+    file: &Path,
+) -> Result<Result<Test, String>, Trouble> {
     fs::write(file, "").map_err(Trouble::file("write", file))?;
     let start = Instant::now();
     let variables = [(VARIABLE, RECORD.to_string()), (REACHED, file.display().to_string())];
-    match runner.run_with(program, &name, &variables, LIMIT)? {
-        Ended::Passed => {}
-        Ended::Failed(_) => return Err(Trouble::Baseline(format!("{target} {name}"))),
-        Ended::ByTime(_) => return Err(Trouble::Baseline(format!("{target} {name} takes half an hour"))),
+    if runner.run_with(program, &name, &variables, LIMIT)? != Ended::Passed {
+        return Ok(Err(format!("{target} {name}")));
     }
     let time_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let text = fs::read_to_string(file).map_err(Trouble::file("read", file))?;
     let sites = text.lines().filter_map(|line| line.parse().ok()).collect();
-    Ok(Test { target: target.to_owned(), name, time_ms, sites })
+    Ok(Ok(Test { target: target.to_owned(), name, time_ms, sites }))
 }
