@@ -168,3 +168,15 @@ fn only_the_loader_refuses_who_comes_second() {
     let refused = run.records.iter().filter(|r| r.flags & flags::CONTENDED != 0);
     assert!(refused.map(Leaf::of).all(|leaf| leaf == Leaf::INSTALL));
 }
+
+/// Between the first update and the second it sleeps, and runs again behind the second.
+#[test]
+fn a_td_that_sleeps_once_runs_again() {
+    let entries = |run: &Synthetic| calls_of(run, Leaf::VP_ENTER).iter().sum::<usize>();
+    let mut run = Synthetic::new(2).boot().tds(1).twist(Twist::TdSleepsOnce);
+    for expected in [1, 1, 2] {
+        assert_eq!(entries(&run), expected);
+        run = run.update();
+    }
+    assert_eq!(entries(&run), 3);
+}

@@ -5,7 +5,7 @@ use rig_judge::scene::{Lane, Scene};
 use rig_judge::synthetic::{Synthetic, Twist};
 use rig_judge::timeline::Leaf;
 use rig_judge::{Setup, Step, SubjectNames};
-use rig_wire::event::{Kind, NO_LP, Record};
+use rig_wire::event::{Kind, Mark, NO_LP, Record};
 use rstest::rstest;
 
 /// Of calls outside updates a run under load has more than anybody looks at: the first twenty thousand are drawn.
@@ -57,4 +57,33 @@ fn a_calls_status_is_shown_if_it_failed(#[case] leaf: Leaf, #[case] status: u64,
     run.renumber();
     let scene = Scene::of(&run.setup, run.records.clone(), &run.console);
     assert_eq!(scene.lanes[0].calls[0].status.is_some(), is_shown, "{:?}", scene.lanes[0].calls[0]);
+}
+
+/// Marks, holds, changes of the module's state and instructions that the emulator could not follow are moments. The run's end
+/// is none, and neither is a CPU that goes idle.
+#[test]
+fn what_happens_at_one_point_is_a_moment() {
+    let mark = |mark: Mark| Record { kind: Kind::Mark as u16, a: mark as u64, lp: NO_LP, ..Record::default() };
+    let of = |kind: Kind| Record { kind: kind as u16, ..Record::default() };
+    let kinds = [Kind::HoldBegin, Kind::HoldEnd, Kind::ModuleState, Kind::Unknown, Kind::Idle].map(of);
+    let records = [mark(Mark::Ready)].into_iter().chain(kinds).chain([mark(Mark::RunEnd)]);
+    let scene = Scene::of(&Setup::new(1, SubjectNames::in_tree()), records, &[]);
+    let whats: Vec<&str> = scene.moments.iter().map(|moment| moment.what.as_str()).collect();
+    assert_eq!(whats.len(), 5, "{whats:?}");
+    assert_eq!(whats[..3], ["the agent is ready", "hold 0 begins", "hold 0 ends"]);
+}
+
+/// A call ends with the first end of its own leaf.
+#[test]
+fn a_call_is_ended_once_and_by_its_own_leaf() {
+    let [enter, exit] = call(0, Leaf::SYS_RD, 0);
+    let [_, other] = call(0, Leaf::SYS_INIT, 0);
+    let end = |ends: [Record; 2]| {
+        let records = [enter, ends[0], ends[1]].into_iter().zip(1..);
+        let records = records.map(|(record, n)| Record { guest_ns: n * 10, ..record });
+        Scene::of(&Setup::new(1, SubjectNames::in_tree()), records, &[]).lanes[0].calls[0].end_ns
+    };
+    assert_eq!(end([other, exit]), Some(30));
+    assert_eq!(end([exit, exit]), Some(20));
+    assert_eq!(end([other, other]), None);
 }
