@@ -180,3 +180,14 @@ fn a_td_that_sleeps_once_runs_again() {
     }
     assert_eq!(entries(&run), 3);
 }
+
+/// What the lead calls behind the section begins when the last CPU has left it.
+#[rstest]
+#[case(Twist::UpdateBehind, Leaf::UPDATE, 1)]
+#[case(Twist::InstallBehind, Leaf::INSTALL, 2)]
+fn the_lead_calls_behind_the_section(#[case] twist: Twist, #[case] leaf: Leaf, #[case] calls: usize) {
+    let run = Synthetic::new(3).boot().twist(twist).update();
+    let left = run.records.iter().rposition(|r| r.kind == Kind::FunctionExit as u16).unwrap();
+    assert_eq!(calls_of(&run, leaf)[0], calls);
+    assert!(last_call(&run, 0, leaf).0 > left);
+}
