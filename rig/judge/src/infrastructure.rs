@@ -158,4 +158,10 @@ mod tests {
         assert!(why.contains("stale translation"), "{why}");
         assert_eq!(explains("[ 3.0] Oops: general protection fault: 0000 [#1] SMP", &HostTime::default()), None);
     }
+
+    #[test]
+    fn a_lockup_is_told_from_other_reports() {
+        assert!(is_lockup(LOCKUP) && is_lockup("[130.0] INFO: task agent:1 blocked for more than 120 seconds."));
+        assert!(!is_lockup("WARNING: CPU: 0 PID: 1 at x") && !is_lockup("[ 3.0] Oops: int3: 0000 [#1] SMP"));
+    }
 }

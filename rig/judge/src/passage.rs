@@ -146,6 +146,35 @@ mod tests {
         assert_eq!(passages.done, [Passage { update: 1, step: Step::Shutdown, acks_ns: 30, leave_ns: 30 }]);
     }
 
+    /// The counter may be reset before the state advances, and marks of other kinds may stand anywhere: neither is an
+    /// acknowledgement, or begins an update.
+    #[test]
+    fn neither_a_reset_nor_another_mark_changes_a_passage() {
+        let mut passages = Passages::new(1);
+        let events = [
+            What::Mark(Mark::UpdateBegin as u64),
+            What::Store(Word::State, 1),
+            What::Store(Word::NumAck, 1),
+            What::Mark(Mark::HostTook as u64),
+            What::Store(Word::NumAck, 0),
+            What::Load(Word::State, 2),
+        ];
+        for (guest_ns, what) in (100..).zip(events) {
+            passages.observe(&Event { record: &Record { guest_ns, ..Record::default() }, what });
+        }
+        assert_eq!(passages.done, [Passage { update: 1, step: Step::Shutdown, acks_ns: 0, leave_ns: 3 }]);
+    }
+
+    /// An LP that was in one step and is in the step after the next was not seen to leave the first.
+    #[test]
+    fn a_step_that_is_skipped_has_none() {
+        let mut passages = Passages::new(1);
+        for what in [What::Store(Word::State, 1), What::Store(Word::NumAck, 1), What::Store(Word::State, 3)] {
+            passages.observe(&Event { record: &Record { guest_ns: 100, ..Record::default() }, what });
+        }
+        assert_eq!(passages.done, []);
+    }
+
     #[test]
     fn a_step_that_failed_has_none() {
         let steps: Vec<Step> = of("install-fails-4.events.bin").iter().map(|p| p.step).collect();

@@ -135,6 +135,24 @@ mod tests {
         }
     }
 
+    /// Neither another answer to the same call nor the same answer to another call is a repetition.
+    #[test]
+    fn calls_that_take_turns_are_none() {
+        let of = |leaf: fn(u64) -> u64, status: fn(u64) -> u64| {
+            let mut repetitions = Repetitions::new(2);
+            for n in 1..=130_000 {
+                let (kind, guest_ns) = (Kind::SeamcallEnter as u16, n * 40_000);
+                let enter = Record { lp: 1, kind, a: leaf(n), guest_ns, ..Record::default() };
+                let exit = Record { kind: Kind::SeamcallExit as u16, b: status(n), ..enter };
+                repetitions.observe(&exit, Some(&enter));
+            }
+            repetitions.livelock().is_some()
+        };
+        assert!(of(|_| 69, |_| BUSY));
+        assert!(!of(|_| 69, |n| BUSY + n % 2));
+        assert!(!of(|n| 68 + n % 2, |_| BUSY));
+    }
+
     #[test]
     fn what_ends_soon_or_sleeps_in_between_or_succeeds_is_none() {
         assert_eq!(calling(100_000, 40, BUSY).livelock(), None, "4 s");

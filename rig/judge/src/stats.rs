@@ -197,4 +197,11 @@ mod tests {
             assert_eq!(step.slowest_lp, 0, "{step:?}");
         }
     }
+
+    /// Five steps an update: those of the first twelve hundred are kept, and not one more.
+    #[test]
+    fn a_run_of_many_updates_keeps_its_first_steps() {
+        let steps = Synthetic::plain(1, 1202).judge().0.statistics.steps;
+        assert_eq!((steps.len(), steps.last().unwrap().update), (super::STEPS_MAX, 1200));
+    }
 }

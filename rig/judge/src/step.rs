@@ -38,11 +38,6 @@ impl Step {
         self as u64
     }
 
-    /// Whether every CPU has work to do in it, rather than the lead alone or nobody.
-    pub const fn is_for_all(self) -> bool {
-        matches!(self, Self::CpuInstall | Self::CpuInit)
-    }
-
     /// Its name in the kernel, without the prefix.
     pub const fn name(self) -> &'static str {
         match self {

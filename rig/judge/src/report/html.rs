@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::Facts;
     use crate::scene::{CallSlice, Lane, StepSlice};
-    use crate::synthetic::Synthetic;
+    use crate::synthetic::{Synthetic, Twist};
 
     #[test]
     fn durations_fall_into_half_octaves() {
@@ -185,6 +185,21 @@ mod tests {
             ("leaf", "SYS.UPDATE", &[(0, 1)]),
         ];
         assert_eq!(all, expected);
+    }
+
+    /// Each event that a breach cites is marked where it happened.
+    #[test]
+    fn the_evidence_of_a_breach_is_marked() {
+        let run = Synthetic::new(4).boot().twist(Twist::AdvanceEarly).update();
+        let scene = Scene::of(&run.setup, run.records.clone(), &run.console);
+        let verdict = Verdict::new(Facts::default(), &run.judge().0, &run.end);
+        let marks = marks(&scene, &verdict);
+        let breach = &verdict.breaches[0];
+        assert_eq!(marks.len(), verdict.breaches.iter().map(|breach| breach.events.len()).sum::<usize>());
+        for (mark, event) in marks.iter().zip(&breach.events) {
+            assert_eq!((mark.invariant, mark.at_ns, mark.lp), (breach.invariant, event.guest_ns, event.lp));
+            assert!(mark.what.starts_with(&breach.summary()) && mark.what.ends_with(&event.what), "{}", mark.what);
+        }
     }
 
     #[test]

@@ -110,6 +110,11 @@ mod tests {
         assert_eq!(lines(&facts, false, "updates"), ["19 of 20 done", "update 20 did not end"]);
         facts.attempts = (1..=10).map(|number| attempt(number, AttemptOutcome::NotEnded)).collect();
         assert_eq!(lines(&facts, false, "updates")[9], "and 2 more that failed");
+        // As many as are shown, and one that is not named since it succeeded.
+        facts.attempts.truncate(ATTEMPTS_SHOWN);
+        facts.attempts.push(attempt(9, AttemptOutcome::Done));
+        let of_eight = lines(&facts, false, "updates");
+        assert_eq!((of_eight.len(), of_eight[0].as_str()), (1 + ATTEMPTS_SHOWN, "1 of 9 done"), "{of_eight:?}");
     }
 
     #[test]

@@ -55,6 +55,12 @@ fn call_inside_a_call(run: &mut Synthetic) {
     run.renumber();
 }
 
+fn memory_inside_a_call(run: &mut Synthetic) {
+    let at = find(run, |r| is_call(r, Kind::SeamcallEnter, Leaf::SHUTDOWN)) + 1;
+    run.records.insert(at, Record { kind: Kind::Watch as u16, a: 1, b: 1, ..Record::default() });
+    run.renumber();
+}
+
 fn end_without_a_beginning(run: &mut Synthetic) {
     remove(run, |r| is_call(r, Kind::SeamcallEnter, Leaf::UPDATE));
 }
@@ -129,6 +135,7 @@ fn console_line_left_out(run: &mut Synthetic) {
 #[case(foreign_lp, "the machine has 4 CPUs")]
 #[case(call_of_no_lp, "it names none")]
 #[case(call_inside_a_call, "SYS.RD begins inside SYS.SHUTDOWN")]
+#[case(memory_inside_a_call, "the CPU goes on with the kernel's code inside SYS.SHUTDOWN")]
 #[case(end_without_a_beginning, "SYS.UPDATE ends and has not begun")]
 #[case(beginning_without_an_end, "inside SYS.UPDATE")]
 #[case(end_of_another_call, "SYS.SHUTDOWN ends inside SYS.UPDATE")]

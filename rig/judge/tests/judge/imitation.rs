@@ -123,3 +123,71 @@ fn the_modules_words_have_its_names() {
     assert_eq!(words, ["lockstep.step", "lockstep.num_ack", "lockstep.num_failed"]);
     assert!(!names.counts_acks_under_lock && SubjectNames::kmod(true).counts_acks_under_lock);
 }
+
+/// How often each CPU begins a call of this leaf.
+fn calls_of(run: &Synthetic, leaf: Leaf) -> Vec<usize> {
+    let begins = |r: &&Record, lp: u16| r.lp == lp && r.kind == Kind::SeamcallEnter as u16 && Leaf::of(r) == leaf;
+    (0..run.setup.lps).map(|lp| run.records.iter().filter(|r| begins(r, lp)).count()).collect()
+}
+
+/// The last CPU leaves out its INSTALL, and nothing else.
+#[test]
+fn the_last_cpu_skips_only_its_install() {
+    let run = Synthetic::new(3).boot().twist(Twist::SkipInstall).update();
+    assert_eq!(calls_of(&run, Leaf::INSTALL), [1, 1, 0]);
+    let plain = Synthetic::plain(3, 1);
+    for leaf in [Leaf::SHUTDOWN, Leaf::LP_INIT, Leaf::UPDATE] {
+        assert_eq!(calls_of(&run, leaf), calls_of(&plain, leaf), "{}", leaf.name());
+    }
+    // Once in the boot, and once in the update by whoever comes first.
+    assert_eq!(calls_of(&run, Leaf::SYS_INIT).iter().sum::<usize>(), 2);
+}
+
+/// SYS.INIT finds no entropy twenty times, and then some.
+#[test]
+fn sys_init_is_retried_twenty_times() {
+    let run = Synthetic::new(2).boot().twist(Twist::RetryForEver).update();
+    let in_update = calls_of(&run, Leaf::SYS_INIT).iter().sum::<usize>() - 1;
+    assert_eq!(in_update, 21);
+    let without = run.records.iter().filter(|r| r.b == 0x8000_0203_0000_0000 && Leaf::of(r) == Leaf::SYS_INIT);
+    assert_eq!(without.count(), 20);
+}
+
+/// TDs run on the CPUs in turn.
+#[test]
+fn tds_run_on_the_cpus_in_turn() {
+    let run = Synthetic::new(2).tds(5);
+    let entries = run.records.iter().filter(|r| r.kind == Kind::SeamcallEnter as u16);
+    assert_eq!(entries.map(|r| r.lp).collect::<Vec<_>>(), [0, 1, 0, 1, 0]);
+}
+
+/// Calls of the module are refused by nobody, whoever is inside P-SEAMLDR.
+#[test]
+fn only_the_loader_refuses_who_comes_second() {
+    let run = Synthetic::new(4).boot().twist(Twist::UnlockedLoader).update();
+    let refused = run.records.iter().filter(|r| r.flags & flags::CONTENDED != 0);
+    assert!(refused.map(Leaf::of).all(|leaf| leaf == Leaf::INSTALL));
+}
+
+/// Between the first update and the second it sleeps, and runs again behind the second.
+#[test]
+fn a_td_that_sleeps_once_runs_again() {
+    let entries = |run: &Synthetic| calls_of(run, Leaf::VP_ENTER).iter().sum::<usize>();
+    let mut run = Synthetic::new(2).boot().tds(1).twist(Twist::TdSleepsOnce);
+    for expected in [1, 1, 2] {
+        assert_eq!(entries(&run), expected);
+        run = run.update();
+    }
+    assert_eq!(entries(&run), 3);
+}
+
+/// What the lead calls behind the section begins when the last CPU has left it.
+#[rstest]
+#[case(Twist::UpdateBehind, Leaf::UPDATE, 1)]
+#[case(Twist::InstallBehind, Leaf::INSTALL, 2)]
+fn the_lead_calls_behind_the_section(#[case] twist: Twist, #[case] leaf: Leaf, #[case] calls: usize) {
+    let run = Synthetic::new(3).boot().twist(twist).update();
+    let left = run.records.iter().rposition(|r| r.kind == Kind::FunctionExit as u16).unwrap();
+    assert_eq!(calls_of(&run, leaf)[0], calls);
+    assert!(last_call(&run, 0, leaf).0 > left);
+}

@@ -20,6 +20,7 @@ mod reports;
 mod retries;
 mod section;
 mod states;
+mod terminal;
 mod twins;
 mod updates;
 mod whole;

@@ -5,7 +5,7 @@ use rig_judge::timeline::{
     Decoder, EventsError, EventsReader, EventsWriter, Leaf, Strictness, TimelineDigest, first_difference,
 };
 use rig_judge::{Findings, Recorder, RunEnd, Setup, Standing, Step, SubjectNames, check};
-use rig_wire::event::{Kind, Record};
+use rig_wire::event::{Kind, NO_LP, Record};
 use rstest::rstest;
 use std::path::{Path, PathBuf};
 
@@ -96,10 +96,13 @@ fn cannot_read_what_is_no_timeline() {
 #[test]
 fn a_truncated_timeline_is_judged_as_far_as_it_goes() {
     let (recording, online) = record(&Synthetic::plain(2, 1));
+    let all = EventsReader::open(&recording.events()).unwrap().count() as u64;
     let bytes = std::fs::read(recording.events()).unwrap();
     std::fs::write(recording.events(), &bytes[..bytes.len() - 100]).unwrap();
     let last = EventsReader::open(&recording.events()).unwrap().last().unwrap();
-    assert!(matches!(last, Err(EventsError::Truncated { .. })));
+    // Of the last two records one is gone, and half of the other.
+    let whole = all - 2;
+    assert!(matches!(last, Err(EventsError::Truncated { records, .. }) if records == whole), "{last:?}, of {whole}");
     let checked = check(&recording.events(), Some(&recording.console())).unwrap();
     assert!(checked.cut_short);
     assert!(checked.findings.events < online.events && checked.findings.breaches().is_empty());
@@ -123,9 +126,35 @@ fn what_was_flushed_is_in_both_files() {
     assert_eq!(std::fs::read_to_string(recording.console()).unwrap(), "a line  of two\n");
     let records: Vec<Record> = EventsReader::open(&recording.events()).unwrap().map(Result::unwrap).collect();
     assert_eq!(
-        records.iter().map(|r| (r.kind, r.guest_ns)).collect::<Vec<_>>(),
-        [(Kind::Console as u16, 5000), (Kind::Idle as u16, 0)]
+        records.iter().map(|r| (r.kind, r.lp, r.guest_ns)).collect::<Vec<_>>(),
+        [(Kind::Console as u16, NO_LP, 5000), (Kind::Idle as u16, 0, 0)]
     );
+}
+
+/// The rig ends a run whose recording cannot be: it asks after each record.
+#[test]
+fn a_recorder_says_when_its_recording_cannot_be() {
+    let recording = Recording { dir: tempfile::tempdir().unwrap() };
+    let setup = Setup::new(2, SubjectNames::in_tree());
+    let mut recorder = Recorder::create(&recording.events(), &recording.console(), setup).unwrap();
+    recorder.record(&Record { kind: Kind::Idle as u16, ..Record::default() }).unwrap();
+    assert!(recorder.fault().is_none());
+    recorder.record(&Record { lp: 2, kind: Kind::Idle as u16, ..Record::default() }).unwrap();
+    assert!(recorder.fault().unwrap().to_string().contains("the machine has 2 CPUs"));
+}
+
+/// The run's end is a record as any other: if one before it is gone, it says so itself.
+#[test]
+fn a_run_end_in_the_wrong_place_is_a_fault() {
+    let (recording, _) = record(&Synthetic::plain(2, 1));
+    let mut bytes = std::fs::read(recording.events()).unwrap();
+    let last = bytes.last_chunk_mut::<{ Record::SIZE }>().unwrap();
+    let mut end = Record::from_bytes(last);
+    end.seq += 1;
+    *last = end.to_bytes();
+    std::fs::write(recording.events(), bytes).unwrap();
+    let fault = check(&recording.events(), None).unwrap().findings.fault.unwrap().to_string();
+    assert!(fault.contains("missing, doubled or misplaced"), "{fault}");
 }
 
 #[test]

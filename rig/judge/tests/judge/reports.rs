@@ -202,6 +202,7 @@ fn end_of(run: &Synthetic, end: &RunEnd) -> Outcome {
 #[case(RunEnd::Hung { what: "w".into() }, Outcome::Hung, 3)]
 #[case(RunEnd::Crashed { what: "w".into() }, Outcome::GuestCrashed, 4)]
 #[case(RunEnd::Lost { cause: "c".into() }, Outcome::RigError, 5)]
+#[case(RunEnd::Stopped, Outcome::RigError, 5)]
 fn the_runs_end_decides_when_nothing_broke(#[case] end: RunEnd, #[case] outcome: Outcome, #[case] exit_code: u8) {
     assert_eq!(end_of(&Synthetic::plain(2, 1), &end), outcome);
     assert_eq!(outcome.exit_code(), exit_code);

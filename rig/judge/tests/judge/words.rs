@@ -1,7 +1,9 @@
 //! Records in words, and where two timelines part.
 
 use rig_judge::synthetic::Synthetic;
-use rig_judge::timeline::{Decoder, EventsError, EventsReader, EventsWriter, Leaf, Strictness, first_difference};
+use rig_judge::timeline::{
+    Decoder, EventsError, EventsReader, EventsWriter, Leaf, Place, Strictness, first_difference,
+};
 use rig_judge::{RunEnd, Setup, SubjectNames};
 use rig_wire::event::{HostCause, Kind, Mark, NO_LP, Record, flags};
 use rstest::rstest;
@@ -164,4 +166,25 @@ fn a_timeline_that_was_flushed_can_be_read() {
     writer.finish(&RunEnd::Stopped).unwrap();
     let end = EventsReader::open(&path).unwrap().last().unwrap().unwrap();
     assert_eq!((end.seq, end.lp, end.kind, end.a, end.b), (3, NO_LP, Kind::Mark as u16, Mark::RunEnd as u64, 2));
+}
+
+/// A function is a place of the oracle only if it has the subject's name for it.
+#[test]
+fn another_function_is_no_place_of_the_oracles() {
+    let mut setup = Synthetic::new(1).setup;
+    let names = setup.subject.clone();
+    let places = [
+        (names.install_function, Place::Install),
+        (names.stop_function, Place::Stop),
+        (names.set_online_function, Place::SetOnline),
+        ("another".to_owned(), Place::Other),
+    ];
+    for (name, place) in places {
+        setup.functions.truncate(1);
+        setup.functions[0].name = name;
+        let decoder = Decoder::new(&setup);
+        for other in [Place::Install, Place::Stop, Place::SetOnline, Place::Other] {
+            assert_eq!(decoder.follows(other), other == place, "{other:?}");
+        }
+    }
 }

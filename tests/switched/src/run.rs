@@ -1,0 +1,128 @@
+//! Runs one test program.
+
+use crate::trouble::Trouble;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// What a mutant may use of memory, so that one that allocates for ever harms itself only.
+const MEMORY_KIB: u64 = 6 << 20;
+
+/// How a program is called.
+#[derive(Clone, Debug)]
+pub struct Call<'c> {
+    /// The program, one of Rust's test harness.
+    pub program: &'c Path,
+    /// Its arguments. `--test-threads=1` is added, so that the harness says which test it is at.
+    pub arguments: Vec<String>,
+    /// Variables that it gets beside this process's.
+    pub environment: &'c BTreeMap<String, String>,
+    /// Where it runs.
+    pub folder: &'c PathBuf,
+    /// After how long it is ended.
+    pub limit: Duration,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All tests passed.
+    Passed,
+    /// A test failed, or the program. The test at which it was, if it said so.
+    Failed(Option<String>),
+    /// It did not end by itself. The test at which it was, if it said so.
+    ByTime(Option<String>),
+}
+
+/// Runs a program until it ends, a test fails, or its time is over. Its whole process group is ended with it.
+pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
+    let failed = |cause: std::io::Error| Trouble::Command {
+        command: call.program.display().to_string(),
+        cause: cause.to_string(),
+    };
+    let limited = format!("ulimit -v {MEMORY_KIB} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited]).arg(call.program).args(&call.arguments).arg("--test-threads=1");
+    command.envs(call.environment).current_dir(call.folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn().map_err(failed)?;
+    let (sender, lines) = channel();
+    let output = child.stdout.take().expect("it is a pipe");
+    let reader = std::thread::spawn(move || read(output, &sender));
+    let ended = follow(&lines, Instant::now() + call.limit);
+    if ended.is_some() {
+        end(&child);
+    }
+    let status = child.wait().map_err(failed)?;
+    reader.join().expect("reading does not panic");
+    let rest: Vec<String> = lines.try_iter().collect();
+    let at = rest.iter().rev().find_map(|line| test_of(line)).map(|(name, _)| name);
+    Ok(match ended {
+        Some(Ended::ByTime(_)) => Ended::ByTime(at),
+        Some(ended) => ended,
+        None if status.success() => Ended::Passed,
+        None => Ended::Failed(None),
+    })
+}
+
+/// None at the end of the output.
+fn follow(lines: &Receiver<String>, deadline: Instant) -> Option<Ended> {
+    let mut unfinished = None;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                if let Some((name, result)) = test_of(&line) {
+                    if result.starts_with("FAILED") {
+                        return Some(Ended::Failed(Some(name)));
+                    }
+                    unfinished = result.is_empty().then_some(name);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => return Some(Ended::ByTime(None)),
+            // A program that aborts leaves its line unfinished.
+            Err(RecvTimeoutError::Disconnected) => return unfinished.map(|name| Ended::Failed(Some(name))),
+        }
+    }
+}
+
+/// The test and its result in a line of the harness: `test NAME ... ok`, and before it has ended `test NAME ... `.
+fn test_of(line: &str) -> Option<(String, &str)> {
+    let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let name = name.strip_suffix(" - should panic").unwrap_or(name);
+    Some((name.to_owned(), result.trim()))
+}
+
+fn read(output: impl Read, lines: &Sender<String>) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    // An unreadable end is an end.
+    while output.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
+        line.clear();
+    }
+}
+
+fn end(child: &Child) {
+    let group = Pid::from_raw(i32::try_from(child.id()).expect("process numbers are small"));
+    // It may have ended in this instant.
+    let _ = killpg(group, Signal::SIGKILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_harness_has_the_test_and_its_result() {
+        assert_eq!(test_of("test a::b ... ok\n"), Some(("a::b".into(), "ok")));
+        assert_eq!(test_of("test a::b - should panic ... FAILED\n"), Some(("a::b".into(), "FAILED")));
+        assert_eq!(test_of("test a::b ... "), Some(("a::b".into(), "")));
+        assert_eq!(test_of("test result: FAILED. 1 passed"), None);
+    }
+}
