@@ -1,8 +1,9 @@
 //! `rig prove`
 
 use super::output;
+use super::prove_text::{self, Refuted};
 use super::replay::fresh;
-use crate::prove::{Certificate, Judgement, Observed, Threads, differences, judge, scenario, write};
+use crate::prove::{Certificate, ObservedKernel, SearchThreads, differences, judge, scenario, write};
 use crate::scenario::Scenario;
 use crate::symbols::{Symbols, observe_update};
 use crate::trouble::{Exit, Trouble};
@@ -152,13 +153,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
             "scenario": replay, "judge": judge, "not_replayed": not, "differences": differing,
         }));
     } else {
-        output::text_line(&super::prove_text::text(
-            &report,
-            &name,
-            seconds,
-            counterexample.as_ref(),
-            differing.as_deref(),
-        ));
+        output::text_line(&prove_text::text(&report, &name, seconds, counterexample.as_ref(), differing.as_deref()));
     }
     Ok(exit)
 }
@@ -168,20 +163,10 @@ fn search(image: ElfImage, request: Request, threads: Option<usize>, progress: &
     let mut show = |at: rig_interleave::search::Progress| {
         step.at(at.states as u64, &format!("{} states, {} transitions, depth {}", at.states, at.transitions, at.depth));
     };
-    let report = rig_interleave::prove(image, request, &Threads::new(threads), &mut show);
+    let report = rig_interleave::prove(image, request, &SearchThreads::new(threads), &mut show);
     let report = report.map_err(|error| refused(&error))?;
     step.done();
     Ok(report)
-}
-
-/// What is made of a counterexample.
-pub(super) struct Refuted {
-    /// The scenario that replays it.
-    pub(super) scenario: Option<PathBuf>,
-    /// Why there is none.
-    pub(super) not_replayed: Option<String>,
-    /// What the judge says; none if it cannot be asked.
-    pub(super) judgement: Option<Judgement>,
 }
 
 /// Writes the scenario of a counterexample, and asks the judge.
@@ -194,7 +179,7 @@ fn refute(found: &Counterexample, report: &Report, vmlinux: &[u8], arguments: &A
         let why = "the rig does not know this kernel's update".to_owned();
         return Ok(Refuted { scenario: None, not_replayed: Some(why), judgement: None });
     };
-    let observed = Observed { symbols, seen };
+    let observed = ObservedKernel { symbols, seen };
     let is_sequential = report.request.memory == MemoryModel::SequentiallyConsistent;
     let judgement = is_sequential.then(|| judge(found, report.cpus, &observed));
     match scenario(found, report.cpus, &observed) {

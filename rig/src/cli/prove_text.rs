@@ -1,8 +1,19 @@
 //! A proof's report for people.
 
-use super::prove::Refuted;
+use crate::prove::OrderJudgement;
 use rig_interleave::report::{Report, Verdict};
 use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// What is made of a counterexample.
+pub(super) struct Refuted {
+    /// The scenario that replays it.
+    pub(super) scenario: Option<PathBuf>,
+    /// Why there is none.
+    pub(super) not_replayed: Option<String>,
+    /// What the judge says; none if it cannot be asked.
+    pub(super) judgement: Option<OrderJudgement>,
+}
 
 /// All of it.
 pub(super) fn text(

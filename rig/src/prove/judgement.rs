@@ -1,6 +1,6 @@
 //! A counterexample as a recording, and what the judge says of it.
 
-use super::replay::Observed;
+use super::replay::ObservedKernel;
 use rig_interleave::report::Counterexample;
 use rig_interleave::search::{Act, Deed};
 use rig_judge::{Examination, Finding, Invariant, RunEnd, Setup, SubjectNames};
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 /// What the judge says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Judgement {
+pub(crate) struct OrderJudgement {
     /// The invariant that it finds broken; none if it finds none.
     pub(crate) broken: Option<&'static str>,
     /// What it expected, and what it saw in its place.
@@ -20,7 +20,7 @@ pub(crate) struct Judgement {
 }
 
 /// Lets the judge judge the operations of a counterexample by themselves, as if a machine had recorded them.
-pub(crate) fn judge(found: &Counterexample, cpus: usize, observed: &Observed) -> Judgement {
+pub(crate) fn judge(found: &Counterexample, cpus: usize, observed: &ObservedKernel) -> OrderJudgement {
     let mut setup = Setup::new(u16::try_from(cpus).expect("few CPUs"), SubjectNames::in_tree());
     setup.watches.clone_from(&observed.seen.watches);
     setup.functions.clone_from(&observed.seen.functions);
@@ -42,12 +42,12 @@ pub(crate) fn judge(found: &Counterexample, cpus: usize, observed: &Observed) ->
     let has_rule = Invariant::ALL.iter().any(|invariant| invariant.name() == found.rule);
     let broken = breach.as_ref().map(|breach| breach.invariant.name());
     let why = breach.map_or_else(String::new, |breach| format!("{}; but {}", breach.expected, breach.seen));
-    Judgement { broken, why, agrees: has_rule.then_some(broken == Some(found.rule)) }
+    OrderJudgement { broken, why, agrees: has_rule.then_some(broken == Some(found.rule)) }
 }
 
 /// What a machine would record.
 struct Recording<'a> {
-    observed: &'a Observed,
+    observed: &'a ObservedKernel,
     records: Vec<Record>,
     /// What each CPU loaded last of each watched word: repeated loads are recorded once.
     loaded: HashMap<(u8, usize), u64>,

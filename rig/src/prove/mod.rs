@@ -8,6 +8,6 @@ mod replay;
 mod threads;
 
 pub(crate) use certificate::{Certificate, differences, write};
-pub(crate) use judgement::{Judgement, judge};
-pub(crate) use replay::{Observed, scenario};
-pub(crate) use threads::Threads;
+pub(crate) use judgement::{OrderJudgement, judge};
+pub(crate) use replay::{ObservedKernel, scenario};
+pub(crate) use threads::SearchThreads;

@@ -20,12 +20,12 @@ const EVIDENCE_MB: u32 = 32;
 
 /// The kernel's names, and what the rig watches in it.
 #[derive(Debug)]
-pub(crate) struct Observed {
+pub(crate) struct ObservedKernel {
     pub(crate) symbols: Symbols,
     pub(crate) seen: Observation,
 }
 
-impl Observed {
+impl ObservedKernel {
     /// The watched word that an operation at `at` on this memory touches, by its place among them.
     pub(super) fn watch(&self, at: u64, address: u64) -> Option<(usize, &Watch)> {
         let is_it = |watch: &Watch| {
@@ -59,7 +59,7 @@ impl Observed {
 
 /// Each operation's place, and on which of the CPU's passes there it is done.
 struct Places<'a> {
-    observed: &'a Observed,
+    observed: &'a ObservedKernel,
     passes: HashMap<(u8, Place), u32>,
     last: HashMap<u8, Act>,
 }
@@ -80,7 +80,7 @@ impl Places<'_> {
 }
 
 /// The scenario that forces the counterexample's order on a machine; or why there is none.
-pub(crate) fn scenario(found: &Counterexample, cpus: usize, observed: &Observed) -> Result<Scenario, String> {
+pub(crate) fn scenario(found: &Counterexample, cpus: usize, observed: &ObservedKernel) -> Result<Scenario, String> {
     if found.acts.iter().any(|act| matches!(act.deed, Deed::Flush { .. })) {
         return Err("the emulated machine has no store buffers".into());
     }
@@ -153,10 +153,10 @@ pub(super) mod tests {
     use crate::symbols::observe_update;
     use rig_interleave::firmware::Reply;
 
-    pub(crate) fn observed() -> Observed {
+    pub(crate) fn observed() -> ObservedKernel {
         let symbols = Symbols::from_system_map(crate::symbols::tests::MAP);
         let seen = observe_update(&symbols).expect("the map has the update");
-        Observed { symbols, seen }
+        ObservedKernel { symbols, seen }
     }
 
     /// Within `do_seamldr_install_module`, and `update_ctrl.num_ack`.

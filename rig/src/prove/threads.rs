@@ -4,9 +4,9 @@ use rig_interleave::search::{Job, Workers};
 
 /// So many threads at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Threads(pub(crate) usize);
+pub(crate) struct SearchThreads(pub(crate) usize);
 
-impl Threads {
+impl SearchThreads {
     /// As many as there are CPUs for this process, or as somebody asked for.
     pub(crate) fn new(asked: Option<usize>) -> Self {
         let available = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -14,7 +14,7 @@ impl Threads {
     }
 }
 
-impl Workers for Threads {
+impl Workers for SearchThreads {
     fn count(&self) -> usize {
         self.0
     }
@@ -44,8 +44,8 @@ mod tests {
                 done.fetch_add(1, Ordering::Relaxed);
             }) as Job<'_>
         });
-        Threads(3).run(jobs.collect());
+        SearchThreads(3).run(jobs.collect());
         assert_eq!(done.load(Ordering::Relaxed), 5);
-        Threads(3).run(Vec::new());
+        SearchThreads(3).run(Vec::new());
     }
 }

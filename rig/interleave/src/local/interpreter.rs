@@ -192,11 +192,7 @@ impl<S: Source> Interpreter<S> {
         vcpu.latch = None;
         self.follow_lock(&mut vcpu, stored.or(issued))?;
         if let Some(write) = issued {
-            if vcpu.buffer.len() >= MOST_STORES {
-                return Err(Unprovable::Bound { what: "stores in a CPU's buffer", limit: MOST_STORES }.into());
-            }
-            made.issued.push(write);
-            vcpu.buffer.push(write);
+            issue(&mut vcpu, made, write)?;
         }
         let behind = instruction.next_ip();
         let next = match next {
@@ -294,6 +290,16 @@ impl Made {
 enum One {
     Done { next: u64, effects: Effects, vcpu: Vcpu },
     Pending { pending: Pending, vcpu: Vcpu },
+}
+
+/// Puts a store into the CPU's buffer.
+fn issue(vcpu: &mut Vcpu, made: &mut Made, write: Write) -> Result<(), Stop> {
+    if vcpu.buffer.len() >= MOST_STORES {
+        return Err(Unprovable::Bound { what: "stores in a CPU's buffer", limit: MOST_STORES }.into());
+    }
+    made.issued.push(write);
+    vcpu.buffer.push(write);
+    Ok(())
 }
 
 /// The result of an operation is used by the instruction that asked for it; if not, this program is wrong.

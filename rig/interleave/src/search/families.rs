@@ -5,14 +5,9 @@
 //! its order the lead is makes no difference to them. At the end of a sweep all these words are equal. What does not go like
 //! this ends the proof.
 
-use super::explorer::Explorer;
-use super::state::State;
-use crate::error::Unprovable;
-use crate::firmware::Firmware;
-use crate::image::Source;
-use crate::local::{Stop, area};
+use crate::local::area;
 
-/// Most families, by the bits of [`State::sweeps`], 8 for each.
+/// Most families, by the bits of `State::sweeps`, 8 for each.
 pub(super) const MAX_FAMILIES: usize = 4;
 
 /// The slots of one word of each CPU, by CPU; that of the lead is not among them.
@@ -40,51 +35,4 @@ pub(super) fn find(words: &[u64], cpus: usize) -> Result<Vec<Family>, u64> {
 pub(super) fn moved(address: u64, from: usize, to: usize) -> u64 {
     let (here, there) = (area(from as u8), area(to as u8));
     if here.contains(&address) { address - here.start + there.start } else { address }
-}
-
-impl<S: Source, F: Firmware> Explorer<'_, S, F> {
-    /// Follows sweeps, before `cpu` touches a word.
-    pub(super) fn follow_sweep(
-        &self,
-        cpu: usize,
-        address: u64,
-        writes: bool,
-        state: &mut State<F::State>,
-    ) -> Result<(), Stop> {
-        let slot = self.slot(address);
-        let Some((number, member)) = self.families.iter().enumerate().find_map(|(number, family)| {
-            family.iter().position(|member| *member == slot).map(|member| (number, member))
-        }) else {
-            return Ok(());
-        };
-        let shift = number * 8;
-        let under_way = state.sweeps >> shift & 0xff != 0;
-        if cpu != 0 && (under_way || cpu != member) || cpu == 0 && !writes {
-            return Err(self.not_alike(address));
-        }
-        if cpu == 0 {
-            state.sweeps |= 1 << (shift + member);
-        }
-        Ok(())
-    }
-
-    /// Ends the sweeps that are complete.
-    pub(super) fn end_sweeps(&self, state: &mut State<F::State>) -> Result<(), Stop> {
-        let all = (1_u32 << self.cpus()) - 2;
-        for (number, family) in self.families.iter().enumerate() {
-            if state.sweeps >> (number * 8) & 0xff == all {
-                if family[1..].iter().any(|slot| state.words[*slot] != state.words[family[1]]) {
-                    return Err(self.not_alike(self.words[family[1]]));
-                }
-                state.sweeps &= !(0xff << (number * 8));
-            }
-        }
-        Ok(())
-    }
-
-    fn not_alike(&self, address: u64) -> Stop {
-        let what = "a word of a CPU is not used as by CPUs that are alike";
-        let at = self.interpreter.memory.source().symbols().name(address);
-        Unprovable::Access { what, at, address }.into()
-    }
 }

@@ -2,6 +2,7 @@
 
 mod act;
 mod choice;
+mod dead_nodes;
 mod describe;
 mod expand;
 mod explore;
@@ -14,6 +15,7 @@ mod operation;
 mod section;
 mod state;
 mod states;
+mod sweeps;
 mod walk;
 mod workers;
 
