@@ -1,6 +1,6 @@
 //! TDs that run machine code on a processor that is not the model's.
 
-use crate::common::td::{SCRIPT_GPA, Td};
+use crate::common::td::{SCRIPT_GPA, Td, params};
 use crate::common::{Answer, Machine, call};
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
@@ -18,17 +18,7 @@ fn machine(machine_code: bool) -> Machine {
 
 /// A TD with a page of code, and one vCPU for each LP.
 fn td(m: &mut Machine, lps: &[usize]) -> Td {
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, &crate::common::td::params());
-    m.ok(0, init);
-    for &lp in lps {
-        m.td_vcpu(&mut td, lp);
-    }
-    m.td_tables(&mut td);
-    m.td_load(&mut td, SCRIPT_GPA, &CODE);
-    m.ok(0, Regs { rcx: td.tdr, ..call(Leaf::MrFinalize) });
-    td
+    m.td_of(&params(), 0, lps, &CODE)
 }
 
 fn enter(m: &mut Machine, td: &Td, lp: usize) -> VpEntry {

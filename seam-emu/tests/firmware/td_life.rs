@@ -181,10 +181,7 @@ fn an_update_can_be_refused_while_a_td_is_built() {
     let spec = ImageSpec { features0: ImageSpec::default().features0 | 1 << 47, ..ImageSpec::default() };
     let mut m = Machine::with(Config::for_lps(1), &spec);
     m.boot_linux();
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, &params());
-    m.ok(0, init);
+    let mut td = m.td_initialized(&params(), 0);
     let refused = Status(Status::UPDATE_COMPATIBILITY_SENSITIVE.0 | 1 << 16);
     assert_eq!(m.call(0, Regs { rcx: AVOID, ..call(Leaf::SysShutdown) }), Answer::Status(refused));
     assert_eq!(m.firmware.module_state(), 3, "the module is open again");
@@ -267,10 +264,7 @@ fn tds_are_lost_when_an_updated_module_is_configured_instead() {
 fn two_vcpus_cannot_have_one_apic_id() {
     let mut m = Machine::new(2);
     m.boot_linux();
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, &params());
-    m.ok(0, init);
+    let mut td = m.td_initialized(&params(), 0);
     m.td_vcpu(&mut td, 0);
     let tdvpr = td.page();
     m.ok(0, Regs { rcx: tdvpr, rdx: td.tdr, ..call(Leaf::VpCreate) });

@@ -56,10 +56,7 @@ impl Machine {
     /// something to work on.
     pub(crate) fn tds_in_every_stage(&mut self, script: &Script) {
         self.td(0, &[0, 1], script);
-        let mut building = self.td_create(1);
-        self.td_keys(&mut building);
-        let init = self.td_init_call(&building, &params());
-        self.ok(0, init);
+        let mut building = self.td_initialized(&params(), 1);
         self.td_tables(&mut building);
         self.td_create(2);
     }
@@ -76,6 +73,15 @@ impl Machine {
         };
         td.page();
         self.ok(0, Regs { rcx: td.tdr, rdx: td.keyid, ..call(Leaf::MngCreate) });
+        td
+    }
+
+    /// A TD just after MNG.INIT with these parameters.
+    pub(crate) fn td_initialized(&mut self, params: &TdParams, n: u64) -> Td {
+        let mut td = self.td_create(n);
+        self.td_keys(&mut td);
+        let init = self.td_init_call(&td, params);
+        self.ok(0, init);
         td
     }
 
@@ -137,15 +143,17 @@ impl Machine {
 
     /// The same with other parameters of MNG.INIT.
     pub(crate) fn td_with(&mut self, params: &TdParams, n: u64, lps: &[usize], script: &Script) -> Td {
-        let mut td = self.td_create(n);
-        self.td_keys(&mut td);
-        let init = self.td_init_call(&td, params);
-        self.ok(0, init);
+        self.td_of(params, n, lps, &script.to_pages())
+    }
+
+    /// The same with other contents at [`SCRIPT_GPA`].
+    pub(crate) fn td_of(&mut self, params: &TdParams, n: u64, lps: &[usize], contents: &[u8]) -> Td {
+        let mut td = self.td_initialized(params, n);
         for &lp in lps {
             self.td_vcpu(&mut td, lp);
         }
         self.td_tables(&mut td);
-        self.td_load(&mut td, SCRIPT_GPA, &script.to_pages());
+        self.td_load(&mut td, SCRIPT_GPA, contents);
         self.ok(0, Regs { rcx: td.tdr, ..call(Leaf::MrFinalize) });
         td
     }

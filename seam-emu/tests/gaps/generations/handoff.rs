@@ -104,10 +104,7 @@ fn a07_an_interrupted_write_back_is_resumed_by_the_next_module() {
     let config = Config { faults: vec![interrupt], ..Config::for_lps(1) };
     let mut m = Machine::with(config, &ImageSpec::of(Generation::V1_5_16));
     m.boot_linux();
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, &params());
-    m.ok(0, init);
+    let td = m.td_initialized(&params(), 0);
     m.ok(0, Regs { rcx: td.tdr, ..call(Leaf::MngVpflushdone) });
     let interrupted = m.call(0, call(Leaf::PhymemCacheWb));
     assert_eq!(interrupted, Answer::Status(Status::INTERRUPTED_RESUMABLE));

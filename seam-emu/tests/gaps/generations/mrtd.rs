@@ -14,18 +14,9 @@ const AVOID_COMPAT_SENSITIVE: u64 = 1 << 16;
 const UPDATE_COMPATIBILITY: u64 = 1 << 47;
 const SENSITIVE: u64 = 0x8000_0512_0000_0000;
 
-/// A TD just after MNG.INIT.
-fn begun(m: &mut Machine, n: u64) -> Td {
-    let mut td = m.td_create(n);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, &params());
-    m.ok(0, init);
-    td
-}
-
 /// A TD with a vCPU and a page that waits for MR.FINALIZE only.
 fn building(m: &mut Machine, n: u64) -> Td {
-    let mut td = begun(m, n);
+    let mut td = m.td_initialized(&params(), n);
     m.td_vcpu(&mut td, 0);
     m.td_tables(&mut td);
     m.td_load(&mut td, SCRIPT_GPA, &[0; 4096]);
@@ -122,7 +113,7 @@ fn e13_a_measurement_that_an_older_module_began_is_not_continued_if_update_forbi
 #[test]
 fn e13_a_td_without_vcpus_is_told_so_first() {
     let mut m = ready(Generation::V1_5_16);
-    let td = begun(&mut m, 0);
+    let td = m.td_initialized(&params(), 0);
     update(&mut m, &ImageSpec::of(Generation::V1_5_25), UPDATE_COMPATIBILITY);
     assert_eq!(m.call(0, finalize(&td)), Answer::Status(Status::NO_VCPUS));
 }

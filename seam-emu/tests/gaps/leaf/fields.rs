@@ -20,10 +20,7 @@ fn running() -> (Machine, Td) {
 fn with_params(params: &TdParams) -> (Machine, Td) {
     let mut m = Machine::new(1);
     m.boot_linux();
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, params);
-    m.ok(0, init);
+    let td = m.td_initialized(params, 0);
     (m, td)
 }
 

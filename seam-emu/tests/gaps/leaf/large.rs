@@ -308,10 +308,7 @@ fn d00_a_large_page_lives_through_an_update_and_is_reclaimed_whole() {
 fn d00_pages_of_a_td_that_is_being_built_are_merged_and_measured_as_one() {
     let mut m = Machine::new(1);
     m.boot_linux();
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, &params());
-    m.ok(0, init);
+    let mut td = m.td_initialized(&params(), 0);
     m.td_tables(&mut td);
     for page in 0..512 {
         let add = Regs { r9: SOURCE, ..on(Leaf::MemPageAdd, &td, 4096 * page, LARGE + 4096 * page) };

@@ -105,10 +105,7 @@ fn a12_errors_tell_the_entry_as_the_processor_sees_it() {
 fn a13_only_a_page_in_the_tds_reach_can_be_measured() {
     let mut m = Machine::new(1);
     m.boot_linux();
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, &params());
-    m.ok(0, init);
+    let mut td = m.td_initialized(&params(), 0);
     m.td_tables(&mut td);
     let absent = Answer::Status(Status(0xC000_0B03_0000_0001));
     let extend = |gpa| Regs { rcx: gpa, rdx: td.tdr, ..call(Leaf::MrExtend) };

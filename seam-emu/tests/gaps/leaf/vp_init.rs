@@ -8,10 +8,7 @@ use seam_emu::{Regs, Reply};
 
 /// A TD that is initialised, with the pages of one vCPU.
 fn with_vcpu(m: &mut Machine) -> (Td, u64) {
-    let mut td = m.td_create(0);
-    m.td_keys(&mut td);
-    let init = m.td_init_call(&td, &params());
-    m.ok(0, init);
+    let mut td = m.td_initialized(&params(), 0);
     let tdvpr = vcpu(m, &mut td);
     (td, tdvpr)
 }
