@@ -25,3 +25,4 @@ pub mod tds;
 pub mod trouble;
 mod update_image;
 mod version;
+mod whole_file;

@@ -2,7 +2,6 @@
 
 use crate::scenario::{self, Scenario};
 use serde_json::{Map, Value};
-use std::path::Path;
 
 /// A scenario for somebody else's machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +16,7 @@ pub(super) struct Minimal {
 
 impl Minimal {
     pub(super) fn of(scenario: &Scenario) -> Self {
-        let needs_kernel = scenario.kernel.as_deref().is_some_and(is_path);
+        let needs_kernel = scenario.kernel_path().is_some();
         let mut given = scenario.clone();
         if needs_kernel {
             given.kernel = None;
@@ -29,12 +28,6 @@ impl Minimal {
         let text = without_defaults(&given);
         Self { text, needs_kernel, files }
     }
-}
-
-/// Whether a kernel is named by a path, and not as one that the rig makes or fetches.
-fn is_path(kernel: &Path) -> bool {
-    let name = kernel.to_string_lossy();
-    !name.starts_with("profile:") && !name.starts_with("debian:")
 }
 
 /// The scenario's name, and all that differs from a scenario that has no more than a name. By way of JSON, because the values of

@@ -5,8 +5,8 @@ use crate::bundle::collect;
 use crate::explore::evidence::check_guest;
 use crate::packed::archive;
 use crate::trouble::Trouble;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use crate::whole_file;
+use std::path::PathBuf;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -31,24 +31,14 @@ pub(super) fn run(arguments: &BundleArguments) -> Result<u8, Trouble> {
     let run = arguments.run.canonicalize().map_err(|e| Trouble::file("use the run folder", &arguments.run, &e))?;
     let name = run.file_name().map_or_else(|| "run".to_owned(), |name| name.to_string_lossy().into_owned());
     let out = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.tar.gz")));
-    let all = collect(&run)?;
-    let bytes = archive(&name, &all).map_err(|e| Trouble::file("write", &out, &e))?;
-    write(&out, &bytes)?;
-    let size_kb = bytes.len().div_ceil(1000);
-    output::text_line(&format!("{}: {} files, {size_kb} KB", out.display(), all.len()));
-    Ok(0)
-}
-
-/// Writes the whole file or none.
-fn write(out: &Path, bytes: &[u8]) -> Result<(), Trouble> {
     if out.exists() {
         let help = "name another file with --out, or remove this one";
         return Err(Trouble::usage(format!("{} is there already", out.display()), help));
     }
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |e: &std::io::Error| Trouble::file("write", out, e);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
-    file.write_all(bytes).map_err(|e| failed(&e))?;
-    file.persist_noclobber(out).map_err(|e| failed(&e.error))?;
-    Ok(())
+    let all = collect(&run)?;
+    let bytes = archive(&name, &all).map_err(|e| Trouble::file("write", &out, &e))?;
+    whole_file::create(&out, &bytes)?;
+    let size_kb = bytes.len().div_ceil(1000);
+    output::text_line(&format!("{}: {} files, {size_kb} KB", out.display(), all.len()));
+    Ok(0)
 }

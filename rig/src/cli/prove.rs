@@ -3,16 +3,18 @@
 use super::output;
 use super::prove_text::{self, Refuted};
 use super::replay::fresh;
-use crate::prove::{Certificate, ObservedKernel, SearchThreads, differences, judge, scenario, write};
+use crate::explore::evidence::{SCENARIO, write_scenario};
+use crate::prove::{Certificate, ObservedKernel, SearchThreads, differences, judge, scenario};
 use crate::scenario::Scenario;
 use crate::symbols::{Symbols, observe_update};
 use crate::trouble::{Exit, Trouble};
+use crate::whole_file;
 use rig_images::{Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_interleave::image::ElfImage;
 use rig_interleave::kernel::{Entry, Locking};
 use rig_interleave::report::{Counterexample, Report, Verdict};
 use rig_interleave::{MemoryModel, Request, Unprovable};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 pub(super) const EXAMPLES: &str = "\
@@ -139,7 +141,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let seconds = begun.elapsed().as_secs_f64();
     if let Some(path) = &arguments.out {
         let text = serde_json::to_string_pretty(&report).expect("a report is plain data") + "\n";
-        write(path, &text)?;
+        whole_file::replace(path, text.as_bytes())?;
     }
     let counterexample = report.finding.as_ref().map(|found| refute(found, &report, &bytes, arguments)).transpose()?;
     let differing = certificate.map(|certificate| differences(&certificate, &report));
@@ -188,19 +190,14 @@ fn refute(found: &Counterexample, report: &Report, vmlinux: &[u8], arguments: &A
             // A build tree or an image is a scenario's kernel; a vmlinux alone does not boot.
             let kernel = arguments.kernel.as_ref().filter(|path| path.is_dir());
             let kernel = kernel.map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
-            let path = write_scenario(arguments.scenario.as_deref(), &Scenario { kernel, ..scenario })?;
+            let path = match &arguments.scenario {
+                Some(path) => path.clone(),
+                None => fresh(None, "prove")?.join(SCENARIO),
+            };
+            write_scenario(&path, &Scenario { kernel, ..scenario })?;
             Ok(Refuted { scenario: Some(path), not_replayed: None, judgement })
         }
     }
-}
-
-fn write_scenario(asked: Option<&Path>, scenario: &Scenario) -> Result<PathBuf, Trouble> {
-    let path = match asked {
-        Some(path) => path.to_owned(),
-        None => fresh(None, "prove")?.join("scenario.toml"),
-    };
-    write(&path, &toml::to_string_pretty(scenario).expect("a scenario is plain data"))?;
-    Ok(path)
 }
 
 /// The kernel's name for reports, and its ELF file with symbols.

@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &ScenarioArguments) -> Result<u8, Trouble> {
 fn text(show: &Show) -> Result<String, Trouble> {
     if show.all_keys {
         let scenario = catalogue::named(&show.name)?;
-        return Ok(toml::to_string_pretty(&scenario).expect("a scenario is plain data"));
+        return Ok(scenario.to_toml());
     }
     catalogue::text(&show.name).map(str::to_owned)
 }

@@ -4,12 +4,13 @@ use super::results;
 use super::schedule::Strategy;
 use crate::scenario::{self, HoldSpec, Scenario};
 use crate::trouble::Trouble;
+use crate::whole_file;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
 /// The scenario that a machine ran.
-const SCENARIO: &str = "scenario.toml";
+pub(crate) const SCENARIO: &str = "scenario.toml";
 /// Name of the file of results in the folder of an exploration.
 pub const RESULTS: &str = "results.jsonl";
 /// What was under test when it failed.
@@ -51,8 +52,7 @@ pub fn write(folder: &Path, schedule: &Schedule) -> Result<(), Trouble> {
 
 /// Writes a scenario as a file that `rig run` takes.
 pub fn write_scenario(path: &Path, scenario: &Scenario) -> Result<(), Trouble> {
-    let text = toml::to_string_pretty(scenario).expect("a scenario is plain data");
-    std::fs::write(path, text).map_err(|e| Trouble::file("write", path, &e))
+    whole_file::replace(path, scenario.to_toml().as_bytes())
 }
 
 /// The folder of an exploration is no run: its guests are.

@@ -1,12 +1,9 @@
-//! Certificates as files: written at once or not at all, and compared with a proof that is made again.
+//! Certificates, which are compared with a proof that is made again.
 
 use crate::trouble::Trouble;
 use rig_interleave::Request;
 use rig_interleave::report::Report;
 use serde_json::Value;
-use std::fs::Permissions;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What a file says was proved.
@@ -59,34 +56,9 @@ pub(crate) fn differences(certificate: &Certificate, report: &Report) -> Vec<Str
     all.iter().filter(differs).map(line).collect()
 }
 
-/// Writes a file that is either complete or not there.
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), Trouble> {
-    let failed = |error: &std::io::Error| Trouble::file("write", path, error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As any other file: what the umask leaves of it.
-    let mut file = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(|error| failed(&error))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(|error| failed(&error))?;
-    file.persist(path).map_err(|error| failed(&error.error))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_is_replaced_as_a_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("certificate.json");
-        write(&path, "one").unwrap();
-        write(&path, "two").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
-        assert!(write(&dir.path().join("nowhere/file"), "x").is_err());
-    }
 
     #[test]
     fn what_is_no_certificate_is_the_callers_mistake() {

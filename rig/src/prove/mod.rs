@@ -7,7 +7,7 @@ mod order;
 mod replay;
 mod threads;
 
-pub(crate) use certificate::{Certificate, differences, write};
+pub(crate) use certificate::{Certificate, differences};
 pub(crate) use judgement::{OrderJudgement, judge};
 pub(crate) use replay::{ObservedKernel, scenario};
 pub(crate) use threads::SearchThreads;

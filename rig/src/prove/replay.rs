@@ -40,10 +40,9 @@ impl ObservedKernel {
     }
 
     fn place(&self, act: &Act) -> Option<Place> {
-        let leaf = |rax: u64| Leaf::ALL.iter().copied().find(|leaf| leaf.number() == rax);
         match act.deed {
-            Deed::Enter { rax, .. } => Some(Place::Seamcall { leaf: leaf(rax)?, exit: false }),
-            Deed::Leave { rax, .. } => Some(Place::Seamcall { leaf: leaf(rax)?, exit: true }),
+            Deed::Enter { rax, .. } => Some(Place::Seamcall { leaf: Leaf::from_number(rax)?, exit: false }),
+            Deed::Leave { rax, .. } => Some(Place::Seamcall { leaf: Leaf::from_number(rax)?, exit: true }),
             Deed::Read { address, .. } | Deed::Write { address, .. } => match self.watch(act.at, address) {
                 Some((_, watch)) => {
                     let store = matches!(act.deed, Deed::Write { .. });
@@ -126,8 +125,8 @@ fn faults(acts: &[Act]) -> Result<Vec<FaultSpec>, String> {
     let mut faults = Vec::new();
     for (place, act) in acts.iter().enumerate() {
         let Deed::Leave { rax, reply, injected: true } = act.deed else { continue };
-        let leaf = Leaf::ALL.iter().find(|leaf| leaf.number() == rax).ok_or("a leaf without a name failed")?;
-        if *leaf == Leaf::SysRd {
+        let leaf = Leaf::from_number(rax).ok_or("a leaf without a name failed")?;
+        if leaf == Leaf::SysRd {
             return Err("the boot reads fields of the module, too, so faults cannot count those of the update".into());
         }
         let is_same =

@@ -94,7 +94,7 @@ impl Guests for Sessions {
         let runtime = runtime()?;
         let prepared = self.prepared.again(RunFolder::existing(folder))?;
         let run = prepared.description();
-        let scenario = toml::to_string_pretty(&run.scenario).expect("a scenario is plain data");
+        let scenario = run.scenario.to_toml();
         run.folder.write("scenario.toml", scenario)?;
         let schedules = prepared.machine().plan.schedules.clone();
         let orders = Some(Arc::clone(&self.orders));

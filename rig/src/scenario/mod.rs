@@ -9,6 +9,7 @@ mod expect;
 mod fault;
 mod hold;
 mod hw;
+pub(crate) mod kernel;
 mod leaf;
 mod parse;
 mod schema;

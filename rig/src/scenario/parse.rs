@@ -1,4 +1,4 @@
-//! Reading a scenario file, with errors that name the key, the line and the nearest key that exists.
+//! Scenario files: reading, with errors that name the key, the line and the nearest key that exists, and writing.
 
 use super::Scenario;
 use crate::trouble::Trouble;
@@ -19,6 +19,13 @@ pub fn from_text(text: &str, origin: &str) -> Result<Scenario, Trouble> {
     let out_of_range = |cause| Trouble::usage(format!("{origin}: {cause}"), "change the value");
     scenario.check().map_err(out_of_range)?;
     Ok(scenario)
+}
+
+impl Scenario {
+    /// The scenario as a file, with all defaults.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a scenario is plain data")
+    }
 }
 
 /// Where the format is described.

@@ -115,9 +115,14 @@ impl Leaf {
     /// Number of leaves.
     pub const COUNT: usize = Self::ALL.len();
 
+    /// The leaf with this number, P-SEAMLDR's or the module's.
+    pub fn from_number(rax: u64) -> Option<Self> {
+        Self::ALL.iter().copied().find(|leaf| leaf.number() == rax)
+    }
+
     /// The P-SEAMLDR leaf whose number is all of RAX.
     pub fn from_seamldr(rax: u64) -> Option<Self> {
-        Self::ALL.iter().copied().find(|leaf| leaf.number() == rax && leaf.is_seamldr())
+        Self::from_number(rax).filter(|leaf| leaf.is_seamldr())
     }
 
     /// The module leaf with this number.

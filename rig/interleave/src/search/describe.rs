@@ -146,10 +146,9 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         let symbols = self.interpreter.memory.source().symbols();
         let bases = self.interpreter.gs_bases.iter().enumerate();
         for (cpu, base) in bases {
-            if let (true, Some((name, 0..=255))) = (*base != 0, symbols.around(address.wrapping_sub(*base)))
+            if let (true, Some((name, offset @ 0..=255))) = (*base != 0, symbols.around(address.wrapping_sub(*base)))
                 && symbols.around(address).is_none()
             {
-                let offset = symbols.around(address.wrapping_sub(*base)).map_or(0, |(_, offset)| offset);
                 let offset = if offset == 0 { String::new() } else { format!("+{offset:#x}") };
                 return format!("{name}{offset} of CPU {cpu}");
             }

@@ -25,8 +25,6 @@ pub struct Progress {
     pub transitions: u64,
     /// Length of the shortest way to the states that are looked at now.
     pub depth: usize,
-    /// How often the search began again.
-    pub restarts: usize,
 }
 
 /// What a search found wrong.
@@ -89,11 +87,10 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         let state = self.begin()?;
         let fingerprint = fingerprint::of(&state, self.cpus(), self.words.len(), self.firmware, &mut Packer::default());
         let (graph, number) = Graph::new(self.cpus() * self.choices().len(), fingerprint);
-        let progress_now = Progress { restarts: self.interpreter.facts.restarts(), ..Progress::default() };
         let mut search = Search {
             graph,
             next: States::new(self.words.len()),
-            progress: progress_now,
+            progress: Progress::default(),
             returns: BTreeMap::new(),
             peak: 0,
         };

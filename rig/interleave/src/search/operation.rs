@@ -128,9 +128,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     }
 
     fn take_load(&self, cpu: usize, address: u64, size: u8, out: &mut State<F::State>) -> Result<Option<Rule>, Stop> {
-        if !self.families.is_empty() {
-            self.follow_sweep(cpu, address, false, out)?;
-        }
+        self.follow_sweep(cpu, address, false, out)?;
         let value = self.view(out, out.locals[cpu], address, size)?;
         let reads_step = self.section.control.is_some_and(|control| address == control.state);
         let broken = match u8::try_from(value) {
@@ -146,9 +144,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     fn take_store(&self, cpu: usize, write: Write, out: &mut State<F::State>) -> Result<Option<Rule>, Stop> {
         let mut current = self.state_word(out, out.locals[cpu])?;
         self.advance(cpu, Input::Go, out)?;
-        if !self.families.is_empty() {
-            self.follow_sweep(cpu, write.address, true, out)?;
-        }
+        self.follow_sweep(cpu, write.address, true, out)?;
         self.write(out, write)?;
         Ok(self.watch(cpu, write, &mut current, out))
     }
@@ -157,9 +153,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         if self.section.control.is_some_and(|control| control.state == address) {
             return Err(self.access_error("the update's step is changed by a locked instruction", address));
         }
-        if !self.families.is_empty() {
-            self.follow_sweep(cpu, address, true, out)?;
-        }
+        self.follow_sweep(cpu, address, true, out)?;
         let value = self.read(out, address, size)?;
         let mut current = self.state_word(out, out.locals[cpu])?;
         let (write, broken) = self.advance(cpu, Input::Value(value), out)?;
@@ -256,7 +250,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         Ok(())
     }
 
-    fn access_error(&self, what: &'static str, address: u64) -> Stop {
+    pub(super) fn access_error(&self, what: &'static str, address: u64) -> Stop {
         let at = self.interpreter.memory.source().symbols().name(address);
         Unprovable::Access { what, at, address }.into()
     }

@@ -2,7 +2,6 @@
 
 use super::explorer::Explorer;
 use super::state::State;
-use crate::error::Unprovable;
 use crate::firmware::Firmware;
 use crate::image::Source;
 use crate::local::Stop;
@@ -16,6 +15,9 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         writes: bool,
         state: &mut State<F::State>,
     ) -> Result<(), Stop> {
+        if self.families.is_empty() {
+            return Ok(());
+        }
         let slot = self.slot(address);
         let Some((number, member)) = self.families.iter().enumerate().find_map(|(number, family)| {
             family.iter().position(|member| *member == slot).map(|member| (number, member))
@@ -48,8 +50,6 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     }
 
     fn not_alike(&self, address: u64) -> Stop {
-        let what = "a word of a CPU is not used as by CPUs that are alike";
-        let at = self.interpreter.memory.source().symbols().name(address);
-        Unprovable::Access { what, at, address }.into()
+        self.access_error("a word of a CPU is not used as by CPUs that are alike", address)
     }
 }

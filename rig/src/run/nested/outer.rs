@@ -49,7 +49,7 @@ pub(super) fn prepare(
     let inner = images.kernel(&KernelRequest::default())?;
     own_modules(images, &inner, &["seam_shim"])?;
     for inner in &nested.scenarios {
-        let text = toml::to_string_pretty(inner).expect("a scenario is plain data");
+        let text = inner.to_toml();
         folder.write(&format!("{}.toml", inner.name), text)?;
     }
     let kernel = images.debian_kernel(nested.kernel.parse()?)?;

@@ -109,7 +109,7 @@ fn make_plan(
     if no_events {
         (plan.ring, plan.watches, plan.functions) = (None, Vec::new(), Vec::new());
     }
-    let toml = toml::to_string_pretty(scenario).expect("a scenario is plain data");
+    let toml = scenario.to_toml();
     folder.write("scenario.toml", toml)?;
     Ok(plan)
 }

@@ -3,6 +3,7 @@
 use super::guest_files::initramfs;
 use super::learn;
 use crate::file_hash::sha256_of_file;
+use crate::scenario::kernel::{DEBIAN, PROFILE};
 use crate::scenario::{Scenario, Subject};
 use crate::symbols::Symbols;
 use crate::trouble::Trouble;
@@ -10,11 +11,6 @@ use rig_images::{Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::origin::KernelImage;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// How a kernel of Debian's is named, in place of a path.
-const DEBIAN: &str = "debian:";
-/// How a kernel that the rig builds with more checks is named, in place of a path.
-const PROFILE: &str = "profile:";
 
 /// Finds or builds the kernel that the scenario names.
 pub(super) fn of_scenario(images: &Images, scenario: &Scenario) -> Result<Kernel, ImagesError> {
