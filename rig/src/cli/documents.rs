@@ -114,12 +114,11 @@ fn a_command_that_does_not_exist_is_noticed() {
 
 #[test]
 fn documents_have_the_numbers_of_the_catalogue() {
-    let [quick, full, night] = [Tag::Quick, Tag::Full, Tag::Night].map(|tag| catalogue::suite(tag));
-    let is_made_by_a_module = |load: &Load| {
-        matches!(load, Load::Seamcall { .. } | Load::TrustDomain { .. } | Load::ModuleLoop { .. })
-    };
+    let [quick, full, night] = [Tag::Quick, Tag::Full, Tag::Night].map(catalogue::suite);
+    let is_made_by_a_module =
+        |load: &Load| matches!(load, Load::Seamcall { .. } | Load::TrustDomain { .. } | Load::ModuleLoop { .. });
     let needing = |suite: &[crate::scenario::Scenario]| {
-        suite.iter().filter(|s| s.subject == Subject::Kmod || s.loads.iter().any(is_made_by_a_module)).count()
+        suite.iter().filter(|s| s.subject == Subject::Kmod || s.load.iter().any(is_made_by_a_module)).count()
     };
     let (few, many) = (needing(&quick), needing(&full));
     let (quick, full, night) = (quick.len(), full.len(), night.len());
