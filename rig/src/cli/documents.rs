@@ -1,7 +1,9 @@
 //! The commands that the documents show are ones that the command line takes.
 
 use super::Arguments;
+use crate::scenario::{Subject, Tag, catalogue};
 use clap::{CommandFactory, Parser};
+use rig_wire::agent::Load;
 use std::path::{Path, PathBuf};
 
 /// Documents, from the root of the repository.
@@ -108,4 +110,27 @@ fn a_command_that_does_not_exist_is_noticed() {
     assert_eq!(why("cargo rig rum --cpus 4").unwrap(), "there is no command `rum`");
     assert_eq!(why("cargo rig run --cpu 4").unwrap(), "`run` has no flag `--cpu`");
     assert_eq!(split("a\n```sh\ncargo rig run \\\n  x # comment\n```\nb").0, ["cargo rig run    x"]);
+}
+
+#[test]
+fn documents_have_the_numbers_of_the_catalogue() {
+    let [quick, full, night] = [Tag::Quick, Tag::Full, Tag::Night].map(catalogue::suite);
+    let is_made_by_a_module =
+        |load: &Load| matches!(load, Load::Seamcall { .. } | Load::TrustDomain { .. } | Load::ModuleLoop { .. });
+    let needing = |suite: &[crate::scenario::Scenario]| {
+        suite.iter().filter(|s| s.subject == Subject::Kmod || s.load.iter().any(is_made_by_a_module)).count()
+    };
+    let (few, many) = (needing(&quick), needing(&full));
+    let (quick, full, night) = (quick.len(), full.len(), night.len());
+    for (page, text) in [
+        ("README.md", format!("the catalogue: {night} scenarios")),
+        ("docs/how-to/ci.md", format!("| `quick` | {quick} scenarios")),
+        ("docs/how-to/ci.md", format!("| `full` | {full} scenarios")),
+        ("docs/how-to/ci.md", format!("| `night` | all {night} |")),
+        ("docs/how-to/own-kernel.md", format!("{few} of {quick} scenarios; in `full` {many} of {full} need a module")),
+    ] {
+        let page_text = std::fs::read_to_string(root().join(page)).unwrap();
+        let words: Vec<&str> = page_text.split_whitespace().collect();
+        assert!(words.join(" ").contains(&text), "{page} lacks: {text}");
+    }
 }
