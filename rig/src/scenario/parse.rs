@@ -2,6 +2,7 @@
 
 use super::Scenario;
 use crate::trouble::Trouble;
+use rig_wire::agent::Load;
 use std::path::Path;
 
 /// Reads and checks a scenario file.
@@ -30,6 +31,10 @@ fn explain(text: &str, origin: &str, error: &toml::de::Error) -> Trouble {
         None => origin.to_owned(),
     };
     let message = error.message();
+    if message == "missing field `profile`" {
+        let cause = format!("{place}: the key `profile` is missing, which names the load");
+        return Trouble::usage(cause, format!("known here: {}", profiles().join(", ")));
+    }
     let unknown = ["unknown field ", "unknown variant "].into_iter().find(|p| message.starts_with(p));
     let Some(prefix) = unknown else {
         return Trouble::usage(format!("{place}: {}", super::wording::plain(message)), SEE);
@@ -37,12 +42,21 @@ fn explain(text: &str, origin: &str, error: &toml::de::Error) -> Trouble {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let given = quoted.next().unwrap_or_default();
     let known: Vec<&str> = quoted.collect();
-    let what = if prefix.contains("field") { "key" } else { "value" };
+    // A word that is followed by a value is a key, also where the reader of TOML takes it for one of several forms.
+    let is_key =
+        error.span().and_then(|span| text.get(span.end..)).is_some_and(|rest| rest.trim_start().starts_with('='));
+    let what = if prefix.contains("field") || is_key { "key" } else { "value" };
     let help = match nearest(given, &known) {
         Some(near) => format!("did you mean `{near}`? known here: {}", known.join(", ")),
         None => format!("known here: {}", known.join(", ")),
     };
     Trouble::usage(format!("{place}: unknown {what} `{given}`"), help)
+}
+
+/// The names of loads, as the reader of TOML lists them.
+fn profiles() -> Vec<String> {
+    let unknown = toml::from_str::<Load>("profile = \"\"").expect_err("no load has an empty name");
+    unknown.message().split('`').skip(1).step_by(2).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// The candidate most like `given`, if any is like it at all.
@@ -59,7 +73,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 /// The load that these lines of a `[[load]]` table describe.
 #[cfg(test)]
-pub(crate) fn load(lines: &str) -> rig_wire::agent::Load {
+pub(crate) fn load(lines: &str) -> Load {
     from_text(&format!("name = \"x\"\n[[load]]\n{lines}"), "x.toml").unwrap().load.remove(0)
 }
 
@@ -184,6 +198,24 @@ broken = ["update-only"]
         let t = trouble("name = \"x\"\nsubject = \"in-three\"\n");
         assert_eq!(t.cause, "x.toml:2: unknown value `in-three`");
         assert!(t.help.contains("in-tree"), "{}", t.help);
+    }
+
+    #[test]
+    fn a_load_without_a_profile_gets_their_names() {
+        let t = trouble("name = \"x\"\n[[load]]\nthreads = 3\n");
+        assert!(t.cause.ends_with("the key `profile` is missing, which names the load"), "{}", t.cause);
+        for name in ["cpu-hog", "seamcall", "trust-domain"] {
+            assert!(t.help.starts_with("known here: ") && t.help.contains(name), "{}", t.help);
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_one_of_several_forms_is_called_a_key() {
+        let fault = "name = \"x\"\n[[faults]]\nleaf = \"INSTALL\"\naction = ";
+        let t = trouble(&format!("{fault}{{ stat = 1 }}\n"));
+        assert_eq!(t.cause, "x.toml:4: unknown key `stat`");
+        assert!(t.help.contains("`status`"), "{}", t.help);
+        assert_eq!(trouble(&format!("{fault}\"stat\"\n")).cause, "x.toml:4: unknown value `stat`");
     }
 
     #[test]

@@ -16,19 +16,29 @@ const DEBIAN: &str = "debian:";
 /// How a kernel that the rig builds with more checks is named, in place of a path.
 const PROFILE: &str = "profile:";
 
-/// Finds or builds the kernel that the scenario names.
-pub(super) fn of_scenario(images: &Images, scenario: &Scenario) -> Result<Kernel, ImagesError> {
-    let named = scenario.kernel.as_deref().and_then(Path::to_str);
-    if let Some(profile) = named.and_then(|name| name.strip_prefix(PROFILE)) {
-        return images.kernel(&KernelRequest::profile(profile)?);
+/// The kernel at the path that the scenario gives; none if it is one that the rig builds or fetches. Needs nothing from the
+/// cache, so that a wrong path or name is refused before anything is built.
+pub(super) fn given(scenario: &Scenario) -> Result<Option<Kernel>, ImagesError> {
+    let Some(path) = scenario.kernel.as_deref() else { return Ok(None) };
+    let name = path.to_string_lossy();
+    if let Some(profile) = name.strip_prefix(PROFILE) {
+        return KernelRequest::profile(profile).map(|_| None);
     }
-    match (scenario.kernel.as_deref(), scenario.subject) {
-        (Some(path), Subject::Kmod) if path.to_string_lossy().starts_with(DEBIAN) => {
-            images.debian_kernel(path.to_string_lossy().parse()?)
-        }
-        (Some(path), Subject::Kmod) => Kernel::from_path_any(path),
-        (Some(path), Subject::InTree) => Kernel::from_path(path),
-        (None, _) => images.kernel(&KernelRequest::default()),
+    match scenario.subject {
+        Subject::Kmod if name.starts_with(DEBIAN) => Ok(None),
+        Subject::Kmod => Kernel::from_path_any(path).map(Some),
+        Subject::InTree => Kernel::from_path(path).map(Some),
+    }
+}
+
+/// Builds or fetches the kernel that the scenario names by another name than a path.
+pub(super) fn provide(images: &Images, scenario: &Scenario) -> Result<Kernel, ImagesError> {
+    let Some(name) = scenario.kernel.as_deref().map(Path::to_string_lossy) else {
+        return images.kernel(&KernelRequest::default());
+    };
+    match name.strip_prefix(PROFILE) {
+        Some(profile) => images.kernel(&KernelRequest::profile(profile)?),
+        None => images.debian_kernel(name.parse()?),
     }
 }
 
@@ -61,5 +71,27 @@ pub(super) fn boot_file(kernel: &Kernel) -> PathBuf {
     match &kernel.vmlinux {
         Some(vmlinux) if kernel.is_configured("CONFIG_PVH=y") => vmlinux.clone(),
         _ => kernel.bzimage.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_kernel_is_refused_before_anything_is_made() {
+        let given = |kernel: &str, subject| {
+            given(&Scenario { kernel: Some(kernel.into()), subject, ..Scenario::default() })
+                .map(|kernel| kernel.is_some())
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for subject in [Subject::InTree, Subject::Kmod] {
+            let source = given(folder.path().to_str().unwrap(), subject).unwrap_err();
+            assert!(matches!(source, ImagesError::NoKernelImage(_)), "{source}");
+            assert!(matches!(given("profile:none", subject), Err(ImagesError::NoProfile { .. })));
+            assert!(matches!(given("profile:debug", subject), Ok(false)));
+        }
+        assert!(matches!(given("debian:6.12", Subject::Kmod), Ok(false)));
+        assert!(matches!(super::given(&Scenario::default()), Ok(None)));
     }
 }

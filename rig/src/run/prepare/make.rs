@@ -25,12 +25,16 @@ pub(super) struct Made {
 
 /// The builds know nothing of one another, so they go side by side.
 pub(super) fn make(images: &Images, scenario: &Scenario, options: &Options) -> Result<Made, Trouble> {
+    let given = kernel::given(scenario)?;
     thread::scope(|scope| {
         let qemu = scope.spawn(|| qemu(images, options));
         let early = Backing::decided(scenario);
         let plugin = early.as_ref().filter(|backing| backing.bridge == Bridge::Plugin);
         let plugin = plugin.map(|_| scope.spawn(|| images.plugin()));
-        let kernel = kernel::of_scenario(images, scenario)?;
+        let kernel = match given {
+            Some(kernel) => kernel,
+            None => kernel::provide(images, scenario)?,
+        };
         let qemu = join(qemu)?;
         let backing = match early {
             Some(backing) => backing,
