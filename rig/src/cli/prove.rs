@@ -49,7 +49,7 @@ pub(super) struct Arguments {
     /// What stands for spin locks
     #[arg(long, value_enum, default_value = "real")]
     lock: Lock,
-    /// Take states that differ by an exchange of CPUs, the lead left out, as one; needs --lock contract
+    /// Take states that differ by an exchange of CPUs, the lead left out, as one; needs --lock contract, and not with --memory tso
     #[arg(long)]
     symmetry: bool,
     /// Threads of the search; the result does not depend on it [default: as many as CPUs]
