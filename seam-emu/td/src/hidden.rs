@@ -139,6 +139,8 @@ pub mod context {
     pub const STUB_IDTR: u64 = 0x60;
     /// The VMM's DR0 to DR3, which VMRUN does not switch.
     pub const HOST_DRS: u64 = 0x70;
+    /// Not 0 from the stub's CLGI to its last STGI: what executes is a TD's, or the stub's (32 bits).
+    pub const IN_TD: u64 = 0x90;
     /// Says in [`VECTOR`] that something interrupted.
     pub const INTERRUPTED: u32 = 1 << 31;
 }
