@@ -250,6 +250,26 @@ fn what_needs_no_vmm_is_answered_before_it_exits() {
 }
 
 #[test]
+fn what_is_answered_at_once_uses_the_registers_that_it_names() {
+    for leaf in [1, 2, 3, 4, 0xFFFF, 1 << 16 | 1] {
+        let outputs = [3, 0x5555].map(|fill| {
+            let mut machine = Machine::new();
+            machine.vcpu.ve = Some(VeInfo::of(reason::HLT, 1));
+            machine.gprs.fill(fill);
+            for number in tdcall::USED_AT_ONCE {
+                machine.gprs[number] = 7;
+            }
+            tdcall::answer(&mut machine.td(), leaf);
+            machine.gprs
+        });
+        for number in 0..16 {
+            let expected = if tdcall::USED_AT_ONCE.contains(&number) { outputs[0][number] } else { 0x5555 };
+            assert_eq!(outputs[1][number], expected, "leaf {leaf:#x}, register {number}");
+        }
+    }
+}
+
+#[test]
 fn an_access_to_a_pending_page_raises_ve() {
     let mut machine = Machine::new();
     let access = Access { gpa: 0x5678, write: false, fetch: false, table: false };
