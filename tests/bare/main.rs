@@ -30,6 +30,8 @@ unsafe extern "C" {
 /// What the processors wait for: 1, to make the module's calls; 2, to run their TDs.
 static STAGE: AtomicU32 = AtomicU32::new(0);
 static DONE: AtomicU32 = AtomicU32::new(0);
+/// Of CR4. No TD of this program keeps it set.
+const VMXE: u64 = 1 << 13;
 /// When a soak ends, by the counter.
 static UNTIL: AtomicU64 = AtomicU64::new(0);
 /// NMIs in place of interrupts.
@@ -78,6 +80,11 @@ extern "C" fn trap(frame: &mut traps::Frame) {
             vmm::NMIS.fetch_add(1, SeqCst);
             let in_stub = u64::from(frame.rip >> 63 != 0);
             vmm::NMIS_IN_STUB.fetch_add(in_stub, SeqCst);
+            // This is the VMM's CR4, wherever the NMI came.
+            if cpu::read_cr4() & VMXE == 0 {
+                say!("an NMI at {:x} finds CR4 {:x}", frame.rip, cpu::read_cr4());
+                serial::exit(1);
+            }
         }
         vector if vector == u64::from(TIMER) => {
             vmm::INTERRUPTS.fetch_add(1, SeqCst);
@@ -101,7 +108,6 @@ fn processor(cpu: u64) {
 
 /// CR4.VMXE, and VMXON with a region that nobody reads here: SEAMCALL works in VMX root operation alone.
 fn vmxon() {
-    const VMXE: u64 = 1 << 13;
     static REGION: u64 = 0x30_0000;
     cpu::write_cr4(cpu::read_cr4() | VMXE);
     // SAFETY: CR4.VMXE is set, and the region is memory that nothing else uses.

@@ -226,8 +226,7 @@ fn spin() {
     vmcall(ask::SPIN, 0, 0);
     let vectors: Vectors = core::array::from_fn(|i| 0x5050_0000_0000_0000 + i as u64);
     let mut after: Vectors = [0; 64];
-    // SAFETY: reads the one array and writes the other; what it loads into vector registers Rust does not keep in them, since an
-    // inner `extern "C"` call could not expect it either.
+    // SAFETY: reads the one array and writes the other; all vector registers are among those that a call may change.
     unsafe {
         asm!(
             ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
@@ -238,7 +237,7 @@ fn spin() {
             ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
             "vmovdqu [rdi + 32 * \\n], ymm\\n",
             ".endr",
-            in("rax") SHARED, in("rsi") &vectors, in("rdi") &mut after,
+            in("rax") SHARED, in("rsi") &vectors, in("rdi") &mut after, clobber_abi("C"),
         );
     }
     report(51, vectors.iter().zip(after).filter(|(before, after)| **before != *after).count() as u64);

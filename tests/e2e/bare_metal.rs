@@ -9,7 +9,6 @@ use rstest::rstest;
 use seam_emu::image::{self, ImageSpec};
 use seam_emu::{Config, MemoryRange};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const MEMORY_MIB: u32 = 512;
@@ -95,9 +94,8 @@ fn run(cpus: u32, words: &str, threads: Threads, machine_code: bool) -> Said {
         console: file("console"),
         threads,
     };
-    let mut qemu = images.tool_root().expect("QEMU is there").qemu_command();
-    qemu.args(machine.arguments()).stdin(Stdio::null());
-    let mut child = qemu.spawn().expect("QEMU starts");
+    let qemu = images.tool_root().expect("QEMU is there").qemu_command();
+    let mut child = machine.start(qemu).expect("QEMU starts");
     let started = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().expect("QEMU is this process's child") {
@@ -111,6 +109,8 @@ fn run(cpus: u32, words: &str, threads: Threads, machine_code: bool) -> Said {
     let said = std::fs::read_to_string(file("console")).expect("QEMU makes the file");
     assert_eq!(status.code(), Some(1), "the program did not end well:\n{said}");
     assert!(said.lines().any(|line| line == "end"), "{said}");
+    // A TD's exception, exit or question that nobody expected.
+    assert!(!said.lines().any(|line| line.starts_with("trap ") || line.starts_with("odd-")), "{said}");
     Said(said)
 }
 

@@ -1,9 +1,12 @@
 //! A machine without an operating system: a program of its own before the emulated firmware, as a TDX host.
 
+use super::child::die_with_thread;
 use super::command::{CPU, DETERMINISTIC, Line, MACHINE, NO_RANDOM, ONE_THREAD, escape_path};
 use rig_wire::plan::DETERMINISTIC_SHIFT;
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 /// A machine that starts an ELF file by its PVH entry.
 #[derive(Clone, Debug)]
@@ -36,8 +39,15 @@ pub enum Threads {
 }
 
 impl BareMachine {
+    /// Starts it by this QEMU. It is killed when the thread that called this ends, however it ends: wait for it there.
+    pub fn start(&self, mut qemu: Command) -> io::Result<Child> {
+        qemu.args(self.arguments()).stdin(Stdio::null());
+        die_with_thread(&mut qemu);
+        qemu.spawn()
+    }
+
     /// QEMU's arguments. When the program writes N to port 0xF4, QEMU ends with exit code 2N + 1.
-    pub fn arguments(&self) -> Vec<OsString> {
+    fn arguments(&self) -> Vec<OsString> {
         let mut line = Line::default();
         line.words(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         let clock = format!("shift={DETERMINISTIC_SHIFT},sleep=off");

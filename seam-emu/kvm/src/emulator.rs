@@ -3,7 +3,9 @@
 use crate::in_flight::InFlight;
 use crate::rewrite::{self, RewriteError};
 use crate::sight::Sight;
-use crate::{Code, Events, Exit, FindError, KernelImage, KernelMap, Operation, Ram, Sites, Subject, UnknownExit, find};
+use crate::{
+    Access, Code, Events, Exit, FindError, KernelImage, KernelMap, Operation, Ram, Sites, Subject, UnknownExit, find,
+};
 use kvm_bindings::kvm_regs;
 use rig_wire::event::{Kind, flags};
 use rig_wire::plan::{Hold, Point, Until};
@@ -41,6 +43,12 @@ pub enum SetupError {
     /// They cannot be rewritten.
     #[error(transparent)]
     Rewrite(#[from] RewriteError),
+    /// A watched word cannot be accessed here.
+    #[error("the watched word at {address:#x} is no whole word of the kernel's image in guest memory")]
+    Word {
+        /// Guest virtual address.
+        address: u64,
+    },
     /// A hold is at a place that is no site, or waits for something that is not counted.
     #[error("a hold names {0}, where no site is")]
     Hold(String),
@@ -92,6 +100,7 @@ impl Emulator {
             return Err(SetupError::MachineCode);
         }
         let sites = find(image, &options.subject)?;
+        check_words(&sites, &ram, options.map)?;
         rewrite::rewrite(&ram, options.map, &sites)?;
         let lp = || Mutex::new(Lp { vmxe: options.in_vmx_root, in_vmx_root: options.in_vmx_root, ..Lp::default() });
         let holds = Holds::new(Vec::new(), options.update_function.is_some());
@@ -266,6 +275,18 @@ impl Emulator {
     fn holds(&self) -> MutexGuard<'_, Holds> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether each word that a site accesses is memory.
+fn check_words(sites: &Sites, ram: &Ram, map: KernelMap) -> Result<(), SetupError> {
+    let accesses = sites.all().iter().filter_map(|site| match site.operation {
+        Operation::Access(access) => Some(access),
+        _ => None,
+    });
+    for Access { address, size, .. } in accesses {
+        map.physical(address).and_then(|pa| ram.load(pa, size)).ok_or(SetupError::Word { address })?;
+    }
+    Ok(())
 }
 
 /// [`flags::IF`], where interrupts are enabled.

@@ -5,7 +5,7 @@
 //! [`seam_emu`], VMXON, VMXOFF and CR4 by a shadow, accesses to watched words by hand ([`Emulator`]). [`run`] is what
 //! stands in the place of one `KVM_RUN`.
 //!
-//! So far only this crate's tests use it (`tests/section`). Nothing here is guessed: bytes that are not the expected
+//! So far only this crate's tests and benchmark use it. Nothing here is guessed: bytes that are not the expected
 //! ones, and instructions that are not known, are errors that name the address and the bytes.
 
 mod access;

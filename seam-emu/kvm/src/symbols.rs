@@ -51,8 +51,11 @@ impl Symbols {
     /// Address and size of the function in which `address` lies; of several the largest.
     pub fn function_around(&self, address: u64) -> Option<(u64, u64)> {
         let behind = self.functions.partition_point(|(start, _)| *start <= address);
-        let near = self.functions[..behind].iter().rev().take(16);
-        near.filter(|(start, size)| address - start < *size).max_by_key(|(_, size)| *size).copied()
+        self.functions[..behind]
+            .iter()
+            .filter(|(start, size)| address - start < *size)
+            .max_by_key(|(_, size)| *size)
+            .copied()
     }
 
     /// The symbol's name for people: of those that begin at or before `address` the nearest, with the distance.
@@ -90,5 +93,12 @@ mod tests {
         assert_eq!((symbols.function_around(0xfff), symbols.function_around(0x1030)), (None, None));
         assert_eq!((symbols.name(0x1004), symbols.name(0x1000)), ("first+0x4".into(), "first".into()));
         assert_eq!(symbols.name(0x5000), "0x5000");
+    }
+
+    #[test]
+    fn a_function_with_many_others_in_it_is_the_one_around_all_of_them() {
+        let inner = (0..100).map(|n| (format!("inner{n}"), 0x1004 + n * 4, 4, true));
+        let symbols = Symbols::new(inner.chain([("outer".into(), 0x1000, 0x400, true)]));
+        assert_eq!(symbols.function_around(0x1100), Some((0x1000, 0x400)));
     }
 }

@@ -26,10 +26,9 @@ pub(crate) fn serve(emulator: &Emulator, lp: u16, site: &Site, access: &Access, 
         }
     }
     emulator.lp(lp).sight.fresh.clear();
-    // The address was mapped when the site was found and its text rewritten: the kernel's image is one mapping.
-    let pa = emulator.physical(access.address).expect("watched words lie in the kernel's image");
+    let pa = emulator.physical(access.address).expect("Emulator::new() looked for the word in the kernel's image");
     let mut words = emulator.words();
-    let read = || emulator.ram().load(pa, access.size).expect("the kernel's image is memory");
+    let read = || emulator.ram().load(pa, access.size).expect("Emulator::new() looked for the word in memory");
     let mut word = if loads { read() } else { 0 };
     if loads && !stores && emulator.lp(lp).sight.spins(site.address, access.watch, word) {
         words = emulator.await_store(words, SPIN);
@@ -40,7 +39,7 @@ pub(crate) fn serve(emulator: &Emulator, lp: u16, site: &Site, access: &Access, 
     }
     if let Some(value) = access.apply(registers, word) {
         record(emulator, lp, site, access, (value, interrupts(registers) | flags::STORE));
-        assert!(emulator.ram().store(pa, access.size, value), "the kernel's image is memory");
+        assert!(emulator.ram().store(pa, access.size, value), "Emulator::new() looked for the word in memory");
         emulator.lp(lp).sight.acts();
         emulator.word_stored();
     }

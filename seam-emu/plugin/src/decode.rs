@@ -56,11 +56,23 @@ pub(crate) fn classify(bytes: &[u8]) -> Option<Intercept> {
         // SEAMOPS.
         [0x66, 0x0f, 0x01, 0xce, ..] => Some(Intercept::Unhandled),
         [0x0f, 0x01, 0xc4, ..] => Some(Intercept::Vmxoff),
-        // VMLAUNCH, VMRESUME, VMCALL is left to TCG.
-        [0x0f, 0x01, 0xc2 | 0xc3, ..] | [0x0f, 0x78 | 0x79, ..] => Some(Intercept::Unhandled),
-        [0xf3, 0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) == 6 => Some(Intercept::Vmxon),
-        [0x66, 0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) == 6 => Some(Intercept::Unhandled),
-        [0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) >= 6 => Some(Intercept::Unhandled),
+        // VMLAUNCH and VMRESUME, VMREAD and VMWRITE. VMCALL is left to TCG.
+        [0x0f, 0x01, 0xc2 | 0xc3, ..] | [0x0f, 0x78 | 0x79, ..] | [0x40..=0x4f, 0x0f, 0x78 | 0x79, ..] => {
+            Some(Intercept::Unhandled)
+        }
+        [0xf3, 0x0f, 0xc7, modrm, ..] | [0xf3, 0x40..=0x4f, 0x0f, 0xc7, modrm, ..]
+            if is_memory(*modrm) && reg(*modrm) == 6 =>
+        {
+            Some(Intercept::Vmxon)
+        }
+        [0x66, 0x0f, 0xc7, modrm, ..] | [0x66, 0x40..=0x4f, 0x0f, 0xc7, modrm, ..]
+            if is_memory(*modrm) && reg(*modrm) == 6 =>
+        {
+            Some(Intercept::Unhandled)
+        }
+        [0x0f, 0xc7, modrm, ..] | [0x40..=0x4f, 0x0f, 0xc7, modrm, ..] if is_memory(*modrm) && reg(*modrm) >= 6 => {
+            Some(Intercept::Unhandled)
+        }
         [0x66, 0x0f, 0x38, 0x80 | 0x81, ..] | [0x66, 0x40..=0x4f, 0x0f, 0x38, 0x80 | 0x81, ..] => {
             Some(Intercept::Invalidate)
         }
@@ -240,7 +252,14 @@ mod tests {
             // vmxon 0x8(%rsp), with and without the displacement that TCG does not see.
             (&[0xf3, 0x0f, 0xc7, 0x74, 0x24, 0x08], Some(Intercept::Vmxon)),
             (&[0xf3, 0x0f, 0xc7, 0x74, 0x24], Some(Intercept::Vmxon)),
-            // rdrand %eax is no memory form; vmclear and vmptrld are not handled.
+            // vmread %rax,%rdx; vmwrite %r8,%rdx; vmxon (%r8); vmclear (%r9); vmptrld (%r8).
+            (&[0x0f, 0x78, 0xc2], Some(Intercept::Unhandled)),
+            (&[0x41, 0x0f, 0x79, 0xd0], Some(Intercept::Unhandled)),
+            (&[0xf3, 0x41, 0x0f, 0xc7, 0x30], Some(Intercept::Vmxon)),
+            (&[0x66, 0x41, 0x0f, 0xc7, 0x31], Some(Intercept::Unhandled)),
+            (&[0x41, 0x0f, 0xc7, 0x30], Some(Intercept::Unhandled)),
+            // rdrand %rax, and %eax, is no memory form; vmclear and vmptrld are not handled.
+            (&[0x48, 0x0f, 0xc7, 0xf0], None),
             (&[0x0f, 0xc7, 0xf0], None),
             (&[0x66, 0x0f, 0xc7, 0x34, 0x24], Some(Intercept::Unhandled)),
             (&[0x0f, 0xc7, 0x34, 0x24], Some(Intercept::Unhandled)),

@@ -208,6 +208,12 @@ fn resume(next: Option<u64>) {
     }
 }
 
+/// Whether the instruction of the callback that is running is the VMM's. Which LP that is need not be found out where there are no
+/// TDs with machine code.
+fn is_vmms(argument: c_uint) -> bool {
+    emulator::get().root.as_ref().is_none_or(|root| !root.is_in_td(running(argument)))
+}
+
 /// The LP whose callback is running, if the instruction is the VMM's: what a TD executes is TCG's and SEAM root's.
 fn vmm(argument: c_uint) -> Option<usize> {
     let lp = running(argument);
@@ -235,7 +241,7 @@ extern "C" fn on_movdir64b(vcpu: c_uint, userdata: *mut c_void) {
 }
 
 extern "C" fn on_rdmsr(vcpu: c_uint, userdata: *mut c_void) {
-    resume(vmm(vcpu).and_then(|_| facade::rdmsr(emulator::get(), userdata as u64)));
+    resume(is_vmms(vcpu).then(|| facade::rdmsr(emulator::get(), userdata as u64)).flatten());
 }
 
 extern "C" fn on_wrmsr(vcpu: c_uint, userdata: *mut c_void) {
@@ -287,13 +293,13 @@ extern "C" fn on_pause(_vcpu: c_uint, _userdata: *mut c_void) {
 }
 
 extern "C" fn on_halt(vcpu: c_uint, _userdata: *mut c_void) {
-    if vmm(vcpu).is_some() {
+    if is_vmms(vcpu) {
         settled::wait();
     }
 }
 
 extern "C" fn on_exchange(vcpu: c_uint, _userdata: *mut c_void) {
-    if vmm(vcpu).is_some() {
+    if is_vmms(vcpu) {
         agent_call::execute(emulator::get());
     }
 }

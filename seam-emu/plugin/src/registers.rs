@@ -163,36 +163,35 @@ pub(crate) fn operands() -> Regs {
     }
 }
 
+/// Operands with the registers that they are in.
+fn placed(operands: &Regs) -> [(Reg, u64); 14] {
+    let Regs { rax, rcx, rdx, rbx, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 } = *operands;
+    [
+        (Reg::Rax, rax),
+        (Reg::Rcx, rcx),
+        (Reg::Rdx, rdx),
+        (Reg::Rbx, rbx),
+        (Reg::Rsi, rsi),
+        (Reg::Rdi, rdi),
+        (Reg::R8, r8),
+        (Reg::R9, r9),
+        (Reg::R10, r10),
+        (Reg::R11, r11),
+        (Reg::R12, r12),
+        (Reg::R13, r13),
+        (Reg::R14, r14),
+        (Reg::R15, r15),
+    ]
+}
+
 /// Writes all operands.
 pub(crate) fn write_all_operands(regs: &Regs) {
-    let Regs { rax, rcx, rdx, rbx, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15 } = *regs;
-    let low = [(Reg::Rax, rax), (Reg::Rcx, rcx), (Reg::Rdx, rdx), (Reg::Rbx, rbx), (Reg::Rsi, rsi), (Reg::Rdi, rdi)];
-    let middle = [(Reg::R8, r8), (Reg::R9, r9), (Reg::R10, r10), (Reg::R11, r11)];
-    let high = [(Reg::R12, r12), (Reg::R13, r13), (Reg::R14, r14), (Reg::R15, r15)];
-    for (reg, value) in low.into_iter().chain(middle).chain(high) {
-        write(reg, value);
-    }
+    placed(regs).into_iter().for_each(|(reg, value)| write(reg, value));
 }
 
 /// Writes back those operands that changed.
 pub(crate) fn write_operands(before: &Regs, after: &Regs) {
-    let pairs = [
-        (Reg::Rax, before.rax, after.rax),
-        (Reg::Rcx, before.rcx, after.rcx),
-        (Reg::Rdx, before.rdx, after.rdx),
-        (Reg::Rbx, before.rbx, after.rbx),
-        (Reg::Rsi, before.rsi, after.rsi),
-        (Reg::Rdi, before.rdi, after.rdi),
-        (Reg::R8, before.r8, after.r8),
-        (Reg::R9, before.r9, after.r9),
-        (Reg::R10, before.r10, after.r10),
-        (Reg::R11, before.r11, after.r11),
-        (Reg::R12, before.r12, after.r12),
-        (Reg::R13, before.r13, after.r13),
-        (Reg::R14, before.r14, after.r14),
-        (Reg::R15, before.r15, after.r15),
-    ];
-    for (reg, before, after) in pairs {
+    for ((reg, before), (_, after)) in placed(before).into_iter().zip(placed(after)) {
         if before != after {
             write(reg, after);
         }

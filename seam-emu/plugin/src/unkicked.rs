@@ -7,9 +7,8 @@
 
 #![allow(unsafe_code, reason = "QEMU's functions are looked up by name, and its list is a C structure")]
 
-use crate::exported;
+use crate::exported::{self, module_of};
 use std::ffi::c_void;
-use std::mem::zeroed;
 
 type GetReader = extern "C" fn() -> *mut c_void;
 type RemoveNotifier = extern "C" fn(notifier: *mut c_void);
@@ -32,20 +31,10 @@ pub(crate) fn keep_turns() -> Result<(), &'static str> {
         return Ok(());
     }
     // SAFETY: a list of notifiers, if the structure is the expected one; that its function lies in QEMU is checked before it is used.
-    let is_qemus = unsafe { module_of(notifier.cast::<*mut c_void>().read()) == module_of(remove) };
-    if !is_qemus {
+    let function = unsafe { notifier.cast::<*mut c_void>().read() };
+    if module_of(function) != module_of(remove) {
         return Err("the RCU of this QEMU is not that of QEMU 11.1");
     }
     take_off(notifier);
     Ok(())
-}
-
-/// Where the module is loaded in which this address lies.
-fn module_of(address: *mut c_void) -> *mut c_void {
-    // SAFETY: dladdr looks the address up and does not follow it; it fills the structure or leaves it.
-    unsafe {
-        let mut found: libc::Dl_info = zeroed();
-        libc::dladdr(address, &raw mut found);
-        found.dli_fbase
-    }
 }

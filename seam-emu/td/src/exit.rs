@@ -74,6 +74,8 @@ pub struct Access {
     pub write: bool,
     /// It fetches code.
     pub fetch: bool,
+    /// It is an access of the processor's own, to one of the guest's page tables.
+    pub table: bool,
 }
 
 impl Exit {
@@ -98,8 +100,8 @@ impl Exit {
             0x8B | 0x8C => Self::Mwait,
             0x8D => Self::Xsetbv,
             0x400 => {
-                let gpa = vmcb.get(EXIT_INFO_2);
-                Self::Nested(Access { gpa, write: info & 1 << 1 != 0, fetch: info & 1 << 4 != 0 })
+                let bit = |number: u32| info >> number & 1 != 0;
+                Self::Nested(Access { gpa: vmcb.get(EXIT_INFO_2), write: bit(1), fetch: bit(4), table: bit(33) })
             }
             // The manual's code is -1; TCG may keep it in 32 bits.
             u64::MAX | 0xFFFF_FFFF => Self::Invalid,
@@ -127,7 +129,7 @@ impl Io {
         }
     }
 
-    /// As VMX would report it (SDM table 29-5).
+    /// As VMX would report it (SDM table 29-5), but for bit 6: SVM does not tell whether the port is an immediate operand.
     pub fn qualification(self) -> u64 {
         u64::from(self.size - 1)
             | u64::from(self.read) << 3
@@ -138,8 +140,8 @@ impl Io {
 }
 
 impl Access {
-    /// As VMX would report an EPT violation (SDM table 29-7): the access, and that the linear address is valid and was
-    /// translated. SVM does not tell whether the access was to a page table, so bit 8 is always set.
+    /// As VMX would report an EPT violation (SDM table 29-7): the access, that the linear address is valid (bit 7), and whether
+    /// the access was to what it is translated to, and not to a page table (bit 8).
     pub fn qualification(self) -> u64 {
         let kind = if self.fetch {
             1 << 2
@@ -148,7 +150,7 @@ impl Access {
         } else {
             1
         };
-        kind | 0b11 << 7
+        kind | 1 << 7 | u64::from(!self.table) << 8
     }
 }
 
@@ -210,7 +212,15 @@ mod tests {
 
     #[test]
     fn nested_faults_tell_the_access() {
-        for (info, qualification) in [(0b101, 0x181), (0b111, 0x182), (0b1_0101, 0x184)] {
+        const FINAL: u64 = 1 << 32;
+        const TABLE: u64 = 1 << 33;
+        for (info, qualification) in [
+            (FINAL | 0b101, 0x181),
+            (FINAL | 0b111, 0x182),
+            (FINAL | 0b1_0101, 0x184),
+            (TABLE | 0b101, 0x81),
+            (TABLE | 0b111, 0x82),
+        ] {
             let Exit::Nested(access) = decode(0x400, [info, 0x8000_0000_1234], 0) else { panic!("a nested fault") };
             assert_eq!((access.gpa, access.qualification()), (0x8000_0000_1234, qualification), "{info:#b}");
         }

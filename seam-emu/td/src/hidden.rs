@@ -41,8 +41,8 @@ pub const TABLES: Range<u64> = 0x200_0000..SIZE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LpPlace(u64);
 
-/// What a TD's vCPU needs, by offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a TD's vCPU needs, by offset. It is no copy of another one, so whoever has it can be the only one who uses it.
+#[derive(Debug, PartialEq, Eq)]
 pub struct VcpuPlace(u64);
 
 impl LpPlace {
@@ -91,17 +91,17 @@ impl VcpuPlace {
     }
 
     /// Its VMCB.
-    pub const fn vmcb(self) -> u64 {
+    pub const fn vmcb(&self) -> u64 {
         self.0
     }
 
     /// Its general-purpose registers, and at [`TD_DRS`] from there DR0 to DR3.
-    pub const fn gprs(self) -> u64 {
+    pub const fn gprs(&self) -> u64 {
         self.0 + 0x1000
     }
 
     /// Its extended state: two pages.
-    pub const fn xsave(self) -> u64 {
+    pub const fn xsave(&self) -> u64 {
         self.0 + 0x2000
     }
 }
@@ -139,6 +139,8 @@ pub mod context {
     pub const STUB_IDTR: u64 = 0x60;
     /// The VMM's DR0 to DR3, which VMRUN does not switch.
     pub const HOST_DRS: u64 = 0x70;
+    /// Not 0 from the stub's CLGI to its last STGI: what executes is a TD's, or the stub's (32 bits).
+    pub const IN_TD: u64 = 0x90;
     /// Says in [`VECTOR`] that something interrupted.
     pub const INTERRUPTED: u32 = 1 << 31;
 }

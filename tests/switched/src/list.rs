@@ -57,7 +57,7 @@ pub struct Mutant {
 
 /// Reads a list as `cargo mutants --list --json` prints it.
 pub fn parse(json: &str) -> Result<Vec<Mutant>, Trouble> {
-    Ok(serde_json::from_str(json)?)
+    serde_json::from_str(json).map_err(Trouble::List)
 }
 
 /// The mutants of `package` in the workspace at `root`. cargo-mutants must be installed.

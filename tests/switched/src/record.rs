@@ -66,7 +66,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Opens a file, or begins one. A half-written last line, which an interruption leaves, is passed over.
+    /// Opens a file, or begins one. A line that is no result is passed over: an interruption leaves half of one.
     pub fn open(path: &Path) -> Result<Self, Trouble> {
         let folder = path.parent().expect("it is a file in a folder");
         fs::create_dir_all(folder).map_err(Trouble::file("make", folder))?;
@@ -88,7 +88,7 @@ impl Records {
 
     /// Writes a result down.
     pub fn add(&mut self, record: Record) -> Result<(), Trouble> {
-        let line = serde_json::to_string(&record)?;
+        let line = serde_json::to_string(&record).expect("numbers and names are JSON");
         writeln!(self.file, "{line}").map_err(Trouble::file("write", &self.path))?;
         self.last.insert(record.mutant.clone(), record);
         Ok(())

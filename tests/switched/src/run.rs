@@ -40,18 +40,27 @@ pub enum Ended {
     ByTime(Option<String>),
 }
 
+/// The program in a process group of its own. In that group a process waits for the end of standard input, whose other end is held
+/// here, and ends the group then: so the program does not outlive this process, however that ends.
+fn command(call: &Call<'_>) -> Command {
+    let lifeline = "exec 3<&0 </dev/null; ( (read end <&3; kill -9 0) >/dev/null 2>&1 & )";
+    let limited = format!("{lifeline}; ulimit -v {MEMORY_KIB} && exec \"$0\" \"$@\" 3<&-");
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited]).arg(call.program).args(&call.arguments).arg("--test-threads=1");
+    command.envs(call.environment).current_dir(call.folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    command
+}
+
 /// Runs a program until it ends, a test fails, or its time is over. Its whole process group is ended with it.
 pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
     let failed = |cause: std::io::Error| Trouble::Command {
         command: call.program.display().to_string(),
         cause: cause.to_string(),
     };
-    let limited = format!("ulimit -v {MEMORY_KIB} && exec \"$0\" \"$@\"");
-    let mut command = Command::new("sh");
-    command.args(["-c", &limited]).arg(call.program).args(&call.arguments).arg("--test-threads=1");
-    command.envs(call.environment).current_dir(call.folder);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-    let mut child = command.spawn().map_err(failed)?;
+    let mut child = command(call).spawn().map_err(failed)?;
+    // To wait for the child would close it.
+    let lifeline = child.stdin.take();
     let (sender, lines) = channel();
     let output = child.stdout.take().expect("it is a pipe");
     let reader = std::thread::spawn(move || read(output, &sender));
@@ -60,6 +69,7 @@ pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
         end(&child);
     }
     let status = child.wait().map_err(failed)?;
+    drop(lifeline);
     reader.join().expect("reading does not panic");
     let rest: Vec<String> = lines.try_iter().collect();
     let at = rest.iter().rev().find_map(|line| test_of(line)).map(|(name, _)| name);
@@ -117,6 +127,41 @@ fn end(child: &Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::process::ExitStatusExt;
+
+    /// `sh` in the place of a test program, running a script.
+    fn shell<T>(script: &str, with: impl FnOnce(&Call<'_>) -> T) -> T {
+        let (environment, folder) = (BTreeMap::new(), PathBuf::from("/"));
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        let limit = Duration::from_secs(60);
+        let (program, environment, folder) = (Path::new("/bin/sh"), &environment, &folder);
+        with(&Call { program, arguments, environment, folder, limit })
+    }
+
+    /// What the system does with the open files of a process that ends, it does here.
+    #[test]
+    fn a_program_does_not_outlive_who_runs_it() {
+        let mut child = shell("sleep 60; true", |call| command(call).spawn().unwrap());
+        let started = Instant::now();
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGKILL as i32));
+        assert!(started.elapsed() < Duration::from_secs(50));
+    }
+
+    #[test]
+    fn a_program_ends_as_it_will_and_leaves_nothing() {
+        assert_eq!(shell("exit 0", run).unwrap(), Ended::Passed);
+        assert_eq!(shell("exit 3", run).unwrap(), Ended::Failed(None));
+        let left = "sleep 50 >/dev/null & echo test $! ... FAILED; wait";
+        let Ended::Failed(Some(process)) = shell(left, run).unwrap() else { panic!("its test failed") };
+        let status = || fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let started = Instant::now();
+        while status().contains("(sleep) S") {
+            assert!(started.elapsed() < Duration::from_secs(40), "{}", status());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 
     #[test]
     fn a_line_of_the_harness_has_the_test_and_its_result() {

@@ -133,11 +133,12 @@ pub fn settle(
             let texts = errors.iter().map(|error| error.rendered.clone().unwrap_or_else(|| error.message.clone()));
             return Err(Trouble::NeverCompiles(texts.take(3).collect()));
         }
-        let text = serde_json::to_string(&(&key, &left_out))?;
+        let text = serde_json::to_string(&(&key, &left_out)).expect("numbers and names are JSON");
         fs::write(kept, text).map_err(Trouble::file("write", kept))?;
     }
 }
 
+/// None if nothing is kept, or something else: then it is found out anew.
 fn recall(kept: &Path, key: &str) -> Option<LeftOut> {
     let text = fs::read_to_string(kept).ok()?;
     let (its_key, left_out): (String, LeftOut) = serde_json::from_str(&text).ok()?;

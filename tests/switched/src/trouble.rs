@@ -26,7 +26,7 @@ pub enum Trouble {
     },
     /// The list of mutants has a form that this program does not know.
     #[error("cannot read the list of mutants: {0}; the form is that of `cargo mutants --list --json`, version 27")]
-    List(#[from] serde_json::Error),
+    List(serde_json::Error),
     /// The list is about a text that is not there.
     #[error("{file} has no place {line}:{column}, which the list of mutants names; list them again")]
     NoSuchPlace {

@@ -48,7 +48,7 @@ pub(crate) fn fill_tss(ram: &mut Ram, lp: u16) {
     ram.write(place, &top.to_le_bytes()).expect("low memory is there");
 }
 
-/// 64-bit mode at level 3, with these GS bases.
+/// 64-bit mode at level 3, with this base of GS.
 pub(crate) fn system_registers(sregs: &mut kvm_sregs, lp: u16, gs_base: u64) {
     let code = kvm_segment {
         limit: u32::MAX,

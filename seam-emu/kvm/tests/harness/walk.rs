@@ -30,8 +30,8 @@ pub(crate) enum Trouble {
     Run(#[from] RunError),
 }
 
-/// Runs the vCPU until the function returns. Its owner is asked for its thread `kicks` times, and gives it back at
-/// once.
+/// Runs the vCPU until the function returns. Returns how it ended, and how often the owner had its thread back, which it
+/// gave away again at once.
 pub(crate) fn walk(
     emulator: &Emulator,
     lp: u16,

@@ -2,7 +2,7 @@
 
 use super::guests::Guest;
 use super::hidden::Hidden;
-use super::{OUTSIDE, Root, Run};
+use super::{Root, Run};
 use crate::emulator::Emulator;
 use crate::registers::{self, Reg};
 use crate::seamcall;
@@ -21,7 +21,6 @@ pub(super) fn back(emulator: &Emulator, root: &Root, lp: usize) -> Option<u64> {
     let rbp = if rbp_passes { guest.td_rbp(root.hidden()) } else { vmm.rbp };
     registers::write(Reg::Rbp, rbp);
     root.machine().phys_bits.restore(lp, vmm.phys_bits);
-    root.set_state(lp, OUTSIDE);
     let (vmcall, dead) = (guest.vcpu.vmcall.is_some(), guest.vcpu.dead);
     root.guests.put(guest);
     let completion = emulator.firmware().leave_td(lp, vmcall, dead);

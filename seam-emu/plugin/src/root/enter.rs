@@ -2,7 +2,7 @@
 
 use super::hidden::Hidden;
 use super::stub::Place;
-use super::{IN_TD, Root, Run, Vmm, layout};
+use super::{Root, Run, Vmm, layout};
 use crate::in_flight::InFlight;
 use crate::memory::Physical;
 use crate::registers::{self, RFLAGS_IF, Reg};
@@ -29,7 +29,7 @@ impl Root {
         let levels = if registers::read(Reg::Cr4) & CR4_LA57 != 0 { 5 } else { 4 };
         let wanted = (levels, registers::read(Reg::Cs) as u16);
         let filled = self.filled.get_or_init(|| {
-            layout::fill(self.hidden(), wanted.0, wanted.1, self.lps.len());
+            layout::fill(self.hidden(), wanted.0, wanted.1, self.runs.len());
             wanted
         });
         assert_eq!(*filled, wanted, "all LPs have the VMM's one paging mode and one code segment");
@@ -79,7 +79,6 @@ pub(crate) fn enter(root: &Root, lp: usize, pc: u64, (before, flight): (Regs, In
     registers::write(Reg::Rbx, base + at);
     registers::write(Reg::Rsp, base + place.stack_end());
     *root.run(lp) = Some(Run { guest, vmm, after: None });
-    root.set_state(lp, IN_TD);
     root.address(Place::Enter)
 }
 

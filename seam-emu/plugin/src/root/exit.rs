@@ -1,7 +1,7 @@
 //! SEAMRET: the stub asks what is next.
 
 use super::stub::Place;
-use super::{LEAVING, Root, Run, back, layout};
+use super::{Root, Run, back, layout};
 use crate::emulator::Emulator;
 use crate::memory::Physical;
 use seam_emu::{Regs, Translation};
@@ -13,16 +13,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Serves the stub's SEAMRET at this address. Returns the address to go on at.
 pub(crate) fn seamret(emulator: &Emulator, root: &Root, lp: usize, pc: u64) -> Option<u64> {
-    let place = match Place::site(pc.wrapping_sub(linear(root.levels()))) {
+    let next = match Place::site(pc.wrapping_sub(linear(root.levels()))) {
         Some(Place::SiteExit) => exited(emulator, root, lp),
         Some(Place::SiteAcknowledged) => acknowledged(root, lp),
         Some(Place::SiteBack) => return back::back(emulator, root, lp),
         other => panic!("the stub has no SEAMRET at {pc:#x}: {other:?}"),
     };
-    if place == Place::Leave {
-        root.set_state(lp, LEAVING);
-    }
-    Some(root.address(place))
+    Some(root.address(next))
 }
 
 /// The TD has left.

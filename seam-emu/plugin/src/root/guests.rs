@@ -72,8 +72,8 @@ impl Guests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The vCPU that an LP has entered, and physical address of its nested page tables. What must not be used any more is taken
-    /// out of them. Call while the firmware that gave the entry is held.
+    /// The vCPU that an LP has entered. What must not be used any more is taken out of its TD's nested page tables. Call while the
+    /// firmware that gave the entry is held.
     pub(super) fn take(
         &self,
         hidden: &Hidden,
@@ -131,15 +131,18 @@ impl Inner {
         invalidations: u64,
     ) -> Result<u64, OutOfTables> {
         let Self { domains, free_tables, tables: used, .. } = self;
+        let shared = entry.start.map(|start| first_shared(start.gpaw, levels));
         let Some(domain) = domains.get_mut(&entry.tdr) else {
             let mut pages = Vec::new();
             let mut arena = Arena { hidden, free: free_tables, used, owned: &mut pages };
             let tables = NestedTables::new(&mut arena, levels)?;
-            let gpaw = entry.start.map_or(48, |start| start.gpaw);
-            let (translations, shared) = (entry.translations, 1 << (gpaw - 1));
+            let shared = shared.expect("a TD's tables are made when the first of its vCPUs begins");
+            let translations = entry.translations;
             domains.insert(entry.tdr, Domain { tables, pages, translations, invalidations, shared });
             return Ok(tables.root);
         };
+        // Another TD may have the same TDR by now, since a TD's end is seen only when a vCPU begins.
+        domain.shared = shared.unwrap_or(domain.shared);
         let mut arena = Arena { hidden, free: free_tables, used, owned: &mut domain.pages };
         if domain.translations != entry.translations {
             domain.tables.clear(&mut arena, 0);
@@ -182,6 +185,15 @@ impl Inner {
         debug_assert_ne!(block.get(vmcb::NESTED_CR3), 0);
         guest
     }
+}
+
+/// First address of shared memory, which the nested page tables must tell from private memory.
+fn first_shared(gpaw: u8, levels: u8) -> u64 {
+    const BITS_OF_PAGE: u8 = 12;
+    const BITS_OF_LEVEL: u8 = 9;
+    let reach = BITS_OF_PAGE + BITS_OF_LEVEL * levels;
+    assert!(gpaw <= reach, "a TD with {gpaw} address bits needs a VMM with page tables of 5 levels (CR4.LA57)");
+    1 << (gpaw - 1)
 }
 
 /// Hidden memory as far as tables lie in it.
@@ -241,7 +253,7 @@ mod tests {
 
     /// Tables of the TD after an entry: whether a private and a shared page are mapped.
     fn mapped(inner: &mut Inner, hidden: &Hidden, entry: &VpEntry, invalidations: u64) -> [bool; 2] {
-        inner.refresh(hidden, entry, 4, invalidations).unwrap();
+        inner.refresh(hidden, entry, 5, invalidations).unwrap();
         let Inner { domains, free_tables, tables, .. } = inner;
         let domain = domains.get_mut(&entry.tdr).unwrap();
         let arena = Arena { hidden, free: free_tables, used: tables, owned: &mut domain.pages };
@@ -267,6 +279,26 @@ mod tests {
         map(&mut inner, &hidden);
         let blocked = VpEntry { translations: 2, ..AGAIN };
         assert_eq!(mapped(&mut inner, &hidden, &blocked, 1), [false, false], "a range was blocked");
+    }
+
+    /// The VMM tears a TD down and builds another one on the same TDR, before any other vCPU begins.
+    #[test]
+    fn another_td_on_the_same_page_has_its_own_shared_memory() {
+        let (hidden, mut inner) = (for_tests(), Inner::default());
+        let wide = VpEntry { start: Some(Start { gpaw: 52, ..FIRST.start.unwrap() }), ..FIRST };
+        mapped(&mut inner, &hidden, &wide, 0);
+        let another = VpEntry { translations: 2, ..FIRST };
+        assert_eq!(mapped(&mut inner, &hidden, &another, 0), [false, false]);
+        map(&mut inner, &hidden);
+        let again = VpEntry { start: None, ..another };
+        assert_eq!(mapped(&mut inner, &hidden, &again, 1), [true, false], "the VMM changed its own tables");
+    }
+
+    #[test]
+    #[should_panic(expected = "needs a VMM with page tables of 5 levels")]
+    fn shared_memory_that_four_levels_take_for_private_is_refused() {
+        let wide = VpEntry { start: Some(Start { gpaw: 52, ..FIRST.start.unwrap() }), ..FIRST };
+        let _ = Inner::default().refresh(&for_tests(), &wide, 4, 0);
     }
 
     #[test]

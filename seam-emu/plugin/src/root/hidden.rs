@@ -65,8 +65,8 @@ impl Hidden {
 
     /// A vCPU's VMCB and general-purpose registers. Each place belongs to one vCPU, and that to the one LP that enters it.
     pub(super) fn registers<'a>(&'a self, place: &'a mut VcpuPlace) -> (&'a mut [u8; vmcb::SIZE], &'a mut [u64; 16]) {
-        // SAFETY: in bounds, aligned and apart from one another; `place` is the only one of its kind and is borrowed meanwhile,
-        // and the processor reads and writes here only between VMRUN and #VMEXIT, when no callback has the place.
+        // SAFETY: in bounds, aligned and apart from one another; `guests.rs` makes each place once, it cannot be copied and is
+        // borrowed meanwhile, and the processor reads and writes here only between VMRUN and #VMEXIT, when no callback has the place.
         unsafe { (&mut *self.at(place.vmcb(), PAGE).cast(), &mut *self.at(place.gprs(), PAGE).cast()) }
     }
 

@@ -2,12 +2,8 @@
 
 use super::{Root, Run};
 use crate::registers::{self, GPR, Reg};
-use seam_td::td::gpr;
 use seam_td::tdcall;
 use seam_td::vcpu::real_cr4;
-
-/// Registers that leaves of TDCALL use, beside RAX: their numbers in an encoding.
-const USED: [usize; 10] = [gpr::RCX, gpr::RDX, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// TDCALL at this address: answers what needs no VMM. None: it raises #UD, which exits.
 ///
@@ -24,12 +20,12 @@ pub(crate) fn tdcall(root: &Root, lp: usize, pc: u64) -> Option<u64> {
         td.vcpu.tdcall_at = Some(pc);
         return None;
     }
-    let before = USED.map(|number| registers::read(GPR[number]));
-    for (number, value) in USED.into_iter().zip(before) {
+    let before = tdcall::USED_AT_ONCE.map(|number| registers::read(GPR[number]));
+    for (number, value) in tdcall::USED_AT_ONCE.into_iter().zip(before) {
         td.gprs[number] = value;
     }
     let status = tdcall::answer(&mut td, rax);
-    for (number, value) in USED.into_iter().zip(before) {
+    for (number, value) in tdcall::USED_AT_ONCE.into_iter().zip(before) {
         if td.gprs[number] != value {
             registers::write(GPR[number], td.gprs[number]);
         }

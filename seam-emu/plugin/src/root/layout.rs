@@ -11,7 +11,7 @@ const TABLE: u64 = 0b11;
 /// The same for a page of 2 MB, accessed and dirty already.
 const LARGE_PAGE: u64 = 0b1110_0011;
 const LARGE_PAGE_SIZE: u64 = 2 << 20;
-/// Bytes of a page table that names another one.
+/// Gates of an interrupt table.
 const VECTORS: u64 = 256;
 
 /// Fills hidden memory for a VMM with so many levels of page tables and this code segment.

@@ -19,21 +19,15 @@ use guests::{Guest, Guests};
 use hidden::Hidden;
 use qemu::{PhysBits, Qemu};
 use seam_emu::Regs;
-use seam_td::hidden::{LpPlace, linear};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use seam_td::hidden::{LpPlace, context, linear};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use stub::Place;
 
 pub(crate) use enter::enter;
 pub(crate) use exit::seamret;
 pub(crate) use in_place::{read_cr4, tdcall, write_cr4};
-
-/// The VMM's code runs.
-const OUTSIDE: u8 = 0;
-/// A TD's code runs, or the stub on its behalf.
-const IN_TD: u8 = 1;
-/// The stub brings the VMM back, whose NMI handler may run already.
-const LEAVING: u8 = 2;
 
 /// SEAM root of this machine.
 pub(crate) struct Root {
@@ -44,7 +38,8 @@ pub(crate) struct Root {
     /// Levels of the VMM's page tables and its code segment's selector, for which hidden memory is filled.
     filled: OnceLock<(u8, u16)>,
     guests: Guests,
-    lps: Vec<Lp>,
+    /// What each LP runs. Its own thread alone takes the lock.
+    runs: Vec<Mutex<Option<Run>>>,
     /// How often a VMM invalidated translations of its own tables (INVEPT).
     invalidations: AtomicU64,
 }
@@ -53,12 +48,6 @@ pub(crate) struct Root {
 struct Machine {
     hidden: Hidden,
     phys_bits: PhysBits,
-}
-
-/// An LP.
-struct Lp {
-    state: AtomicU8,
-    run: Mutex<Option<Run>>,
 }
 
 /// A vCPU of a TD on an LP, between SEAMCALL and its return.
@@ -96,14 +85,13 @@ impl Root {
         if is_parallel {
             qemu.keep_flags()?;
         }
-        let lp = || Lp { state: AtomicU8::new(OUTSIDE), run: Mutex::default() };
         Ok(Self {
             qemu,
             physical,
             machine: OnceLock::new(),
             filled: OnceLock::new(),
             guests: Guests::default(),
-            lps: (0..lps).map(|_| lp()).collect(),
+            runs: (0..lps).map(|_| Mutex::default()).collect(),
             invalidations: AtomicU64::new(0),
         })
     }
@@ -127,9 +115,11 @@ impl Root {
         &self.machine().hidden
     }
 
-    /// Whether a TD's code runs on this LP, so that the instruction of a callback is not the VMM's.
+    /// Whether a TD's code runs on this LP, so that the instruction of a callback is not the VMM's. The stub says so: while it
+    /// comes and goes, the VMM's NMI handler may run.
     pub(crate) fn is_in_td(&self, lp: usize) -> bool {
-        self.lps[lp].state.load(Ordering::Relaxed) == IN_TD
+        let said = |machine: &Machine| machine.hidden.half(layout::place(lp).context() + context::IN_TD).load(Relaxed);
+        self.machine.get().is_some_and(|machine| said(machine) != 0)
     }
 
     /// Whether the stub lies at this host address.
@@ -139,16 +129,12 @@ impl Root {
 
     /// A VMM invalidated translations of its own tables, which shared memory of TDs is reached by.
     pub(crate) fn invalidate(&self) {
-        self.invalidations.fetch_add(1, Ordering::Relaxed);
+        self.invalidations.fetch_add(1, Relaxed);
     }
 
-    fn set_state(&self, lp: usize, state: u8) {
-        self.lps[lp].state.store(state, Ordering::Relaxed);
-    }
-
-    /// The vCPU that runs on this LP. Its own thread alone takes this lock.
+    /// The vCPU that runs on this LP.
     fn run(&self, lp: usize) -> MutexGuard<'_, Option<Run>> {
-        self.lps[lp].run.lock().unwrap_or_else(PoisonError::into_inner)
+        self.runs[lp].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Levels of the VMM's page tables.

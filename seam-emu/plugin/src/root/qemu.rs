@@ -7,11 +7,11 @@
 #![allow(unsafe_code, reason = "QEMU's functions are looked up by name")]
 
 use super::hidden::Hidden;
-use crate::exported;
+use crate::exported::{self, module_of};
 use iced_x86::{Code, Decoder, DecoderOptions, Register};
 use seam_td::hidden::SIZE;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::mem::{transmute, zeroed};
+use std::mem::transmute;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -94,7 +94,7 @@ impl Qemu {
 
     /// Makes hidden memory at a guest-physical address. Call from a vCPU's start callback.
     pub(super) fn hidden_memory(&self, physical: u64) -> Result<Hidden, &'static str> {
-        const ORDER: &str = "QEMU gives SEAM root no memory";
+        const NONE: &str = "QEMU gives SEAM root no memory";
         let was_locked = (self.bql_locked)();
         if !was_locked {
             (self.bql_lock)(c"seam-plugin".as_ptr(), 0);
@@ -112,7 +112,7 @@ impl Qemu {
             (self.bql_unlock)();
         }
         // SAFETY: RAM of that size, aligned to a page, which lives as long as the region.
-        host.map(|host| unsafe { Hidden::new(host, physical) }).ok_or(ORDER)
+        host.map(|host| unsafe { Hidden::new(host, physical) }).ok_or(NONE)
     }
 
     /// Where each vCPU keeps how many physical address bits it has, as an offset: what its property says, checked by name and
@@ -187,16 +187,8 @@ impl PhysBits {
 
 /// Whether an address lies in what the executable loaded, as `qemu_get_cpu` does.
 fn is_in_qemu(address: *const c_void) -> bool {
-    let module = |address: *const c_void| {
-        // SAFETY: dladdr looks the address up and does not follow it; it fills the structure or leaves it.
-        unsafe {
-            let mut found: libc::Dl_info = zeroed();
-            libc::dladdr(address, &raw mut found);
-            found.dli_fbase
-        }
-    };
-    let qemu = exported::find([c"qemu_get_cpu"]).map(|[function]| module(function));
-    qemu.is_some_and(|qemu| !qemu.is_null() && module(address) == qemu)
+    let qemu = exported::find([c"qemu_get_cpu"]).and_then(|[function]| module_of(function));
+    qemu.is_some() && module_of(address) == qemu
 }
 
 /// Bytes of code that are looked at.

@@ -8,9 +8,10 @@
 use seam_td::hidden::{PAGE, TD_DRS, context};
 use std::arch::global_asm;
 
-/// Numbers of general-purpose registers times 8 are offsets from the context's GPRS.
+/// MSR with the physical address of the page where VMRUN saves the host's state (APM 15.30.4).
 const VM_HSAVE_PA: u32 = 0xC001_0117;
 
+// Numbers of general-purpose registers in an encoding, times 8, are their offsets from where the context's GPRS leads.
 global_asm!(
     ".pushsection .rodata.seam_stub, \"a\"",
     // The labels, for all of this crate and for nothing else.
@@ -22,6 +23,7 @@ global_asm!(
     // ---- The VMM's state is saved, the TD's is loaded. RFLAGS.IF is 0.
     "seam_stub_enter:",
     "clgi", // neither interrupts nor NMIs from here on
+    "mov dword ptr [rbx + {IN_TD}], 1",
     "mov rax, [rbx + {HOST_VMCB}]",
     "vmsave rax", // FS, GS, TR, LDTR, the kernel's GS base, STAR to SFMASK, SYSENTER's MSRs
     "mov rax, [rbx + {HOST_SAVE}]",
@@ -179,6 +181,7 @@ global_asm!(
     "mov rax, [rbx + {HOST_VMCB}]",
     "vmload rax",
     "lidt [rbx + {HOST_IDTR}]",
+    "mov dword ptr [rbx + {IN_TD}], 0",
     "stgi", // an NMI that waited is the VMM's
     "jmp seam_stub_back",
     "seam_stub_back:",
@@ -199,6 +202,7 @@ global_asm!(
     HOST_XCR0 = const context::HOST_XCR0,
     TD_XCR0 = const context::TD_XCR0,
     VECTOR = const context::VECTOR,
+    IN_TD = const context::IN_TD,
     HOST_CR2 = const context::HOST_CR2,
     HOST_DRS = const context::HOST_DRS,
     HOST_IDTR = const context::HOST_IDTR,

@@ -203,7 +203,7 @@ fn an_event_that_was_being_delivered_comes_again() {
     let mut machine = Machine::new();
     let event = Event { vector: 14, kind: crate::event::Kind::Exception, error: Some(2) };
     machine.td().vmcb.set(vmcb::EXIT_INTERRUPTION, event.encode());
-    let access = Access { gpa: 0x5000, write: true, fetch: false };
+    let access = Access { gpa: 0x5000, write: true, fetch: false, table: false };
     assert_eq!(machine.exit(0x400, [2, 0x5000]), Next::Missing(access));
     assert_eq!(machine.injected(), Some(event));
     machine.td().vmcb.set(vmcb::EXIT_INTERRUPTION, 0);
@@ -213,7 +213,7 @@ fn an_event_that_was_being_delivered_comes_again() {
 
 #[test]
 fn the_vmm_hears_of_violations_interrupts_and_death() {
-    let access = Access { gpa: 0x8000_0000_5678, write: true, fetch: false };
+    let access = Access { gpa: 0x8000_0000_5678, write: true, fetch: false, table: false };
     let left = violation(access, 0b100, 6);
     assert_eq!(
         (left.rax, left.gprs[gpr::RCX], left.gprs[gpr::RDX], left.gprs[gpr::R8]),
@@ -250,9 +250,29 @@ fn what_needs_no_vmm_is_answered_before_it_exits() {
 }
 
 #[test]
+fn what_is_answered_at_once_uses_the_registers_that_it_names() {
+    for leaf in [1, 2, 3, 4, 0xFFFF, 1 << 16 | 1] {
+        let outputs = [3, 0x5555].map(|fill| {
+            let mut machine = Machine::new();
+            machine.vcpu.ve = Some(VeInfo::of(reason::HLT, 1));
+            machine.gprs.fill(fill);
+            for number in tdcall::USED_AT_ONCE {
+                machine.gprs[number] = 7;
+            }
+            tdcall::answer(&mut machine.td(), leaf);
+            machine.gprs
+        });
+        for number in 0..16 {
+            let expected = if tdcall::USED_AT_ONCE.contains(&number) { outputs[0][number] } else { 0x5555 };
+            assert_eq!(outputs[1][number], expected, "leaf {leaf:#x}, register {number}");
+        }
+    }
+}
+
+#[test]
 fn an_access_to_a_pending_page_raises_ve() {
     let mut machine = Machine::new();
-    let access = Access { gpa: 0x5678, write: false, fetch: false };
+    let access = Access { gpa: 0x5678, write: false, fetch: false, table: false };
     assert_eq!(pending(&mut machine.td(), access), Next::Resume);
     assert_eq!(machine.injected(), Some(Event::VE));
     machine.tdcall(3);

@@ -5,13 +5,16 @@ mod ve_info_get;
 pub mod vmcall;
 mod vp_info;
 
-use crate::td::{Next, Td};
+use crate::td::{Next, Td, gpr};
 use crate::vmcb;
 
 /// Bytes of the instruction.
 const LENGTH: u64 = 4;
 /// Bits of RAX that number the leaf; above them, the version.
 const LEAF: u64 = 0xFFFF;
+
+/// Numbers of the registers that TDCALLs of [`is_answered_at_once`] use, beside RAX.
+pub const USED_AT_ONCE: [usize; 6] = [gpr::RCX, gpr::RDX, gpr::R8, gpr::R9, gpr::R10, gpr::R11];
 
 /// Whether a TDCALL with this RAX is answered without its VMM.
 pub fn is_answered_at_once(rax: u64) -> bool {
