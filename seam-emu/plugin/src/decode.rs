@@ -46,7 +46,6 @@ pub(crate) const SEAMCALL_LEN: u64 = 4;
 
 /// Classifies an instruction by its first bytes (as many as TCG saw, which for an opcode that it does not know may be
 /// fewer than the instruction has).
-#[expect(clippy::match_same_arms, reason = "a table with one row for each group of opcodes")]
 pub(crate) fn classify(bytes: &[u8]) -> Option<Intercept> {
     match bytes {
         bytes if bytes.starts_with(&EXCHANGE) => Some(Intercept::Exchange),

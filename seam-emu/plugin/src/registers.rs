@@ -186,7 +186,9 @@ fn placed(operands: &Regs) -> [(Reg, u64); 14] {
 
 /// Writes all operands.
 pub(crate) fn write_all_operands(regs: &Regs) {
-    placed(regs).into_iter().for_each(|(reg, value)| write(reg, value));
+    for (reg, value) in placed(regs) {
+        write(reg, value);
+    }
 }
 
 /// Writes back those operands that changed.

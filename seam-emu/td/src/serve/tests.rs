@@ -252,7 +252,7 @@ fn what_needs_no_vmm_is_answered_before_it_exits() {
 #[test]
 fn what_is_answered_at_once_uses_the_registers_that_it_names() {
     for leaf in [1, 2, 3, 4, 0xFFFF, 1 << 16 | 1] {
-        let outputs = [3, 0x5555].map(|fill| {
+        let [one, other] = [3, 0x5555].map(|fill| {
             let mut machine = Machine::new();
             machine.vcpu.ve = Some(VeInfo::of(reason::HLT, 1));
             machine.gprs.fill(fill);
@@ -262,9 +262,9 @@ fn what_is_answered_at_once_uses_the_registers_that_it_names() {
             tdcall::answer(&mut machine.td(), leaf);
             machine.gprs
         });
-        for number in 0..16 {
-            let expected = if tdcall::USED_AT_ONCE.contains(&number) { outputs[0][number] } else { 0x5555 };
-            assert_eq!(outputs[1][number], expected, "leaf {leaf:#x}, register {number}");
+        for (number, (one, other)) in one.into_iter().zip(other).enumerate() {
+            let expected = if tdcall::USED_AT_ONCE.contains(&number) { one } else { 0x5555 };
+            assert_eq!(other, expected, "leaf {leaf:#x}, register {number}");
         }
     }
 }
