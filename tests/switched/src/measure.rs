@@ -36,13 +36,14 @@ pub struct Request {
     pub scratch: PathBuf,
     /// How many mutants are run at a time.
     pub workers: usize,
-    /// How long tests may take.
+    /// How long a test may take.
     pub patience: Patience,
 }
 
 impl Request {
     fn tree(&self, name: &str) -> Result<Tree, Trouble> {
-        Tree::copy(&self.root, self.scratch.join(&self.recipe.package).join(name), self.scratch.join("build"))
+        let folder = self.scratch.join(&self.recipe.package);
+        Tree::copy(&self.root, folder.join(name), folder.join(format!("{name}-build")))
     }
 }
 
@@ -159,7 +160,7 @@ impl Shared<'_> {
                 let time_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 self.add(mutant, means, (outcome, by), time_ms)?;
                 let is_shown =
-                    matches!(outcome, Outcome::Missed | Outcome::EndedByTime) || number % 50 == 0 || number == all;
+                    matches!(outcome, Outcome::Missed | Outcome::TimedOut) || number % 50 == 0 || number == all;
                 if is_shown {
                     let after = self.start.elapsed().as_secs();
                     (self.say)(format!("{number}/{all} after {after} s: {outcome:?} {}", mutant.name));
