@@ -64,7 +64,7 @@ pub fn measure(request: &Request, say: &(dyn Fn(String) + Sync)) -> Result<Measu
     let runner = Runner::new(&tree, &request.recipe)?;
     let tests = survey::survey(&runner, &programs, &identity.program, &kept("tests.json"), request.workers)?;
     let time_ms: u64 = tests.iter().map(|test| test.time_ms).sum();
-    say(format!("{} tests pass without a mutant, one after the other in {} s", tests.len(), time_ms / 1000));
+    say(format!("{} tests pass without a mutant, in {} s of processor time", tests.len(), time_ms / 1000));
     let suite = Suite { runner: &runner, programs: &programs, tests: &tests, patience: request.patience };
     let records = Records::open(&request.results)?;
     let shared = Shared { identity, records: Mutex::new(records), start: Instant::now(), say };

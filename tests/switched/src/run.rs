@@ -47,8 +47,9 @@ pub enum Ended {
     TimedOut(Option<String>),
 }
 
-/// Runs a program until it ends, a test fails, or a test's time is over. Its whole process group is ended with it.
-pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
+/// Runs a program until it ends, a test fails, or a test's time is over. Its whole process group is ended with it. Returns its
+/// processor time as well.
+pub fn run(call: &Call<'_>) -> Result<(Ended, Duration), Trouble> {
     let failed = |cause: std::io::Error| Trouble::Command {
         command: call.program.display().to_string(),
         cause: cause.to_string(),
@@ -64,6 +65,7 @@ pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
     let reader = std::thread::spawn(move || read(output, &sender));
     let process = child.id();
     let ended = follow(&lines, call.limit, || used(process));
+    let spent = used(process);
     if ended.is_some() {
         end(&child);
     }
@@ -71,12 +73,13 @@ pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
     reader.join().expect("reading does not panic");
     let rest: Vec<String> = lines.try_iter().collect();
     let at = rest.iter().rev().find_map(|line| test_of(line)).map(|(name, _)| name);
-    Ok(match ended {
+    let ended = match ended {
         Some(Ended::TimedOut(_)) => Ended::TimedOut(at),
         Some(ended) => ended,
         None if status.success() => Ended::Passed,
         None => Ended::Failed(None),
-    })
+    };
+    Ok((ended, spent))
 }
 
 /// None at the end of the output. Each test has `limit` for itself, so that one which loops for ever costs no more when many
@@ -106,7 +109,7 @@ fn follow(lines: &Receiver<String>, limit: Duration, used: impl Fn() -> Duration
     }
 }
 
-/// The processor time of a process, and nothing for one that has ended.
+/// The processor time of a process, and nothing for one that has ended and was waited for.
 fn used(process: u32) -> Duration {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // Behind its name, which may have anything in it: the 14th and the 15th field (proc_pid_stat(5)).
