@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use switched_mutants::compile::Recipe;
 use switched_mutants::measure::{Request, measure};
+use switched_mutants::record::Outcome;
 use switched_mutants::report;
 use switched_mutants::suite::Patience;
 
@@ -29,11 +30,11 @@ struct Arguments {
     /// How many mutants are run at a time.
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// The limit of time is that of the tests without a mutant this many times.
+    /// A test may use as much processor time as the slowest that is run with it takes without a mutant, this many times.
     #[arg(long, default_value_t = 5)]
     factor: u32,
-    /// The limit of time is at least that many seconds.
-    #[arg(long, default_value_t = 20)]
+    /// A test may use at least that many seconds of processor time.
+    #[arg(long, default_value_t = 3)]
     at_least_s: u64,
 }
 
@@ -60,7 +61,8 @@ fn main() -> ExitCode {
     match measure(&request, &|line| eprintln!("{line}")) {
         Ok(measured) => {
             println!("{}", report::table(&measured));
-            print!("Missed:\n{}", report::missed(&measured));
+            print!("Timed out:\n{}", report::names(&measured, Outcome::TimedOut));
+            print!("Missed:\n{}", report::names(&measured, Outcome::Missed));
             ExitCode::SUCCESS
         }
         Err(cause) => {

@@ -36,13 +36,14 @@ pub struct Request {
     pub scratch: PathBuf,
     /// How many mutants are run at a time.
     pub workers: usize,
-    /// How long tests may take.
+    /// How long a test may take.
     pub patience: Patience,
 }
 
 impl Request {
     fn tree(&self, name: &str) -> Result<Tree, Trouble> {
-        Tree::copy(&self.root, self.scratch.join(&self.recipe.package).join(name), self.scratch.join("build"))
+        let folder = self.scratch.join(&self.recipe.package);
+        Tree::copy(&self.root, folder.join(name), folder.join(format!("{name}-build")))
     }
 }
 
@@ -63,7 +64,7 @@ pub fn measure(request: &Request, say: &(dyn Fn(String) + Sync)) -> Result<Measu
     let runner = Runner::new(&tree, &request.recipe)?;
     let tests = survey::survey(&runner, &programs, &identity.program, &kept("tests.json"), request.workers)?;
     let time_ms: u64 = tests.iter().map(|test| test.time_ms).sum();
-    say(format!("{} tests pass without a mutant, one after the other in {} s", tests.len(), time_ms / 1000));
+    say(format!("{} tests pass without a mutant, in {} s of processor time", tests.len(), time_ms / 1000));
     let suite = Suite { runner: &runner, programs: &programs, tests: &tests, patience: request.patience };
     let records = Records::open(&request.results)?;
     let shared = Shared { identity, records: Mutex::new(records), start: Instant::now(), say };
@@ -159,7 +160,7 @@ impl Shared<'_> {
                 let time_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 self.add(mutant, means, (outcome, by), time_ms)?;
                 let is_shown =
-                    matches!(outcome, Outcome::Missed | Outcome::EndedByTime) || number % 50 == 0 || number == all;
+                    matches!(outcome, Outcome::Missed | Outcome::TimedOut) || number % 50 == 0 || number == all;
                 if is_shown {
                     let after = self.start.elapsed().as_secs();
                     (self.say)(format!("{number}/{all} after {after} s: {outcome:?} {}", mutant.name));

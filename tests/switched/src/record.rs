@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 pub enum Outcome {
     /// A test fails.
     Noticed,
-    /// The tests did not end in time.
-    EndedByTime,
+    /// A test did not end in time.
+    TimedOut,
     /// All tests pass.
     Missed,
     /// It does not compile.

@@ -12,8 +12,8 @@ pub struct Counts {
     pub unviable: usize,
     /// Those that a test noticed.
     pub noticed: usize,
-    /// Those whose tests did not end.
-    pub ended_by_time: usize,
+    /// Those with a test that did not end in time.
+    pub timed_out: usize,
     /// Those that no test noticed.
     pub missed: usize,
 }
@@ -24,7 +24,7 @@ impl Counts {
         *match outcome {
             Outcome::Unviable => &mut self.unviable,
             Outcome::Noticed => &mut self.noticed,
-            Outcome::EndedByTime => &mut self.ended_by_time,
+            Outcome::TimedOut => &mut self.timed_out,
             Outcome::Missed => &mut self.missed,
         } += 1;
     }
@@ -36,10 +36,10 @@ impl Counts {
 
     /// Those that compile.
     pub fn viable(&self) -> usize {
-        self.noticed + self.ended_by_time + self.missed
+        self.noticed + self.timed_out + self.missed
     }
 
-    /// How many of a thousand that compile were noticed or ended by time, rounded down. None if none compiles.
+    /// How many of a thousand that compile were noticed or timed out, rounded down. None if none compiles.
     pub fn per_mille(&self) -> Option<usize> {
         (self.viable() - self.missed).saturating_mul(1000).checked_div(self.viable())
     }
@@ -53,22 +53,22 @@ pub fn table(measured: &Measured) -> String {
         rows.entry(&mutant.file).or_default().add(record.outcome);
         sum.add(record.outcome);
     }
-    let mut text = "| file | mutants | unviable | noticed | ended by time | missed | % |\n".to_owned();
+    let mut text = "| file | mutants | unviable | noticed | timed out | missed | % |\n".to_owned();
     text.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
     for (name, counts) in rows.into_iter().chain([("all", sum)]) {
-        let Counts { unviable, noticed, ended_by_time, missed } = counts;
+        let Counts { unviable, noticed, timed_out, missed } = counts;
         let share = counts.per_mille().map_or("–".to_owned(), |share| format!("{}.{}", share / 10, share % 10));
         let all = counts.all();
-        writeln!(text, "| {name} | {all} | {unviable} | {noticed} | {ended_by_time} | {missed} | {share} |")
+        writeln!(text, "| {name} | {all} | {unviable} | {noticed} | {timed_out} | {missed} | {share} |")
             .expect("a string takes text");
     }
     text
 }
 
-/// The names of those that were missed, a line each.
-pub fn missed(measured: &Measured) -> String {
-    let is_missed = measured.iter().filter(|(_, record)| record.outcome == Outcome::Missed);
-    is_missed.fold(String::new(), |text, (mutant, _)| text + &mutant.name + "\n")
+/// The names of those that ended so, a line each.
+pub fn names(measured: &Measured, outcome: Outcome) -> String {
+    let ended_so = measured.iter().filter(|(_, record)| record.outcome == outcome);
+    ended_so.fold(String::new(), |text, (mutant, _)| text + &mutant.name + "\n")
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_share_is_of_those_that_compile() {
-        let counts = Counts { unviable: 100, noticed: 18, ended_by_time: 1, missed: 1 };
+        let counts = Counts { unviable: 100, noticed: 18, timed_out: 1, missed: 1 };
         assert_eq!((counts.all(), counts.viable(), counts.per_mille()), (120, 20, Some(950)));
         assert_eq!(Counts { unviable: 3, ..Counts::default() }.per_mille(), None);
     }

@@ -4,6 +4,7 @@ use crate::trouble::Trouble;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,12 @@ use std::time::{Duration, Instant};
 
 /// What a mutant may use of memory, so that one that allocates for ever harms itself only.
 const MEMORY_KIB: u64 = 6 << 20;
+
+/// How often it is looked at how long a test has been running.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A test that waits and uses no processor may last this many times as long as one that does.
+const ASLEEP: u32 = 10;
 
 /// How a program is called.
 #[derive(Clone, Debug)]
@@ -25,7 +32,7 @@ pub struct Call<'c> {
     pub environment: &'c BTreeMap<String, String>,
     /// Where it runs.
     pub folder: &'c PathBuf,
-    /// After how long it is ended.
+    /// How much processor time each test may use. It may last longer than that, since it may have to wait for a processor.
     pub limit: Duration,
 }
 
@@ -36,8 +43,8 @@ pub enum Ended {
     Passed,
     /// A test failed, or the program. The test at which it was, if it said so.
     Failed(Option<String>),
-    /// It did not end by itself. The test at which it was, if it said so.
-    ByTime(Option<String>),
+    /// A test did not end in time. Its name, if the program said so.
+    TimedOut(Option<String>),
 }
 
 /// The program in a process group of its own. In that group a process waits for the end of standard input, whose other end is held
@@ -52,8 +59,9 @@ fn command(call: &Call<'_>) -> Command {
     command
 }
 
-/// Runs a program until it ends, a test fails, or its time is over. Its whole process group is ended with it.
-pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
+/// Runs a program until it ends, a test fails, or a test's time is over. Its whole process group is ended with it. Returns its
+/// processor time as well.
+pub fn run(call: &Call<'_>) -> Result<(Ended, Duration), Trouble> {
     let failed = |cause: std::io::Error| Trouble::Command {
         command: call.program.display().to_string(),
         cause: cause.to_string(),
@@ -64,7 +72,9 @@ pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
     let (sender, lines) = channel();
     let output = child.stdout.take().expect("it is a pipe");
     let reader = std::thread::spawn(move || read(output, &sender));
-    let ended = follow(&lines, Instant::now() + call.limit);
+    let process = child.id();
+    let ended = follow(&lines, call.limit, || used(process));
+    let spent = used(process);
     if ended.is_some() {
         end(&child);
     }
@@ -73,32 +83,49 @@ pub fn run(call: &Call<'_>) -> Result<Ended, Trouble> {
     reader.join().expect("reading does not panic");
     let rest: Vec<String> = lines.try_iter().collect();
     let at = rest.iter().rev().find_map(|line| test_of(line)).map(|(name, _)| name);
-    Ok(match ended {
-        Some(Ended::ByTime(_)) => Ended::ByTime(at),
+    let ended = match ended {
+        Some(Ended::TimedOut(_)) => Ended::TimedOut(at),
         Some(ended) => ended,
         None if status.success() => Ended::Passed,
         None => Ended::Failed(None),
-    })
+    };
+    Ok((ended, spent))
 }
 
-/// None at the end of the output.
-fn follow(lines: &Receiver<String>, deadline: Instant) -> Option<Ended> {
+/// None at the end of the output. Each test has `limit` for itself, so that one which loops for ever costs no more when many
+/// others are run with it. `used` is the program's processor time so far.
+fn follow(lines: &Receiver<String>, limit: Duration, used: impl Fn() -> Duration) -> Option<Ended> {
     let mut unfinished = None;
+    let mut began = (Instant::now(), used());
     loop {
-        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        match lines.recv_timeout(LOOK) {
             Ok(line) => {
                 if let Some((name, result)) = test_of(&line) {
                     if result.starts_with("FAILED") {
                         return Some(Ended::Failed(Some(name)));
                     }
                     unfinished = result.is_empty().then_some(name);
+                    began = (Instant::now(), used());
                 }
             }
-            Err(RecvTimeoutError::Timeout) => return Some(Ended::ByTime(None)),
+            Err(RecvTimeoutError::Timeout) => {}
             // A program that aborts leaves its line unfinished.
             Err(RecvTimeoutError::Disconnected) => return unfinished.map(|name| Ended::Failed(Some(name))),
         }
+        let (at, used_before) = began;
+        if used().saturating_sub(used_before) > limit || at.elapsed() > limit.saturating_mul(ASLEEP) {
+            return Some(Ended::TimedOut(None));
+        }
     }
+}
+
+/// The processor time of a process, and nothing for one that has ended and was waited for.
+fn used(process: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Behind its name, which may have anything in it: the 14th and the 15th field (proc_pid_stat(5)).
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// The test and its result in a line of the harness: `test NAME ... ok`, and before it has ended `test NAME ... `.
@@ -127,7 +154,7 @@ fn end(child: &Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::cell::Cell;
     use std::os::unix::process::ExitStatusExt;
 
     /// `sh` in the place of a test program, running a script.
@@ -151,10 +178,10 @@ mod tests {
 
     #[test]
     fn a_program_ends_as_it_will_and_leaves_nothing() {
-        assert_eq!(shell("exit 0", run).unwrap(), Ended::Passed);
-        assert_eq!(shell("exit 3", run).unwrap(), Ended::Failed(None));
+        assert_eq!(shell("exit 0", run).unwrap().0, Ended::Passed);
+        assert_eq!(shell("exit 3", run).unwrap().0, Ended::Failed(None));
         let left = "sleep 50 >/dev/null & echo test $! ... FAILED; wait";
-        let Ended::Failed(Some(process)) = shell(left, run).unwrap() else { panic!("its test failed") };
+        let (Ended::Failed(Some(process)), _) = shell(left, run).unwrap() else { panic!("its test failed") };
         let status = || fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         let started = Instant::now();
         while status().contains("(sleep) S") {
@@ -169,5 +196,47 @@ mod tests {
         assert_eq!(test_of("test a::b - should panic ... FAILED\n"), Some(("a::b".into(), "FAILED")));
         assert_eq!(test_of("test a::b ... "), Some(("a::b".into(), "")));
         assert_eq!(test_of("test result: FAILED. 1 passed"), None);
+    }
+
+    /// What a program comes to that says these lines, each after `pause_ms`, whose processor time is `used_ms` more whenever
+    /// it is asked for, and whose limit for each test is 100 ms.
+    fn followed(lines: &'static [&str], pause_ms: u64, used_ms: u64) -> Option<Ended> {
+        let (sender, receiver) = channel();
+        let say = std::thread::spawn(move || {
+            for line in lines {
+                std::thread::sleep(Duration::from_millis(pause_ms));
+                if sender.send((*line).to_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let all_ms = Cell::new(0);
+        let used = || Duration::from_millis(all_ms.replace(all_ms.get() + used_ms));
+        let ended = follow(&receiver, Duration::from_millis(100), used);
+        drop(receiver);
+        say.join().unwrap();
+        ended
+    }
+
+    #[test]
+    fn each_test_has_the_limit_for_itself() {
+        assert_eq!(followed(&["test a ... ok"; 9], 0, 30), None);
+        assert_eq!(followed(&["test a ... ok", "", "", "", ""], 0, 30), Some(Ended::TimedOut(None)));
+    }
+
+    #[test]
+    fn a_test_that_waits_has_more_time() {
+        assert_eq!(followed(&["test a ... ok"], 500, 0), None);
+        assert_eq!(followed(&["test a ... ok"], 1500, 0), Some(Ended::TimedOut(None)));
+    }
+
+    #[test]
+    fn processor_time_is_that_of_the_process() {
+        let before = used(std::process::id());
+        let start = Instant::now();
+        while used(std::process::id()) < before + Duration::from_millis(50) {
+            assert!(start.elapsed() < Duration::from_secs(60));
+        }
+        assert_eq!(used(u32::MAX), Duration::ZERO);
     }
 }

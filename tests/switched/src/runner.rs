@@ -47,17 +47,17 @@ impl Runner {
     pub fn run(&self, program: &Path, tests: &[&str], switch: u32, limit: Duration) -> Result<Ended, Trouble> {
         let mut environment = self.environment.clone();
         environment.insert(VARIABLE.to_owned(), switch.to_string());
-        self.call(program, tests, &environment, limit)
+        Ok(self.call(program, tests, &environment, limit)?.0)
     }
 
-    /// The same, with one more variable in place of a switch.
+    /// The same with one test, and with these variables in place of a switch. Returns the processor time as well.
     pub fn run_with(
         &self,
         program: &Path,
         test: &str,
         variables: &[(&str, String)],
         limit: Duration,
-    ) -> Result<Ended, Trouble> {
+    ) -> Result<(Ended, Duration), Trouble> {
         let mut environment = self.environment.clone();
         environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         self.call(program, &[test], &environment, limit)
@@ -69,7 +69,7 @@ impl Runner {
         tests: &[&str],
         environment: &BTreeMap<String, String>,
         limit: Duration,
-    ) -> Result<Ended, Trouble> {
+    ) -> Result<(Ended, Duration), Trouble> {
         let exact = (!tests.is_empty()).then(|| "--exact".to_owned());
         let arguments = tests.iter().map(|test| (*test).to_owned()).chain(exact).collect();
         run(&Call { program, arguments, environment, folder: &self.folder, limit })

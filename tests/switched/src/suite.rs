@@ -10,10 +10,10 @@ use crate::trouble::Trouble;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long tests may take.
+/// How much processor time a test may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// The limit is the time without a mutant this many times.
+    /// The limit is the time of the slowest of the tests that are run together, without a mutant, this many times.
     pub factor: u32,
     /// It is no less than that.
     pub at_least: Duration,
@@ -31,7 +31,7 @@ pub struct Suite<'s> {
     pub programs: &'s [(TargetName, PathBuf)],
     /// Their tests, the quickest first.
     pub tests: &'s [Test],
-    /// How long they may take.
+    /// How long each may take.
     pub patience: Patience,
 }
 
@@ -57,7 +57,7 @@ impl Suite<'_> {
                     continue;
                 }
                 let names: Vec<&str> = own.iter().map(|test| test.name.as_str()).collect();
-                let limit = self.limit(own.iter().map(|test| test.time_ms).sum());
+                let limit = self.limit(own.iter().copied());
                 if let Some(judged) = self.ask(target, path, &names, switch, limit)? {
                     return Ok(judged);
                 }
@@ -74,13 +74,13 @@ impl Suite<'_> {
     ) -> Result<Judged, Trouble> {
         if let Some(test) = self.tests.iter().find(|test| hint.is_some_and(|hint| hint.is(test)))
             && let Some((target, path)) = programs.iter().find(|(target, _)| target.name == test.target)
-            && let Some(judged) = self.ask(target, path, &[&test.name], NONE, self.limit(test.time_ms))?
+            && let Some(judged) = self.ask(target, path, &[&test.name], NONE, self.limit([test].into_iter()))?
         {
             return Ok(judged);
         }
         for (target, path) in programs {
             let own = self.tests.iter().filter(|test| test.target == target.name);
-            let limit = self.limit(own.map(|test| test.time_ms).sum());
+            let limit = self.limit(own);
             if let Some(judged) = self.ask(target, path, &[], NONE, limit)? {
                 return Ok(judged);
             }
@@ -100,12 +100,14 @@ impl Suite<'_> {
         let (outcome, test) = match self.runner.run(program, tests, switch, limit)? {
             Ended::Passed => return Ok(None),
             Ended::Failed(test) => (Outcome::Noticed, test),
-            Ended::ByTime(test) => (Outcome::EndedByTime, test),
+            Ended::TimedOut(test) => (Outcome::TimedOut, test),
         };
         Ok(Some((outcome, Some(Witness { target: target.name.clone(), test }))))
     }
 
-    fn limit(&self, usual_ms: u64) -> Duration {
+    /// How long each of these may take.
+    fn limit<'t>(&self, tests: impl Iterator<Item = &'t Test>) -> Duration {
+        let usual_ms = tests.map(|test| test.time_ms).max().unwrap_or_default();
         self.patience.at_least.max(Duration::from_millis(usual_ms).saturating_mul(self.patience.factor))
     }
 }

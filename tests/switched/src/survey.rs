@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A test that passes without a mutant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Test {
     pub target: String,
     /// Its name.
     pub name: String,
-    /// How long it takes, alone in a process, in milliseconds.
+    /// The processor time that it takes, alone in a process, in milliseconds.
     pub time_ms: u64,
     /// The sites that it reaches, each by the first switch there.
     pub sites: BTreeSet<u32>,
@@ -32,7 +32,7 @@ struct Kept {
     tests: Vec<Test>,
 }
 
-/// A test without a mutant may take that long.
+/// The processor time that a test without a mutant may take.
 const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Runs each test by itself without a mutant; all must pass. The quickest comes first. What is kept at `path` is taken if it is
@@ -91,12 +91,12 @@ fn one(
     file: &Path,
 ) -> Result<Result<Test, String>, Trouble> {
     fs::write(file, "").map_err(Trouble::file("write", file))?;
-    let start = Instant::now();
     let variables = [(VARIABLE, RECORD.to_string()), (REACHED, file.display().to_string())];
-    if runner.run_with(program, &name, &variables, LIMIT)? != Ended::Passed {
+    let (ended, used) = runner.run_with(program, &name, &variables, LIMIT)?;
+    if ended != Ended::Passed {
         return Ok(Err(format!("{target} {name}")));
     }
-    let time_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let time_ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
     let text = fs::read_to_string(file).map_err(Trouble::file("read", file))?;
     let sites = text.lines().filter_map(|line| line.parse().ok()).collect();
     Ok(Ok(Test { target: target.to_owned(), name, time_ms, sites }))

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Tree {
     /// Its root.
     pub root: PathBuf,
-    /// Where cargo builds. Trees may share it: what is not of the workspace is then compiled once.
+    /// Where cargo builds. No two trees share it: files of the same name in both are one to cargo, so that it would take the
+    /// program of one tree's mutant for the other's.
     pub build: PathBuf,
 }
 

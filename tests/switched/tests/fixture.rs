@@ -1,4 +1,4 @@
-//! On a small crate each mutant ends as it must: noticed, missed, unviable or ended by time, with a switch or without.
+//! On a small crate each mutant ends as it must: noticed, missed, unviable or timed out, with a switch or without.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use switched_mutants::compile::Recipe;
 use switched_mutants::list::Mutant;
 use switched_mutants::measure::{Measured, Request, measure};
 use switched_mutants::record::Means::{Alone, Switch};
-use switched_mutants::record::Outcome::{EndedByTime, Missed, Noticed, Unviable};
+use switched_mutants::record::Outcome::{Missed, Noticed, TimedOut, Unviable};
 use switched_mutants::record::Record;
 use switched_mutants::report;
 use switched_mutants::suite::Patience;
@@ -74,7 +74,7 @@ fn each_mutant_ends_as_it_must() {
         ("replace named -> Named with Default::default()", Alone, Unviable),
         ("replace untested -> bool", Switch, Missed),
         ("in untested", Switch, Missed),
-        ("replace -= with /= in steps", Switch, EndedByTime),
+        ("replace -= with /= in steps", Switch, TimedOut),
         ("replace > with == in steps", Switch, Noticed),
         // The compiler calls it.
         ("in half", Alone, Noticed),
@@ -125,8 +125,9 @@ fn the_report_has_all_of_the_list() {
     let measured = measured();
     let table = report::table(measured);
     assert!(table.contains(&format!("| all | {} | ", measured.len())), "{table}");
-    let missed = report::missed(measured);
+    let missed = report::names(measured, Missed);
     assert!(missed.contains("delete field tall") && !missed.contains("delete field wide"), "{missed}");
+    assert!(report::names(measured, TimedOut).contains("/= in steps"));
 }
 
 /// The same program's results are used again; with another test the missed mutant is run again, and noticed.

@@ -64,6 +64,17 @@ fn calls_take_their_time() {
     assert_eq!(run.records, Synthetic::plain(4, 1).records);
 }
 
+/// Another seed draws other durations; the same seed twice is none, so that each of a seed's bits counts.
+#[test]
+fn seeds_draw_durations() {
+    let of = |seeds: &[u64]| seeds.iter().copied().fold(Synthetic::new(2), Synthetic::seed).boot().update().records;
+    let plain = of(&[]);
+    for seed in [1, 5, u64::MAX] {
+        assert_ne!(of(&[seed]), plain, "{seed}");
+        assert_eq!(of(&[seed, seed]), plain, "{seed}");
+    }
+}
+
 /// The console's lines have the guest's time, as the kernel prints it.
 #[test]
 fn console_lines_are_stamped() {

@@ -93,6 +93,19 @@ fn cannot_read_what_is_no_timeline() {
     assert!(matches!(EventsReader::open(Path::new("/nowhere/at/all")).unwrap_err(), EventsError::Io { .. }));
 }
 
+/// A setup of 16 MiB may be, so that its file is only cut short; no memory is set aside for a larger one.
+#[test]
+fn a_file_may_not_claim_a_setup_of_any_size() {
+    let (recording, _) = record(&Synthetic::plain(1, 1));
+    let mut bytes = std::fs::read(recording.events()).unwrap();
+    for (size, cause) in [(16 << 20, "it is cut short"), ((16 << 20) + 1, "it claims a setup of 16777217 bytes")] {
+        bytes[12..16].copy_from_slice(&u32::to_le_bytes(size));
+        std::fs::write(recording.events(), &bytes).unwrap();
+        let error = EventsReader::open(&recording.events()).unwrap_err();
+        assert!(matches!(error, EventsError::Header { .. }) && error.to_string().contains(cause), "{error}");
+    }
+}
+
 #[test]
 fn a_truncated_timeline_is_judged_as_far_as_it_goes() {
     let (recording, online) = record(&Synthetic::plain(2, 1));

@@ -2,7 +2,7 @@
 
 use rig_judge::synthetic::Synthetic;
 use rig_judge::timeline::{
-    Decoder, EventsError, EventsReader, EventsWriter, Leaf, Place, Strictness, first_difference,
+    Decoder, EventsError, EventsReader, EventsWriter, Leaf, Place, Strictness, Word, first_difference,
 };
 use rig_judge::{RunEnd, Setup, SubjectNames};
 use rig_wire::event::{HostCause, Kind, Mark, NO_LP, Record, flags};
@@ -148,6 +148,29 @@ fn a_timeline_may_come_in_pieces() {
     assert!(matches!(header, EventsError::Io { .. }), "{header}");
 }
 
+/// A disk that fails once, and then has nothing more.
+#[derive(Debug)]
+struct FailsOnce(Option<ErrorKind>);
+
+impl Read for FailsOnce {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        self.0.take().map_or(Ok(0), |kind| Err(kind.into()))
+    }
+}
+
+/// Records that cannot be read are an error, and not the timeline's end.
+#[test]
+fn a_timeline_that_cannot_be_read_on_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.bin");
+    EventsWriter::create(&path, &Setup::new(2, SubjectNames::in_tree())).unwrap().finish(&RunEnd::Finished).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let last = |kind| EventsReader::read(&path, whole.as_slice().chain(FailsOnce(Some(kind)))).unwrap().last().unwrap();
+    let error = last(ErrorKind::PermissionDenied).unwrap_err();
+    assert!(matches!(error, EventsError::Io { .. }), "{error}");
+    assert!(last(ErrorKind::Interrupted).is_ok());
+}
+
 /// What was flushed is in the file, while more is yet to come, and the end belongs to no LP.
 #[test]
 fn a_timeline_that_was_flushed_can_be_read() {
@@ -185,6 +208,28 @@ fn another_function_is_no_place_of_the_oracles() {
         let decoder = Decoder::new(&setup);
         for other in [Place::Install, Place::Stop, Place::SetOnline, Place::Other] {
             assert_eq!(decoder.follows(other), other == place, "{other:?}");
+        }
+    }
+}
+
+/// A word is one of the oracle's only if it has the subject's name for it.
+#[test]
+fn another_word_is_none_of_the_oracles() {
+    let mut setup = Synthetic::new(1).setup;
+    let names = setup.subject.clone();
+    let words = [
+        (names.state, Word::State),
+        (names.num_ack, Word::NumAck),
+        (names.num_failed, Word::NumFailed),
+        (names.num_online, Word::NumOnline),
+        ("another".to_owned(), Word::Other),
+    ];
+    for (name, word) in words {
+        setup.watches.truncate(1);
+        setup.watches[0].name = name;
+        let decoder = Decoder::new(&setup);
+        for other in [Word::State, Word::NumAck, Word::NumFailed, Word::NumOnline, Word::Other] {
+            assert_eq!(decoder.watches(other), other == word, "{other:?}");
         }
     }
 }
