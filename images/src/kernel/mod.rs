@@ -5,6 +5,7 @@ pub(crate) mod debian;
 mod edit;
 mod fragment;
 mod header;
+mod kept;
 mod modules;
 mod outside;
 mod tree;

@@ -26,4 +26,4 @@ pub use prepare::assemble::prepare;
 pub use prepare::options::Options;
 pub use prepare::prepared::Prepared;
 pub use session::{Session, Sessions};
-pub use single::run;
+pub use single::{run, run_anew};
