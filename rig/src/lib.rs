@@ -21,6 +21,7 @@ mod record_file;
 pub mod releases;
 pub mod run;
 pub mod scenario;
+pub mod series;
 pub mod suite;
 pub mod symbols;
 pub mod tds;
