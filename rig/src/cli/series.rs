@@ -24,6 +24,7 @@ Exit codes: 0 no patch is worse; 1 one is; 125 none is worse, but one does not a
 build or was not judged, or the rig failed.";
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct SeriesArguments {
     /// An mbox, a mail or diff, or a folder with files named *.patch
     #[arg(required_unless_present_any = ["git", "b4"], conflicts_with_all = ["git", "b4"])]
@@ -76,7 +77,8 @@ pub(super) fn run(arguments: &SeriesArguments) -> Result<u8, Trouble> {
     if arguments.json {
         output::json(&serde_json::json!({ "exit_code": exit, "report": report, "folder": request.out }));
     } else {
-        output::text_line(&end(&report, &request.out));
+        let page = request.out.join("series.html");
+        output::text_line(&format!("\n{}\nreport: {}", series::end(&report), page.display()));
     }
     Ok(exit)
 }
@@ -93,18 +95,6 @@ fn request(arguments: &SeriesArguments, patches: Patches, out: PathBuf) -> Resul
         left_out,
         room: arguments.common.room(),
     })
-}
-
-/// What follows the patches' lines.
-fn end(report: &SeriesReport, out: &Path) -> String {
-    let mut text = format!("\n{}", report.summary());
-    for left_out in &report.left_out {
-        text += &format!("\nleft out: {left_out}");
-    }
-    if report.left > 0 {
-        text += "\nthe same command goes on where this one was stopped";
-    }
-    text + &format!("\nreport: {}", out.join("series.html").display())
 }
 
 /// The report's files.
@@ -128,7 +118,9 @@ fn write(out: &Path, report: &SeriesReport) -> Result<(), Trouble> {
 fn check_for_b4(arguments: &SeriesArguments) -> u8 {
     match b4_lines(arguments) {
         Ok((lines, exit)) => {
-            lines.iter().for_each(|line| output::text_line(line));
+            for line in &lines {
+                output::text_line(line);
+            }
             exit
         }
         Err(trouble) => {

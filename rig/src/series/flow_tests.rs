@@ -169,10 +169,10 @@ fn each_patch_is_compared_with_the_kernel_before_it() {
 
 #[test]
 fn each_alone_is_compared_with_the_base() {
+    use PatchStanding::{Better, DoesNotApply, Same, Worse};
     let folder = tempfile::tempdir().unwrap();
     let (report, _) = run(folder.path(), &patches(folder.path()), true, ENOUGH);
     let standings: Vec<PatchStanding> = report.rows.iter().map(|row| row.standing).collect();
-    use PatchStanding::{Better, DoesNotApply, Same, Worse};
     assert_eq!(standings[..2], [Better, Worse]);
     assert_eq!(standings[3..], [DoesNotApply, DoesNotApply, Same]);
 }

@@ -42,7 +42,7 @@ impl<B: Bench> Judging<'_, B> {
             self.scenarios.iter().filter(|s| self.known(revision, s).is_none()).cloned().collect();
         let mut unjudged = Vec::new();
         if !missing.is_empty() {
-            if let Some(error) = self.store().refused(&self.build_key(revision)) {
+            if let Some(error) = self.store().refused(&build_key(revision)) {
                 return Ok(Tried::Refused(error.to_owned()));
             }
             let kernel = match self.build(revision)? {
@@ -71,7 +71,7 @@ impl<B: Bench> Judging<'_, B> {
         Ok(match built? {
             Built::Kernel(kernel) => Ok(kernel),
             Built::Refused(error) => {
-                self.store().add_refused(self.build_key(revision), error.clone())?;
+                self.store().add_refused(build_key(revision), error.clone())?;
                 Err(Tried::Refused(error))
             }
         })
@@ -115,8 +115,8 @@ impl<B: Bench> Judging<'_, B> {
     fn run_key(&self, revision: &Revision, scenario: &Scenario) -> String {
         hash(&[&revision.source, &self.tools, &serde_json::to_string(scenario).expect("scenarios are plain data")])
     }
+}
 
-    fn build_key(&self, revision: &Revision) -> String {
-        hash(&[&revision.source, "build"])
-    }
+fn build_key(revision: &Revision) -> String {
+    hash(&[&revision.source, "build"])
 }

@@ -1,4 +1,4 @@
-//! The series as a report for KCIDB, KernelCI's database (schema 5.3 of `kcidb-io`): a checkout for each state of the source, its
+//! The series as a report for KCIDB, the database of `KernelCI` (schema 5.3 of `kcidb-io`): a checkout for each state of the source, its
 //! build, and a test for each scenario.
 
 use super::{PatchRow, PatchStanding, Seen, SeriesReport};
@@ -6,7 +6,7 @@ use rig_judge::Outcome;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Who reports. KernelCI agrees a name with each submitter.
+/// Who reports. `KernelCI` agrees a name with each submitter.
 const ORIGIN: &str = "seamrig";
 
 /// The report.
@@ -60,7 +60,7 @@ impl<'a> State<'a> {
         if self.patches.is_empty() {
             return String::new();
         }
-        let lines: String = self.patches.iter().map(|hash| format!("{hash}\n")).collect();
+        let lines: String = self.patches.iter().flat_map(|hash| [hash, "\n"]).collect();
         format!("{:x}", Sha256::digest(lines))
     }
 

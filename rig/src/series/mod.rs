@@ -39,5 +39,5 @@ pub use ktap::ktap;
 pub use report::SeriesReport;
 pub use row::{PatchRow, PatchStanding};
 pub use seen::Seen;
-pub use terminal::{line, table};
+pub use terminal::{end, line, table};
 pub use work::{BisectRequest, Patches, SeriesRequest, Told, bisect, of_mail, series};

@@ -46,7 +46,7 @@ impl Repository {
         Git::at(folder).run(&["init", "--quiet", "--bare", &folder_of_git.to_string_lossy()])?;
         let mut files: Vec<String> = mails.iter().flat_map(|mail| paths(&mail.diff)).collect();
         files.retain(|file| original.join(file).is_file() && !file.split('/').any(|part| part == ".."));
-        let list: String = files.iter().map(|file| format!("{file}\n")).collect();
+        let list: String = files.iter().flat_map(|file| [file, "\n"]).collect();
         let reading = Git::at(original).with("GIT_DIR", &folder_of_git).with("GIT_WORK_TREE", original);
         reading.run(&["config", "core.bare", "false"])?;
         reading.feed(&["update-index", "--add", "--stdin"], list.as_bytes())?;

@@ -36,9 +36,17 @@ pub fn table(report: &SeriesReport) -> String {
     for row in &report.rows {
         let _ = writeln!(text, "{}", line(row, report.rows.len() + report.left));
     }
-    let _ = write!(text, "\n{}", report.summary());
+    text + "\n" + &end(report)
+}
+
+/// How many of what, and what is missing.
+pub fn end(report: &SeriesReport) -> String {
+    let mut text = report.summary();
     for left_out in &report.left_out {
         let _ = write!(text, "\nleft out: {left_out}");
+    }
+    if report.left > 0 {
+        text += "\nthe same command goes on where this one was stopped";
     }
     text
 }
