@@ -3,8 +3,8 @@
 use crate::cache::{Cache, Entry, Recipe};
 use crate::initramfs::InitramfsContents;
 use crate::{
-    Artifact, CacheEntry, DebianKernel, ImagesError, Kernel, KernelRequest, Manifest, Progress, ToolRoot, Userspace,
-    VerifiedEntry, Workbench, hash, kernel, parts, toolroot, userspace,
+    Artifact, CacheEntry, DebianKernel, ImagesError, Kernel, KernelBench, KernelRequest, Manifest, Progress, Remade,
+    ToolRoot, Userspace, VerifiedEntry, Workbench, hash, kernel, parts, toolroot, userspace,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -103,9 +103,39 @@ impl Images {
         kernel::source_text(&self.cache, &self.progress, file)
     }
 
+    /// The folder of the kernel's unmodified source. It is a part of the cache: read it only.
+    pub fn kernel_source_folder(&self) -> Result<PathBuf, ImagesError> {
+        kernel::source_folder(&self.cache, &self.progress)
+    }
+
     /// A build tree in which `files` of the usual kernel's source may be changed, again and again; it is no part of the cache.
     pub fn workbench(&self, files: &[&str]) -> Result<Workbench, ImagesError> {
         Workbench::open(&self.cache, &self.progress, files)
+    }
+
+    /// A source whose text changes again and again, in `folder`: the rig's own, or what the caller puts there.
+    pub fn kernel_bench(&self, folder: &Path, is_own: bool) -> Result<KernelBench, ImagesError> {
+        let open = if is_own { KernelBench::own } else { KernelBench::open };
+        open(&self.cache, &self.progress, folder)
+    }
+
+    /// Builds the kernel of the bench's source as it lies there now. `source` is that text's name: no other text may have it.
+    pub fn remake(&self, bench: &KernelBench, source: &str) -> Result<Remade, ImagesError> {
+        match bench.remake(&self.cache, &self.progress, source)? {
+            Ok(entry) => {
+                let kernel = Kernel::from_tree(&entry.path.join("out"))?;
+                self.hand_out(entry);
+                Ok(Remade::Kernel(kernel))
+            }
+            Err(error) => Ok(Remade::Refused(error)),
+        }
+    }
+
+    /// The kernel that was built of the source with this name, if the cache has it.
+    pub fn remade(&self, source: &str) -> Result<Option<Kernel>, ImagesError> {
+        let Some((kernel, entry)) = kernel::remade(&self.cache, source)? else { return Ok(None) };
+        self.hand_out(entry);
+        Ok(Some(kernel))
     }
 
     /// Builds out-of-tree modules in `dir` (Kbuild, `M=dir`, `W=1`) against `kernel`; returns its `.ko` files.

@@ -40,7 +40,9 @@ pub use error::ImagesError;
 pub use host::missing_host_tools;
 pub use images::Images;
 pub use initramfs::MODULES_FOLDER;
-pub use kernel::{Compiled, DebianKernel, Fragment, Kernel, KernelRequest, Pattern, SourceEdit, Workbench};
+pub use kernel::{
+    Compiled, DebianKernel, Fragment, Kernel, KernelBench, KernelRequest, Pattern, Remade, SourceEdit, Workbench,
+};
 pub use manifest::Artifact;
 pub(crate) use manifest::Manifest;
 pub use mirror::MIRROR_VARIABLE;

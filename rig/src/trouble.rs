@@ -20,6 +20,8 @@ pub enum Exit {
     Crashed = 4,
     /// The rig, or what it needs on this machine, failed.
     Environment = 5,
+    /// A commit cannot be tested, in the words of `git bisect run`: it does not build, or the rig or this machine failed.
+    Untestable = 125,
     /// The run was not possible here, and that is no fault of anybody.
     Skipped = 77,
 }

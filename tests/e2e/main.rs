@@ -18,6 +18,7 @@ mod kvm_backend;
 mod kvm_td;
 mod prove;
 mod races;
+mod series;
 mod trust_domains;
 mod tutorial;
 mod update;

@@ -60,6 +60,11 @@ pub(crate) fn source_text(cache: &Cache, progress: &Progress, file: &str) -> Res
     Workshop::open(cache, progress)?.read(file)
 }
 
+/// The folder of the unmodified source.
+pub(crate) fn source_folder(cache: &Cache, progress: &Progress) -> Result<PathBuf, ImagesError> {
+    Ok(Workshop::open(cache, progress)?.tree())
+}
+
 impl Workshop {
     pub(super) fn open(cache: &Cache, progress: &Progress) -> Result<Self, ImagesError> {
         let build = buildroot::entry(cache, progress)?;
@@ -67,9 +72,14 @@ impl Workshop {
         Ok(Self { build, source })
     }
 
+    /// Where the source lies.
+    pub(super) fn tree(&self) -> PathBuf {
+        self.source.path.join("tree")
+    }
+
     /// The text of a file of the source.
     pub(super) fn read(&self, file: &str) -> Result<String, ImagesError> {
-        let path = self.source.path.join("tree").join(file);
+        let path = self.tree().join(file);
         fs::read_to_string(&path).map_err(ImagesError::io(&path))
     }
 
@@ -100,7 +110,7 @@ impl Workshop {
         base: &Entry,
         temp: &TempDir,
     ) -> Result<Manifest, ImagesError> {
-        let edited = apply(&request.edits, &self.source.path.join("tree"), &temp.path().join("edits"))?;
+        let edited = apply(&request.edits, &self.tree(), &temp.path().join("edits"))?;
         let out = temp.path().join("out");
         copy_tree(&base.path.join("out"), &out, temp)?;
         let log = log_path(cache, temp);
@@ -114,7 +124,7 @@ impl Workshop {
     /// The source is seen at `/src`, with the edited files in place of the original ones, and the tree at `/out`.
     pub(super) fn sandbox(&self, out: &Path, edited: &BTreeMap<String, PathBuf>) -> Result<Sandbox, ImagesError> {
         let mut sandbox = Sandbox::new(&self.build.path)?;
-        sandbox.bind(self.source.path.join("tree"), "/src").bind(out, "/out");
+        sandbox.bind(self.tree(), "/src").bind(out, "/out");
         for (file, path) in edited {
             sandbox.bind(path, &format!("/src/{file}"));
         }
@@ -144,7 +154,7 @@ pub(super) fn log_path(cache: &Cache, temp: &TempDir) -> PathBuf {
     cache.folder("logs").join(temp.path().file_name().expect("it has a name")).with_extension("log")
 }
 
-fn configure(
+pub(super) fn configure(
     sandbox: &Sandbox,
     temp: &TempDir,
     log: &Path,

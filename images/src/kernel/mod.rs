@@ -1,10 +1,12 @@
 //! Kernels: what to build, what came out, and kernels that other people built.
 
+mod bench;
 mod build;
 pub(crate) mod debian;
 mod edit;
 mod fragment;
 mod header;
+mod kept;
 mod modules;
 mod outside;
 mod tree;
@@ -14,7 +16,9 @@ use crate::ImagesError;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-pub(crate) use build::{build, recipe, source_text};
+pub(crate) use bench::remade;
+pub use bench::{KernelBench, Remade};
+pub(crate) use build::{build, recipe, source_folder, source_text};
 pub use debian::DebianKernel;
 pub use edit::{Pattern, SourceEdit};
 pub use fragment::Fragment;

@@ -4,7 +4,7 @@
 //! with the value. Nothing of it enters the cache.
 
 use super::build::{Workshop, copy_tree, log_path, make};
-use super::{KernelRequest, build};
+use super::{KernelRequest, build, kept};
 use crate::cache::{Cache, Entry};
 use crate::lock::TempDir;
 use crate::{ImagesError, Progress, hash};
@@ -33,9 +33,6 @@ pub struct Workbench {
     /// As long as it exists, the cache keeps the tree that this one was copied from.
     _base: Entry,
 }
-
-/// What of a built tree a run needs beside its modules.
-const KEPT: [&str; 5] = ["arch/x86/boot/bzImage", "System.map", "vmlinux", ".config", "modules.order"];
 
 impl Workbench {
     /// Copies the tree of the usual subject; `files` may be changed in it.
@@ -85,16 +82,7 @@ impl Workbench {
         // The archives name their members by path, and the one that changed is compiled: no folder needs to be entered.
         self.make(&["build-dir=arch/x86/virt/vmx/tdx", "vmlinux"])?;
         self.check_linked()?;
-        let order = out.join("modules.order");
-        let modules = fs::read_to_string(&order).map_err(ImagesError::io(&order))?;
-        let modules = modules.lines().map(|line| Path::new(line).with_extension("ko"));
-        for file in KEPT.iter().map(PathBuf::from).chain(modules) {
-            let (from, to) = (out.join(&file), folder.join(&file));
-            let parent = to.parent().expect("a file lies in a folder");
-            fs::create_dir_all(parent).map_err(ImagesError::io(parent))?;
-            fs::copy(&from, &to).map_err(ImagesError::io(&from))?;
-        }
-        Ok(())
+        kept::copy(&out, folder)
     }
 
     /// Whether the kernel is younger than every object that was compiled for it.

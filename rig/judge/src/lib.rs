@@ -33,6 +33,7 @@ mod step;
 pub mod synthetic;
 pub mod timeline;
 mod tracker;
+mod unmet;
 mod update;
 pub mod verdict;
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bisect;
 mod bundle;
 mod check;
 mod compare_acks;
@@ -21,6 +22,8 @@ mod prove_text;
 mod replay;
 mod run;
 mod scenario;
+mod series;
+mod series_flags;
 mod show;
 mod shrink;
 mod suite;
@@ -49,6 +52,7 @@ Examples:
   cargo rig run shutdown-busy                a scenario that comes with the rig (cargo rig list)
   cargo rig suite --tag quick                all scenarios that take seconds
   cargo rig explore --seeds 0..1000          a thousand schedules, to find a race
+  cargo rig series my.mbox                   which patch of a series makes the kernel better or worse
   cargo rig doctor                           what this machine has and what it lacks
 
 Exit codes: 0 passed, 1 an invariant broke or the outcome is not the expected one, 2 usage,
@@ -107,6 +111,12 @@ enum Command {
     /// Change Linux's update code in every small way that the rules know, and show that each change is noticed.
     #[command(after_help = mutants::EXAMPLES)]
     Mutants(mutants::Arguments),
+    /// Build and judge each patch of a series, and say which one makes the kernel better or worse.
+    #[command(after_help = series::EXAMPLES)]
+    Series(series::SeriesArguments),
+    /// Find the first commit of a git tree that makes a scenario end worse.
+    #[command(after_help = bisect::EXAMPLES)]
+    Bisect(bisect::BisectArguments),
     /// Explore every order in which CPUs can walk the update's section of a kernel's machine code.
     #[command(after_help = prove::EXAMPLES)]
     Prove(prove::Arguments),
@@ -144,6 +154,8 @@ pub fn main() -> std::process::ExitCode {
         Command::CompareAcks(arguments) => (arguments.json, compare_acks::run(&arguments)),
         Command::Engines(arguments) => (arguments.json, engines::run(&arguments)),
         Command::Mutants(arguments) => (arguments.json, mutants::run(&arguments)),
+        Command::Series(arguments) => (arguments.json, series::run(&arguments).map_err(untestable)),
+        Command::Bisect(arguments) => (arguments.json, bisect::run(&arguments).map_err(untestable)),
         Command::Prove(arguments) => (arguments.json, prove::run(&arguments)),
     };
     match result {
@@ -153,6 +165,11 @@ pub fn main() -> std::process::ExitCode {
             code(trouble.exit as u8)
         }
     }
+}
+
+/// `git bisect run` takes each code below 125 for a bad commit.
+fn untestable(trouble: Trouble) -> Trouble {
+    Trouble { exit: Exit::Untestable, ..trouble }
 }
 
 fn code(exit: u8) -> std::process::ExitCode {
@@ -195,6 +212,8 @@ mod tests {
             merge::EXAMPLES,
             scenario::EXAMPLES,
             mutants::EXAMPLES,
+            series::EXAMPLES,
+            bisect::EXAMPLES,
             prove::EXAMPLES,
         ];
         for line in commands.iter().flat_map(|text| text.lines()).filter_map(|l| l.trim().strip_prefix("cargo ")) {

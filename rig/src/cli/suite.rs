@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
 }
 
 /// What the host has room for, with as many machines as asked for.
-fn room(jobs: Option<std::num::NonZeroUsize>) -> Room {
+pub(super) fn room(jobs: Option<std::num::NonZeroUsize>) -> Room {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let host = Room::of_host(cores, crate::doctor::available_memory_mib().unwrap_or(0));
     Room { machines: jobs.map_or(host.machines, usize::from), ..host }

@@ -1,7 +1,8 @@
 //! Kernels with a mutant in them: what the compiler made of each is kept, so that it is compiled and linked once.
 
-use super::key::{hash, of_kernel};
+use super::key::of_kernel;
 use super::{Mutant, target};
+use crate::fingerprint::hash;
 use crate::trouble::Trouble;
 use rig_images::{Compiled, Images, Workbench};
 use std::fs;

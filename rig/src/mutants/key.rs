@@ -2,10 +2,9 @@
 
 use super::{Mutant, target};
 use crate::file_hash::sha256_of_file;
+use crate::fingerprint::{self, hash};
 use crate::trouble::Trouble;
 use rig_images::{Images, KernelRequest};
-use sha2::{Digest, Sha256};
-use std::path::Path;
 
 /// What all results of one command have in common.
 #[derive(Clone, Debug)]
@@ -18,13 +17,7 @@ pub(super) struct Common {
 
 impl Common {
     pub(super) fn of(images: &Images) -> Result<Self, Trouble> {
-        let kernel = of_kernel(images)?;
-        let own = std::env::current_exe().map_err(|e| Trouble::file("find", Path::new("/proc/self/exe"), &e))?;
-        let tools = [own, images.agent()?, images.plugin()?]
-            .iter()
-            .map(|path| sha256_of_file(path))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { kernel, tools })
+        Ok(Self { kernel: of_kernel(images)?, tools: fingerprint::of_tools(images)? })
     }
 
     /// The key of a mutant's result.
@@ -49,16 +42,6 @@ pub(super) fn of_kernel(images: &Images) -> Result<String, Trouble> {
     sha256_of_file(&images.kernel(&KernelRequest::default())?.bzimage)
 }
 
-/// SHA-256 of texts of which none can run into the next, in hexadecimal.
-pub(super) fn hash(parts: &[&str]) -> String {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    format!("{:x}", hasher.finalize())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +55,5 @@ mod tests {
         assert_ne!(first, key(&common, "b"));
         assert_ne!(first, key(&Common { kernel: "l".into(), ..common.clone() }, "a"));
         assert_ne!(first, key(&Common { tools: vec!["u".into()], ..common }, "a"));
-        assert_ne!(hash(&["ab", "c"]), hash(&["a", "bc"]));
     }
 }

@@ -4,18 +4,17 @@ use super::build::Builder;
 use super::key::Common;
 use super::store::Store;
 use super::{Judgement, Mutant, Record, Report, explanations, target};
-use crate::run::{self, Interrupts, Options};
+use crate::run::{self, Interrupts};
 use crate::scenario::Scenario;
 use crate::trouble::{Exit, Trouble};
 use rig_images::{Compiled, Images, KernelRequest, Progress};
-use rig_judge::{Outcome, Standing, Verdict};
+use rig_judge::{Outcome, Verdict};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::Instant;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -284,7 +283,7 @@ impl<'a> Session<'a> {
             scenario.kernel = Some(kernel.to_owned());
             scenario.budget.stall_cpu_s.get_or_insert(STALL_CPU_S);
             let folder = self.request.out.join("runs").join(name.replace(':', "-")).join(&name_of);
-            match judgement(name_of, run_one(scenario, &folder)) {
+            match judgement(name_of, run::run_anew(scenario, &folder)) {
                 Judgement::Passed { scenarios } => passed.extend(scenarios),
                 other => return other,
             }
@@ -307,16 +306,6 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Boots, since a snapshot of each mutant would push those out that are used again.
-fn run_one(scenario: Scenario, folder: &Path) -> Result<Verdict, Trouble> {
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).map_err(|e| Trouble::file("remove", folder, &e))?;
-    }
-    let options = Options { out: Some(folder.to_owned()), cold: true, ..Options::default() };
-    let silent = Progress::silent();
-    run::run(run::prepare(scenario, &options, &silent)?, Instant::now(), &silent)
-}
-
 /// What a run says of a mutant.
 fn judgement(scenario: String, verdict: Result<Verdict, Trouble>) -> Judgement {
     let verdict = match verdict {
@@ -330,19 +319,8 @@ fn judgement(scenario: String, verdict: Result<Verdict, Trouble>) -> Judgement {
             Judgement::Passed { scenarios: vec![scenario] }
         }
         outcome @ (Outcome::Failed | Outcome::Xpass | Outcome::Hung | Outcome::GuestCrashed) => {
-            Judgement::Caught { scenario, outcome, by: what_failed(&verdict), reason: verdict.reason }
+            Judgement::Caught { scenario, outcome, by: verdict.unmet(), reason: verdict.reason }
         }
         _ => Judgement::Unjudged { scenario, reason: verdict.reason.unwrap_or_default() },
     }
-}
-
-/// Names of the invariants that broke, else of the checks that were not met.
-fn what_failed(verdict: &Verdict) -> Vec<String> {
-    let broken = verdict.invariants.iter().filter(|(_, standing)| **standing == Standing::Broken);
-    let broken: Vec<String> = broken.map(|(invariant, _)| invariant.name().to_owned()).collect();
-    if !broken.is_empty() {
-        return broken;
-    }
-    let unmet = verdict.facts.checks.iter().filter(|check| !check.met);
-    unmet.map(|check| format!("{} is {}, not {}", check.name, check.seen, check.expected)).collect()
 }

@@ -29,6 +29,8 @@ pub struct Ran {
     pub verdict: Outcome,
     /// Why it did not pass.
     pub reason: Option<String>,
+    /// Names of the invariants that broke, else of the checks that were not met.
+    pub unmet: Vec<String>,
     /// The defect of the kernel that the scenario describes; none: it describes none.
     pub known_defect: Option<String>,
     /// What mends it, where the rig knows.
@@ -69,7 +71,16 @@ pub fn run_one(scenario: Scenario, out: &Path, progress: &Progress) -> Ran {
     ran(name, verdict, started.elapsed(), total_s)
 }
 
+/// As [`run_one`], on a kernel that few other runs will have: in silence, from a boot, with the evidence in `folder`, made anew.
+pub fn run_anew(scenario: Scenario, folder: &Path) -> Ran {
+    let (name, total_s) = (scenario.name.clone(), scenario.budget.total_s);
+    let started = Instant::now();
+    let verdict = run::run_anew(scenario, folder);
+    ran(name, verdict, started.elapsed(), total_s)
+}
+
 fn ran(scenario: String, verdict: Result<Verdict, Trouble>, time: Duration, total_s: Option<u32>) -> Ran {
+    let unmet = verdict.as_ref().map(Verdict::unmet).unwrap_or_default();
     let (verdict, reason, remedy, facts) = match verdict {
         Ok(verdict) => (verdict.verdict, verdict.reason, verdict.remedy, verdict.facts),
         Err(trouble) => {
@@ -80,7 +91,7 @@ fn ran(scenario: String, verdict: Result<Verdict, Trouble>, time: Duration, tota
     let (known_defect, run_dir) = (facts.known_defect, facts.run_dir);
     let time_ms = milliseconds(time);
     let budget_ms = total_s.map(|s| u64::from(s) * 1000);
-    Ran { scenario, verdict, reason, known_defect, remedy, time_ms, budget_ms, run_dir }
+    Ran { scenario, verdict, reason, unmet, known_defect, remedy, time_ms, budget_ms, run_dir }
 }
 
 /// How a suite ends: a failure of the subject outranks trouble of the rig; both outrank a pass.
@@ -103,7 +114,18 @@ pub(crate) mod tests {
         let (time_ms, budget_ms) = (1234, Some(10_000));
         let is_defect = matches!(verdict, Outcome::Xfail | Outcome::Xpass);
         let known_defect = is_defect.then(|| "finding 2".to_owned());
-        Ran { scenario: name.into(), verdict, reason, known_defect, remedy: None, time_ms, budget_ms, run_dir: None }
+        let unmet = reason.iter().map(|_| "lockstep".to_owned()).collect();
+        Ran {
+            scenario: name.into(),
+            verdict,
+            reason,
+            unmet,
+            known_defect,
+            remedy: None,
+            time_ms,
+            budget_ms,
+            run_dir: None,
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Machines side by side, within the host's cores and memory.
 
-use super::Ran;
 use crate::scenario::Scenario;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -49,13 +48,13 @@ impl State {
 
 /// Runs all, in their order as far as there is room, and gives what came of them in the order of their ends. `goes_on` is asked
 /// before each; when it says no, the rest is left.
-pub fn run_all(
+pub fn run_all<R: Send>(
     scenarios: Vec<Scenario>,
     room: Room,
     goes_on: impl Fn() -> bool + Sync,
-    run: impl Fn(Scenario) -> Ran + Sync,
-    report: impl FnMut(&Ran) + Send,
-) -> Vec<Ran> {
+    run: impl Fn(Scenario) -> R + Sync,
+    report: impl FnMut(&R) + Send,
+) -> Vec<R> {
     let state = Mutex::new(State { waiting: scenarios.into(), running: 0, used_mib: 0 });
     let (changed, results) = (Condvar::new(), Mutex::new((Vec::new(), report)));
     thread::scope(|threads| {

@@ -74,9 +74,14 @@ pub fn html(scene: &Scene, verdict: &Verdict) -> String {
         histograms: histograms(scene),
         breaches: marks(scene, verdict),
     };
+    self_contained(PAGE, &data, SCRIPT)
+}
+
+/// A page of its own with the style of reports: `page` has the marks `/*style*/`, `/*data*/` and `/*script*/`, in this order.
+pub fn self_contained(page: &str, data: &impl Serialize, script: &str) -> String {
     // "<" is the only character by which data could end the element that holds it.
-    let json = serde_json::to_string(&data).expect("the data is plain").replace('<', "\\u003c");
-    fill(PAGE, &[("/*style*/", STYLE), ("/*data*/", &json), ("/*script*/", SCRIPT)])
+    let json = serde_json::to_string(data).expect("the data is plain").replace('<', "\\u003c");
+    fill(page, &[("/*style*/", STYLE), ("/*data*/", &json), ("/*script*/", script)])
 }
 
 /// Replaces each mark once, from the left, never inside what was filled in.

@@ -10,7 +10,7 @@ mod rows;
 mod terminal;
 
 pub use headline::Headline;
-pub use html::html;
+pub use html::{html, self_contained};
 pub use junit::junit;
 pub use ktap::ktap;
 pub use perfetto::perfetto;

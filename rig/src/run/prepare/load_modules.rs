@@ -1,5 +1,6 @@
 //! What a scenario's loads need in the guest before the run.
 
+use crate::scenario::{Scenario, Subject};
 use rig_wire::agent::Load;
 
 /// Kernel modules of the rig's own that the loads need.
@@ -13,6 +14,11 @@ pub(crate) fn modules(loads: &[Load]) -> Vec<&'static str> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// Whether a scenario needs any kernel module of the rig's own.
+pub(crate) fn needs_own_modules(scenario: &Scenario) -> bool {
+    scenario.subject == Subject::Kmod || !modules(&scenario.load).is_empty()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ pub(super) mod holds;
 pub(super) mod hw;
 mod kernel;
 mod learn;
-mod load_modules;
+pub(super) mod load_modules;
 pub(super) mod machine;
 mod make;
 mod manifest;
