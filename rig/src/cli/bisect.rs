@@ -2,7 +2,7 @@
 
 use super::output;
 use super::series_flags::SeriesFlags;
-use crate::series::{self, BisectRequest, BisectStep, FirstBad, Seen, Told};
+use crate::series::{self, BisectRequest, BisectStep, FirstBad, Listener, ScenarioResult};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use std::fmt::Write;
@@ -41,14 +41,16 @@ pub(super) fn run(arguments: &BisectArguments) -> Result<u8, Trouble> {
         scenarios,
         room: arguments.common.room(),
     };
-    let on_seen = |title: &str, seen: &Seen| progress.say(&format!("{}: {}  ({title})", seen.scenario, seen.words()));
+    let on_result = |title: &str, result: &ScenarioResult| {
+        progress.say(&format!("{}: {}  ({title})", result.scenario, result.words()))
+    };
     let on_step = |step: &BisectStep| {
         if !arguments.json {
             output::text_line(&line(step));
         }
     };
     let bar = progress.step("bisect", 0);
-    let found = series::bisect(&request, &Told { progress: &progress, on_seen: &on_seen }, on_step)?;
+    let found = series::bisect(&request, &Listener { progress: &progress, on_result: &on_result }, on_step)?;
     bar.done();
     let exit = found.exit() as u8;
     if arguments.json {

@@ -2,8 +2,9 @@
 
 use super::output;
 use super::series_flags::SeriesFlags;
-use crate::series::{self, PatchRow, Patches, Seen, SeriesReport, SeriesRequest, Told};
+use crate::series::{self, Listener, PatchRow, Patches, ScenarioResult, SeriesReport, SeriesRequest};
 use crate::trouble::Trouble;
+use crate::whole_file;
 use rig_images::Progress;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -63,14 +64,16 @@ pub(super) fn run(arguments: &SeriesArguments) -> Result<u8, Trouble> {
         (None, None) => unreachable!("clap demands one"),
     };
     let request = request(arguments, patches, arguments.common.folder()?)?;
-    let on_seen = |title: &str, seen: &Seen| progress.say(&format!("{}: {}  ({title})", seen.scenario, seen.words()));
+    let on_result = |title: &str, result: &ScenarioResult| {
+        progress.say(&format!("{}: {}  ({title})", result.scenario, result.words()))
+    };
     let on_row = |row: &PatchRow, number: usize| {
         if !arguments.json {
             output::text_line(&series::line(row, number));
         }
     };
     let step = progress.step("series", 0);
-    let report = series::series(&request, &Told { progress: &progress, on_seen: &on_seen }, on_row)?;
+    let report = series::series(&request, &Listener { progress: &progress, on_result: &on_result }, on_row)?;
     step.done();
     write(&request.out, &report)?;
     let exit = report.exit() as u8;
@@ -109,7 +112,7 @@ fn write(out: &Path, report: &SeriesReport) -> Result<(), Trouble> {
     ];
     for (name, text) in files {
         let path = out.join(name);
-        std::fs::write(&path, text).map_err(|e| Trouble::file("write", &path, &e))?;
+        whole_file::replace(&path, text.as_bytes())?;
     }
     Ok(())
 }
@@ -139,6 +142,6 @@ fn b4_lines(arguments: &SeriesArguments) -> Result<(Vec<String>, u8), Trouble> {
     let patches = series::of_mail(Path::new("."), &mail, &out)?;
     let mut request = request(arguments, patches, out)?;
     request.kernel_source = Some(PathBuf::from("."));
-    let report = series::series(&request, &Told { progress: &silent, on_seen: &|_, _| () }, |_, _| ())?;
+    let report = series::series(&request, &Listener { progress: &silent, on_result: &|_, _| () }, |_, _| ())?;
     Ok((series::b4(&report), report.exit() as u8))
 }

@@ -1,6 +1,6 @@
 //! What the work needs of the world: kernels and machines.
 
-use super::Seen;
+use super::ScenarioResult;
 use crate::scenario::Scenario;
 use crate::trouble::Trouble;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(super) trait Bench: Sync {
     fn build(&self, revision: &Revision) -> Result<Built, Trouble>;
 
     /// Runs a scenario on a kernel, with its evidence in a folder of this name.
-    fn run(&self, kernel: &Path, scenario: Scenario, folder: &Path) -> Seen;
+    fn run(&self, kernel: &Path, scenario: Scenario, folder: &Path) -> ScenarioResult;
 
     /// Whether to begin anything more; no: somebody asked to end.
     fn goes_on(&self) -> bool;

@@ -1,9 +1,9 @@
 //! Finds the first commit of a history that makes a scenario end worse. Git chooses which commit is tried next.
 
 use super::bench::{Bench, Revision};
-use super::judging::{Judging, Tried};
+use super::judging::{Judging, RevisionResult};
 use super::row::judged;
-use super::{Difference, PatchStanding, Seen};
+use super::{Difference, PatchStanding, ScenarioResult};
 use crate::trouble::{Exit, Trouble};
 use serde::Serialize;
 
@@ -73,8 +73,8 @@ pub(super) fn bisect<B: Bench>(
 ) -> Result<FirstBad, Trouble> {
     let mut found = FirstBad { commits: Vec::new(), worse: Vec::new(), steps: Vec::new() };
     let Some(reference) = end(judging, good)? else { return Ok(found) };
-    let Some(seen) = end(judging, bad)? else { return Ok(found) };
-    found.worse = worse(&reference, &seen, good, bad)?;
+    let Some(results) = end(judging, bad)? else { return Ok(found) };
+    found.worse = worse(&reference, &results, good, bad)?;
     // Elsewhere other commits may be worse, too, and better again.
     judging.scenarios.retain(|scenario| found.worse.iter().any(|worse| worse.after.scenario == scenario.name));
     let mut next = history.start(good, bad)?;
@@ -91,19 +91,24 @@ pub(super) fn bisect<B: Bench>(
 }
 
 /// How one end of the history comes out; none: it was interrupted.
-fn end<B: Bench>(judging: &Judging<'_, B>, revision: &Revision) -> Result<Option<Vec<Seen>>, Trouble> {
+fn end<B: Bench>(judging: &Judging<'_, B>, revision: &Revision) -> Result<Option<Vec<ScenarioResult>>, Trouble> {
     match judging.judge(revision)? {
-        Tried::Seen(seen) => Ok(Some(seen)),
-        Tried::Stopped => Ok(None),
-        Tried::Refused(error) => {
+        RevisionResult::Judged(results) => Ok(Some(results)),
+        RevisionResult::Stopped => Ok(None),
+        RevisionResult::Refused(error) => {
             let cause = format!("{} does not build, so there is nothing to begin with: {error}", revision.title);
             Err(Trouble::environment(cause, "name a commit beside it that builds"))
         }
     }
 }
 
-fn worse(reference: &[Seen], seen: &[Seen], good: &Revision, bad: &Revision) -> Result<Vec<Difference>, Trouble> {
-    let (standing, differences) = judged(reference, seen);
+fn worse(
+    reference: &[ScenarioResult],
+    results: &[ScenarioResult],
+    good: &Revision,
+    bad: &Revision,
+) -> Result<Vec<Difference>, Trouble> {
+    let (standing, differences) = judged(reference, results);
     let worse: Vec<Difference> =
         differences.into_iter().filter(|difference| difference.change == super::Change::Worse).collect();
     if !worse.is_empty() {
@@ -119,12 +124,12 @@ fn worse(reference: &[Seen], seen: &[Seen], good: &Revision, bad: &Revision) -> 
 }
 
 /// None: it was interrupted.
-fn step(judged_as: Tried, revision: &Revision, reference: &[Seen]) -> Option<Step> {
+fn step(judged_as: RevisionResult, revision: &Revision, reference: &[ScenarioResult]) -> Option<Step> {
     let (standing, what) = match judged_as {
-        Tried::Stopped => return None,
-        Tried::Refused(error) => (PatchStanding::DoesNotBuild, Some(error)),
-        Tried::Seen(seen) => {
-            let (standing, differences) = judged(reference, &seen);
+        RevisionResult::Stopped => return None,
+        RevisionResult::Refused(error) => (PatchStanding::DoesNotBuild, Some(error)),
+        RevisionResult::Judged(results) => {
+            let (standing, differences) = judged(reference, &results);
             (standing, differences.first().map(Difference::words))
         }
     };

@@ -1,9 +1,9 @@
 //! Compares each patch of a series with the kernel before it.
 
 use super::bench::{Bench, Revision};
-use super::judging::{Judging, Tried};
+use super::judging::{Judging, RevisionResult};
 use super::row::judged;
-use super::{PatchRow, PatchStanding, Seen, SeriesReport};
+use super::{PatchRow, PatchStanding, ScenarioResult, SeriesReport};
 use crate::trouble::Trouble;
 
 /// One patch, as it is to be tried.
@@ -41,27 +41,29 @@ pub(super) fn compare<B: Bench>(
         base: series.base.title.clone(),
         base_commit: series.base_commit.clone(),
         each_alone: series.each_alone,
-        base_seen: Vec::new(),
+        base_results: Vec::new(),
         left_out: series.left_out.clone(),
         rows: Vec::new(),
         left: number,
     };
     let Some(base) = of_base(judging, &series.base)? else { return Ok(report) };
-    report.base_seen.clone_from(&base);
+    report.base_results.clone_from(&base);
     let mut before = base;
     for (at, patch) in (1..).zip(&series.patches) {
         let mut row = row(at, patch);
         match &patch.applied {
             Err(why) => (row.standing, row.reason) = (PatchStanding::DoesNotApply, Some(why.clone())),
             Ok(revision) => match judging.judge(revision)? {
-                Tried::Stopped => break,
-                Tried::Refused(error) => (row.standing, row.reason) = (PatchStanding::DoesNotBuild, Some(error)),
-                Tried::Seen(seen) => {
-                    (row.standing, row.differences) = judged(&before, &seen);
+                RevisionResult::Stopped => break,
+                RevisionResult::Refused(error) => {
+                    (row.standing, row.reason) = (PatchStanding::DoesNotBuild, Some(error))
+                }
+                RevisionResult::Judged(results) => {
+                    (row.standing, row.differences) = judged(&before, &results);
                     row.reason = row.first().and_then(|first| first.reason()).map(str::to_owned);
-                    row.seen.clone_from(&seen);
+                    row.results.clone_from(&results);
                     if !series.each_alone {
-                        last_judged(&mut before, seen);
+                        last_judged(&mut before, results);
                     }
                 }
             },
@@ -74,20 +76,20 @@ pub(super) fn compare<B: Bench>(
 }
 
 /// What the next patch is compared with: where this one was not judged, what is known of those before it.
-fn last_judged(before: &mut [Seen], seen: Vec<Seen>) {
-    for seen in seen.into_iter().filter(Seen::is_judged) {
-        if let Some(known) = before.iter_mut().find(|known| known.scenario == seen.scenario) {
-            *known = seen;
+fn last_judged(before: &mut [ScenarioResult], results: Vec<ScenarioResult>) {
+    for result in results.into_iter().filter(ScenarioResult::is_judged) {
+        if let Some(known) = before.iter_mut().find(|known| known.scenario == result.scenario) {
+            *known = result;
         }
     }
 }
 
 /// None: it was interrupted.
-fn of_base<B: Bench>(judging: &Judging<'_, B>, base: &Revision) -> Result<Option<Vec<Seen>>, Trouble> {
+fn of_base<B: Bench>(judging: &Judging<'_, B>, base: &Revision) -> Result<Option<Vec<ScenarioResult>>, Trouble> {
     match judging.judge(base)? {
-        Tried::Seen(seen) => Ok(Some(seen)),
-        Tried::Stopped => Ok(None),
-        Tried::Refused(error) => {
+        RevisionResult::Judged(results) => Ok(Some(results)),
+        RevisionResult::Stopped => Ok(None),
+        RevisionResult::Refused(error) => {
             let cause = format!("{}, with which the series is to be compared, does not build: {error}", base.title);
             Err(Trouble::environment(cause, "name a base that builds with the rig's configuration"))
         }
@@ -103,6 +105,6 @@ fn row(number: usize, patch: &Patch) -> PatchRow {
         standing: PatchStanding::Same,
         reason: None,
         differences: Vec::new(),
-        seen: Vec::new(),
+        results: Vec::new(),
     }
 }

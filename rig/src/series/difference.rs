@@ -1,6 +1,6 @@
 //! What a change of the kernel did to one scenario.
 
-use super::Seen;
+use super::ScenarioResult;
 use rig_judge::Outcome;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -25,9 +25,9 @@ pub struct Difference {
     /// In which direction.
     pub change: Change,
     /// How the scenario ended without the patch.
-    pub before: Seen,
+    pub before: ScenarioResult,
     /// How it ended with it.
-    pub after: Seen,
+    pub after: ScenarioResult,
 }
 
 impl Difference {
@@ -44,7 +44,7 @@ impl Difference {
 }
 
 /// Compares the outcomes of one scenario.
-pub(super) fn change(before: &Seen, after: &Seen) -> Change {
+pub(super) fn change(before: &ScenarioResult, after: &ScenarioResult) -> Change {
     match (before.is_judged(), after.is_judged()) {
         // What cannot be run here is skipped with and without the patch.
         (false, false) if before.outcome == Outcome::Skipped && after.outcome == Outcome::Skipped => Change::Same,
@@ -70,7 +70,7 @@ const fn rank(outcome: Outcome) -> u8 {
 
 /// Of two runs that ended alike: what broke in the one and in the other.
 fn of_causes(before: &[String], after: &[String]) -> Change {
-    // A check's name stands before what was seen, which may differ from run to run.
+    // A check's name stands before what was observed, which may differ from run to run.
     let name = |cause: &String| cause.split(' ').next().unwrap_or_default().to_owned();
     let [before, after] = [before, after].map(|causes| causes.iter().map(name).collect::<BTreeSet<_>>());
     if before == after {
@@ -83,8 +83,8 @@ fn of_causes(before: &[String], after: &[String]) -> Change {
 }
 
 /// What changed between the runs of two kernels, in the order of `after`. A scenario that only one of them ran is not compared.
-pub(super) fn differences(before: &[Seen], after: &[Seen]) -> Vec<Difference> {
-    let pair = |after: &Seen| {
+pub(super) fn differences(before: &[ScenarioResult], after: &[ScenarioResult]) -> Vec<Difference> {
+    let pair = |after: &ScenarioResult| {
         let before = before.iter().find(|before| before.scenario == after.scenario)?;
         let change = change(before, after);
         (change != Change::Same).then(|| Difference { change, before: before.clone(), after: after.clone() })
@@ -96,10 +96,10 @@ pub(super) fn differences(before: &[Seen], after: &[Seen]) -> Vec<Difference> {
 pub(super) mod tests {
     use super::*;
 
-    pub(in super::super) fn seen(scenario: &str, outcome: Outcome, by: &[&str]) -> Seen {
+    pub(in super::super) fn result(scenario: &str, outcome: Outcome, by: &[&str]) -> ScenarioResult {
         let reason = (outcome != Outcome::Passed).then(|| format!("{scenario} <{}>", outcome.name()));
         let by = by.iter().map(|cause| (*cause).to_owned()).collect();
-        Seen {
+        ScenarioResult {
             scenario: scenario.into(),
             outcome,
             by,
@@ -110,7 +110,7 @@ pub(super) mod tests {
     }
 
     fn of(before: (Outcome, &[&str]), after: (Outcome, &[&str])) -> Change {
-        change(&seen("x", before.0, before.1), &seen("x", after.0, after.1))
+        change(&result("x", before.0, before.1), &result("x", after.0, after.1))
     }
 
     #[test]
@@ -146,8 +146,9 @@ pub(super) mod tests {
 
     #[test]
     fn only_what_changed_is_listed_by_its_scenario() {
-        let before = [seen("a", Outcome::Passed, &[]), seen("b", Outcome::Xfail, &[])];
-        let after = [seen("b", Outcome::Xpass, &[]), seen("a", Outcome::Passed, &[]), seen("c", Outcome::Failed, &[])];
+        let before = [result("a", Outcome::Passed, &[]), result("b", Outcome::Xfail, &[])];
+        let after =
+            [result("b", Outcome::Xpass, &[]), result("a", Outcome::Passed, &[]), result("c", Outcome::Failed, &[])];
         let found = differences(&before, &after);
         assert_eq!(found.iter().map(Difference::words).collect::<Vec<_>>(), ["b: xfail -> xpass"]);
     }

@@ -4,14 +4,14 @@
 use super::bench::{Bench, Built, Revision};
 use super::bisect::{self, Step};
 use super::compare::{Series, compare};
-use super::difference::tests::seen;
+use super::difference::tests::result;
 use super::git::Git;
 use super::judging::Judging;
 use super::known::KnownResults;
 use super::mails;
 use super::repository::Repository;
 use super::work::applied;
-use super::{PatchRow, PatchStanding, Seen, SeriesReport};
+use super::{PatchRow, PatchStanding, ScenarioResult, SeriesReport};
 use crate::scenario::{Scenario, catalogue};
 use crate::suite::Room;
 use crate::trouble::Trouble;
@@ -52,15 +52,15 @@ impl Bench for Imagined<'_> {
         Ok(if text.contains("syntax error") { refused() } else { Built::Kernel(text.into()) })
     }
 
-    fn run(&self, kernel: &Path, scenario: Scenario, _: &Path) -> Seen {
+    fn run(&self, kernel: &Path, scenario: Scenario, _: &Path) -> ScenarioResult {
         self.runs.fetch_add(1, Ordering::SeqCst);
         let has = |word: &str| kernel.to_string_lossy().contains(word);
         match scenario.name.as_str() {
-            "plain" if has("no disk") => seen("plain", Outcome::RigError, &[]),
-            "plain" if has("no lock") => seen("plain", Outcome::Failed, &["lockstep"]),
-            "bad-image-no-sigstruct" if !has("checks lists") => seen(&scenario.name, Outcome::Xfail, &[]),
-            "bad-image-no-sigstruct" => seen(&scenario.name, Outcome::Xpass, &[]),
-            name => seen(name, Outcome::Passed, &[]),
+            "plain" if has("no disk") => result("plain", Outcome::RigError, &[]),
+            "plain" if has("no lock") => result("plain", Outcome::Failed, &["lockstep"]),
+            "bad-image-no-sigstruct" if !has("checks lists") => result(&scenario.name, Outcome::Xfail, &[]),
+            "bad-image-no-sigstruct" => result(&scenario.name, Outcome::Xpass, &[]),
+            name => result(name, Outcome::Passed, &[]),
         }
     }
 
@@ -79,7 +79,7 @@ fn judging<'a>(bench: &'a Imagined<'a>, out: &Path) -> Judging<'a, Imagined<'a>>
         tools: "tools".into(),
         runs: out.join("runs"),
         room: Room { machines: 1, memory_mib: 99999 },
-        on_seen: &|_, _| (),
+        on_result: &|_, _| (),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Judges revisions one after another, and goes on where an earlier command was stopped.
 
-use super::Seen;
+use super::ScenarioResult;
 use super::bench::{Bench, Built, Revision};
 use super::known::KnownResults;
 use crate::fingerprint::hash;
@@ -21,14 +21,14 @@ pub(super) struct Judging<'a, B> {
     pub(super) runs: PathBuf,
     pub(super) room: Room,
     /// Told of each run that ends.
-    pub(super) on_seen: &'a (dyn Fn(&Revision, &Seen) + Sync),
+    pub(super) on_result: &'a (dyn Fn(&Revision, &ScenarioResult) + Sync),
 }
 
 /// What came of a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Tried {
+pub(super) enum RevisionResult {
     /// How each scenario ended, in their order.
-    Seen(Vec<Seen>),
+    Judged(Vec<ScenarioResult>),
     /// It does not build.
     Refused(String),
     /// Somebody asked to end before all was run.
@@ -37,13 +37,13 @@ pub(super) enum Tried {
 
 impl<B: Bench> Judging<'_, B> {
     /// Builds the revision and runs the scenarios on it, as far as that is not known.
-    pub(super) fn judge(&self, revision: &Revision) -> Result<Tried, Trouble> {
+    pub(super) fn judge(&self, revision: &Revision) -> Result<RevisionResult, Trouble> {
         let missing: Vec<Scenario> =
             self.scenarios.iter().filter(|s| self.known(revision, s).is_none()).cloned().collect();
         let mut unjudged = Vec::new();
         if !missing.is_empty() {
             if let Some(error) = self.store().refused(&build_key(revision)) {
-                return Ok(Tried::Refused(error.to_owned()));
+                return Ok(RevisionResult::Refused(error.to_owned()));
             }
             let kernel = match self.build(revision)? {
                 Ok(kernel) => kernel,
@@ -51,34 +51,39 @@ impl<B: Bench> Judging<'_, B> {
             };
             unjudged = self.run(revision, &kernel, missing)?;
         }
-        let seen = |scenario: &Scenario| {
-            let unjudged = || unjudged.iter().find(|seen| seen.scenario == scenario.name).cloned();
+        let result = |scenario: &Scenario| {
+            let unjudged = || unjudged.iter().find(|result| result.scenario == scenario.name).cloned();
             self.known(revision, scenario).or_else(unjudged)
         };
-        let all: Vec<Seen> = self.scenarios.iter().filter_map(seen).collect();
-        Ok(if all.len() == self.scenarios.len() { Tried::Seen(all) } else { Tried::Stopped })
+        let all: Vec<ScenarioResult> = self.scenarios.iter().filter_map(result).collect();
+        Ok(if all.len() == self.scenarios.len() { RevisionResult::Judged(all) } else { RevisionResult::Stopped })
     }
 
-    fn build(&self, revision: &Revision) -> Result<Result<PathBuf, Tried>, Trouble> {
+    fn build(&self, revision: &Revision) -> Result<Result<PathBuf, RevisionResult>, Trouble> {
         if !self.bench.goes_on() {
-            return Ok(Err(Tried::Stopped));
+            return Ok(Err(RevisionResult::Stopped));
         }
         let built = self.bench.build(revision);
         // Who asks the rig to end asks the compiler, too.
         if !self.bench.goes_on() {
-            return Ok(Err(Tried::Stopped));
+            return Ok(Err(RevisionResult::Stopped));
         }
         Ok(match built? {
             Built::Kernel(kernel) => Ok(kernel),
             Built::Refused(error) => {
                 self.store().add_refused(build_key(revision), error.clone())?;
-                Err(Tried::Refused(error))
+                Err(RevisionResult::Refused(error))
             }
         })
     }
 
     /// Runs scenarios and keeps their verdicts; gives back the runs that have none.
-    fn run(&self, revision: &Revision, kernel: &Path, scenarios: Vec<Scenario>) -> Result<Vec<Seen>, Trouble> {
+    fn run(
+        &self,
+        revision: &Revision,
+        kernel: &Path,
+        scenarios: Vec<Scenario>,
+    ) -> Result<Vec<ScenarioResult>, Trouble> {
         let folder = self.runs.join(&revision.source[..revision.source.len().min(12)]);
         let run = |scenario: Scenario| {
             let key = self.run_key(revision, &scenario);
@@ -86,11 +91,11 @@ impl<B: Bench> Judging<'_, B> {
             (key, self.bench.run(kernel, scenario, &folder))
         };
         let mut trouble = None;
-        let report = |(key, seen): &(String, Seen)| {
+        let report = |(key, result): &(String, ScenarioResult)| {
             // A run that was interrupted says nothing.
-            if seen.is_judged() || self.bench.goes_on() {
-                (self.on_seen)(revision, seen);
-                let added = self.store().add_run(key.clone(), seen.clone());
+            if result.is_judged() || self.bench.goes_on() {
+                (self.on_result)(revision, result);
+                let added = self.store().add_run(key.clone(), result.clone());
                 trouble = trouble.take().or(added.err());
             }
         };
@@ -98,7 +103,7 @@ impl<B: Bench> Judging<'_, B> {
         match trouble {
             Some(trouble) => Err(trouble),
             None if self.bench.goes_on() => {
-                Ok(ran.into_iter().map(|(_, seen)| seen).filter(|seen| !seen.is_judged()).collect())
+                Ok(ran.into_iter().map(|(_, result)| result).filter(|result| !result.is_judged()).collect())
             }
             None => Ok(Vec::new()),
         }
@@ -108,8 +113,8 @@ impl<B: Bench> Judging<'_, B> {
         self.store.lock().expect("nobody panics with this lock")
     }
 
-    fn known(&self, revision: &Revision, scenario: &Scenario) -> Option<Seen> {
-        self.store().seen(&self.run_key(revision, scenario)).cloned()
+    fn known(&self, revision: &Revision, scenario: &Scenario) -> Option<ScenarioResult> {
+        self.store().result(&self.run_key(revision, scenario)).cloned()
     }
 
     fn run_key(&self, revision: &Revision, scenario: &Scenario) -> String {

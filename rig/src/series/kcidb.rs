@@ -1,7 +1,7 @@
 //! The series as a report for KCIDB, the database of `KernelCI` (schema 5.3 of `kcidb-io`): a checkout for each state of the source, its
 //! build, and a test for each scenario.
 
-use super::{PatchRow, PatchStanding, Seen, SeriesReport};
+use super::{PatchRow, PatchStanding, ScenarioResult, SeriesReport};
 use rig_judge::Outcome;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -35,13 +35,20 @@ struct State<'a> {
     title: &'a str,
     standing: Option<PatchStanding>,
     reason: Option<&'a str>,
-    seen: &'a [Seen],
+    results: &'a [ScenarioResult],
 }
 
 impl<'a> State<'a> {
     fn of_base(report: &'a SeriesReport) -> Self {
         let commit = report.base_commit.as_deref();
-        Self { commit, patches: Vec::new(), title: &report.base, standing: None, reason: None, seen: &report.base_seen }
+        Self {
+            commit,
+            patches: Vec::new(),
+            title: &report.base,
+            standing: None,
+            reason: None,
+            results: &report.base_results,
+        }
     }
 
     fn of_row(report: &'a SeriesReport, row: &'a PatchRow, with: &[&'a PatchRow]) -> Self {
@@ -51,7 +58,7 @@ impl<'a> State<'a> {
             title: &row.title,
             standing: Some(row.standing),
             reason: row.reason.as_deref(),
-            seen: &row.seen,
+            results: &row.results,
         }
     }
 
@@ -97,18 +104,18 @@ impl<'a> State<'a> {
     }
 
     fn tests(&self) -> Vec<Value> {
-        let test = |seen: &Seen| {
-            let mut test = json!({ "id": format!("{}-{}", self.build_id(), seen.scenario), "build_id": self.build_id(),
-                "origin": ORIGIN, "path": format!("tdx_module_update.{}", path_part(&seen.scenario)),
-                "status": status(seen.outcome), "duration": duration_s(seen.time_ms),
+        let test = |result: &ScenarioResult| {
+            let mut test = json!({ "id": format!("{}-{}", self.build_id(), result.scenario), "build_id": self.build_id(),
+                "origin": ORIGIN, "path": format!("tdx_module_update.{}", path_part(&result.scenario)),
+                "status": status(result.outcome), "duration": duration_s(result.time_ms),
                 "environment": { "comment": "QEMU with emulated TDX firmware" },
-                "misc": { "outcome": seen.outcome.name(), "broken": seen.by } });
-            if let Some(reason) = &seen.reason {
+                "misc": { "outcome": result.outcome.name(), "broken": result.by } });
+            if let Some(reason) = &result.reason {
                 test["comment"] = json!(one_line(reason));
             }
             test
         };
-        self.seen.iter().map(test).collect()
+        self.results.iter().map(test).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known of earlier commands.
 
-use super::Seen;
+use super::ScenarioResult;
 use crate::record_file::RecordFile;
 use crate::trouble::Trouble;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use std::path::Path;
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Known {
     /// A run.
-    Run { key: String, seen: Seen },
+    Run { key: String, result: ScenarioResult },
     /// A source that does not build.
     Refused { key: String, error: String },
 }
@@ -26,10 +26,11 @@ impl KnownResults {
     }
 
     /// How the run of this key ended, the last time. One without a verdict is made again.
-    pub(super) fn seen(&self, key: &str) -> Option<&Seen> {
-        let run = |known: &'_ Known| matches!(known, Known::Run { key: own, seen } if own == key && seen.is_judged());
+    pub(super) fn result(&self, key: &str) -> Option<&ScenarioResult> {
+        let run =
+            |known: &'_ Known| matches!(known, Known::Run { key: own, result } if own == key && result.is_judged());
         self.0.records().iter().rev().find(|known| run(known)).and_then(|known| match known {
-            Known::Run { seen, .. } => Some(seen),
+            Known::Run { result, .. } => Some(result),
             Known::Refused { .. } => None,
         })
     }
@@ -42,8 +43,8 @@ impl KnownResults {
         })
     }
 
-    pub(super) fn add_run(&mut self, key: String, seen: Seen) -> Result<(), Trouble> {
-        self.0.add(Known::Run { key, seen })
+    pub(super) fn add_run(&mut self, key: String, result: ScenarioResult) -> Result<(), Trouble> {
+        self.0.add(Known::Run { key, result })
     }
 
     pub(super) fn add_refused(&mut self, key: String, error: String) -> Result<(), Trouble> {
@@ -53,7 +54,7 @@ impl KnownResults {
 
 #[cfg(test)]
 mod tests {
-    use super::super::difference::tests::seen;
+    use super::super::difference::tests::result;
     use super::*;
     use rig_judge::Outcome;
 
@@ -62,13 +63,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.jsonl");
         let mut store = KnownResults::open(&path).unwrap();
-        store.add_run("a".into(), seen("plain", Outcome::Passed, &[])).unwrap();
-        store.add_run("b".into(), seen("plain", Outcome::RigError, &[])).unwrap();
+        store.add_run("a".into(), result("plain", Outcome::Passed, &[])).unwrap();
+        store.add_run("b".into(), result("plain", Outcome::RigError, &[])).unwrap();
         store.add_refused("c".into(), "x.c:1: error: no".into()).unwrap();
         drop(store);
         let store = KnownResults::open(&path).unwrap();
-        assert_eq!(store.seen("a").unwrap().outcome, Outcome::Passed);
-        assert_eq!((store.seen("b"), store.seen("c")), (None, None));
+        assert_eq!(store.result("a").unwrap().outcome, Outcome::Passed);
+        assert_eq!((store.result("b"), store.result("c")), (None, None));
         assert_eq!((store.refused("c"), store.refused("a")), (Some("x.c:1: error: no"), None));
     }
 }

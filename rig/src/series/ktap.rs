@@ -25,12 +25,12 @@ pub fn ktap(report: &SeriesReport) -> String {
 }
 
 fn subtests(text: &mut String, row: &PatchRow) {
-    if row.seen.is_empty() {
+    if row.results.is_empty() {
         return;
     }
-    let _ = writeln!(text, "  KTAP version 1\n  1..{}", row.seen.len());
-    for (number, seen) in (1..).zip(&row.seen) {
-        let difference = row.differences.iter().find(|difference| difference.after.scenario == seen.scenario);
+    let _ = writeln!(text, "  KTAP version 1\n  1..{}", row.results.len());
+    for (number, result) in (1..).zip(&row.results) {
+        let difference = row.differences.iter().find(|difference| difference.after.scenario == result.scenario);
         if let Some(difference) = difference {
             let _ = writeln!(text, "  # {}", difference.words());
         }
@@ -39,7 +39,7 @@ fn subtests(text: &mut String, row: &PatchRow) {
             Some(Change::Unjudged) => ("not ok", " # ERROR"),
             Some(Change::Better | Change::Same) | None => ("ok", ""),
         };
-        let _ = writeln!(text, "  {word} {number} {}{directive}", seen.scenario);
+        let _ = writeln!(text, "  {word} {number} {}{directive}", result.scenario);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `seen`, `difference`, `row`, `report` | pure: what a scenario came to, what changed, how a patch stands, all of them |
+//! | `scenario_result`, `difference`, `row`, `report` | pure: what a scenario came to, what changed, how a patch stands, all of them |
 //! | `terminal`, `html`, `ktap`, `kcidb`, `b4` | pure: the report for people and for programs |
 //! | `judging`, `compare`, `bisect` | the order of work, over the trait [`Bench`] that builds and runs |
 //! | `git`, `mails`, `repository` | patches and commits, by git's own commands |
@@ -25,7 +25,7 @@ mod mails;
 mod report;
 mod repository;
 mod row;
-mod seen;
+mod scenario_result;
 mod terminal;
 mod work;
 mod workshop;
@@ -38,6 +38,6 @@ pub use kcidb::kcidb;
 pub use ktap::ktap;
 pub use report::SeriesReport;
 pub use row::{PatchRow, PatchStanding};
-pub use seen::Seen;
+pub use scenario_result::ScenarioResult;
 pub use terminal::{end, line, table};
-pub use work::{BisectRequest, Patches, SeriesRequest, Told, bisect, of_mail, series};
+pub use work::{BisectRequest, Listener, Patches, SeriesRequest, bisect, of_mail, series};

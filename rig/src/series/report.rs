@@ -1,6 +1,6 @@
 //! A whole series.
 
-use super::{PatchRow, PatchStanding, Seen};
+use super::{PatchRow, PatchStanding, ScenarioResult};
 use crate::trouble::Exit;
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub struct SeriesReport {
     /// Whether each patch was tried alone on the base, and not on those before it.
     pub each_alone: bool,
     /// How each scenario ended without any patch.
-    pub base_seen: Vec<Seen>,
+    pub base_results: Vec<ScenarioResult>,
     /// Scenarios of the suite that were left out, with the reason.
     pub left_out: Vec<String>,
     /// Each patch that was reached.
@@ -54,35 +54,40 @@ impl SeriesReport {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::difference::tests::seen;
+    use super::super::difference::tests::result;
     use super::super::row::judged;
     use super::*;
     use rig_judge::Outcome::{Failed, Passed, Xfail, Xpass};
 
-    pub(in super::super) fn row(number: usize, title: &str, before: &[Seen], after: &[Seen]) -> PatchRow {
+    pub(in super::super) fn row(
+        number: usize,
+        title: &str,
+        before: &[ScenarioResult],
+        after: &[ScenarioResult],
+    ) -> PatchRow {
         let (standing, differences) = judged(before, after);
         let patch_sha256 = Some(format!("{number:064}"));
-        let (title, seen) = (title.to_owned(), after.to_vec());
-        PatchRow { number, title, commit: None, patch_sha256, standing, reason: None, differences, seen }
+        let (title, results) = (title.to_owned(), after.to_vec());
+        PatchRow { number, title, commit: None, patch_sha256, standing, reason: None, differences, results }
     }
 
     /// A patch that repairs, one that breaks, one that changes nothing, and one that does not build.
     pub(in super::super) fn example() -> SeriesReport {
-        let base = [seen("plain", Passed, &[]), seen("no-sigstruct", Xfail, &[])];
-        let repaired = [seen("plain", Passed, &[]), seen("no-sigstruct", Xpass, &[])];
-        let broken = [seen("plain", Failed, &["lockstep"]), seen("no-sigstruct", Xpass, &[])];
+        let base = [result("plain", Passed, &[]), result("no-sigstruct", Xfail, &[])];
+        let repaired = [result("plain", Passed, &[]), result("no-sigstruct", Xpass, &[])];
+        let broken = [result("plain", Failed, &["lockstep"]), result("no-sigstruct", Xpass, &[])];
         let mut unbuilt = row(4, "Build nothing", &broken, &broken);
         (unbuilt.standing, unbuilt.reason) = (PatchStanding::DoesNotBuild, Some("x.c:1: error: no".into()));
-        unbuilt.seen = Vec::new();
+        unbuilt.results = Vec::new();
         let rows = vec![
             row(1, "Refuse <empty> lists", &base, &repaired),
             row(2, "Drop the lock", &repaired, &broken),
             row(3, "Mend a comment", &broken, &broken),
             unbuilt,
         ];
-        let base_seen = base.to_vec();
+        let base_results = base.to_vec();
         let base = "Linux 7.3.4".to_owned();
-        SeriesReport { base, base_commit: None, each_alone: false, base_seen, left_out: Vec::new(), rows, left: 0 }
+        SeriesReport { base, base_commit: None, each_alone: false, base_results, left_out: Vec::new(), rows, left: 0 }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How one patch stands.
 
 use super::difference::differences;
-use super::{Change, Difference, Seen};
+use super::{Change, Difference, ScenarioResult};
 use serde::Serialize;
 
 /// How one patch stands against the kernel before it.
@@ -58,7 +58,7 @@ pub struct PatchRow {
     /// Each scenario whose outcome changed; those that explain the standing come first.
     pub differences: Vec<Difference>,
     /// How each scenario ended with it.
-    pub seen: Vec<Seen>,
+    pub results: Vec<ScenarioResult>,
 }
 
 impl PatchRow {
@@ -69,7 +69,7 @@ impl PatchRow {
 }
 
 /// How a patch stands whose scenarios ended as `after`, and `before` without it.
-pub(super) fn judged(before: &[Seen], after: &[Seen]) -> (PatchStanding, Vec<Difference>) {
+pub(super) fn judged(before: &[ScenarioResult], after: &[ScenarioResult]) -> (PatchStanding, Vec<Difference>) {
     let mut differences = differences(before, after);
     let has = |change| differences.iter().any(|difference: &Difference| difference.change == change);
     let standing = if has(Change::Worse) {
@@ -91,15 +91,16 @@ pub(super) fn judged(before: &[Seen], after: &[Seen]) -> (PatchStanding, Vec<Dif
 
 #[cfg(test)]
 mod tests {
-    use super::super::difference::tests::seen;
+    use super::super::difference::tests::result;
     use super::*;
     use rig_judge::Outcome::{Failed, Passed, RigError, Xfail, Xpass};
 
     #[test]
     fn what_is_worse_outranks_what_was_not_judged_and_both_outrank_what_is_better() {
-        let before = [seen("a", Passed, &[]), seen("b", Xfail, &[]), seen("c", Passed, &[])];
+        let before = [result("a", Passed, &[]), result("b", Xfail, &[]), result("c", Passed, &[])];
         let standing = |outcomes: [rig_judge::Outcome; 3]| {
-            let after: Vec<Seen> = ["a", "b", "c"].iter().zip(outcomes).map(|(name, o)| seen(name, o, &[])).collect();
+            let after: Vec<ScenarioResult> =
+                ["a", "b", "c"].iter().zip(outcomes).map(|(name, o)| result(name, o, &[])).collect();
             let (standing, differences) = judged(&before, &after);
             (standing, differences.first().map(Difference::words))
         };

@@ -8,11 +8,12 @@ use super::known::KnownResults;
 use super::mails::{self, Mail};
 use super::repository::Repository;
 use super::workshop::{Workshop, own_source};
-use super::{PatchRow, Seen, SeriesReport};
+use super::{PatchRow, ScenarioResult, SeriesReport};
 use crate::fingerprint::{self, hash};
 use crate::scenario::Scenario;
 use crate::suite::Room;
 use crate::trouble::Trouble;
+use crate::whole_file;
 use rig_images::{Images, Progress};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -67,12 +68,12 @@ pub struct BisectRequest {
     pub room: Room,
 }
 
-/// Who is told of what.
-pub struct Told<'a> {
-    /// Of builds and downloads.
+/// Functions that are called while the work goes on.
+pub struct Listener<'a> {
+    /// Shows builds and downloads.
     pub progress: &'a Progress,
-    /// Of each run that ends, with the subject of the patch beneath.
-    pub on_seen: &'a (dyn Fn(&str, &Seen) + Sync),
+    /// Is called with the subject of the patch and the result whenever a run ends.
+    pub on_result: &'a (dyn Fn(&str, &ScenarioResult) + Sync),
 }
 
 /// A repository, its folder, and the name of the rig's own source if it is of that.
@@ -85,11 +86,11 @@ struct Place {
 /// Judges each patch against the kernel before it.
 pub fn series(
     request: &SeriesRequest,
-    told: &Told<'_>,
+    listener: &Listener<'_>,
     on_row: impl FnMut(&PatchRow, usize),
 ) -> Result<SeriesReport, Trouble> {
     let store = KnownResults::open(&request.out.join("results.jsonl"))?;
-    let images = Images::open(told.progress.clone())?;
+    let images = Images::open(listener.progress.clone())?;
     let (place, mut series) = match &request.patches {
         Patches::Range { tree, range } => of_range(&request.out, tree, range)?,
         Patches::Files(path) => {
@@ -105,21 +106,25 @@ pub fn series(
         series.patches.drain(..series.patches.len().saturating_sub(1));
     }
     let workshop = Workshop::new(&images, &place.repository, &place.folder, place.own.clone())?;
-    let on_seen = |revision: &Revision, seen: &Seen| (told.on_seen)(&revision.title, seen);
-    let judging = judging(&images, &workshop, store, &request.out, &request.scenarios, request.room, &on_seen)?;
+    let on_result = |revision: &Revision, result: &ScenarioResult| (listener.on_result)(&revision.title, result);
+    let judging = judging(&images, &workshop, store, &request.out, &request.scenarios, request.room, &on_result)?;
     compare(&judging, &series, on_row)
 }
 
 /// Finds the first commit that makes a scenario end worse.
-pub fn bisect(request: &BisectRequest, told: &Told<'_>, on_step: impl FnMut(&Step)) -> Result<FirstBad, Trouble> {
+pub fn bisect(
+    request: &BisectRequest,
+    listener: &Listener<'_>,
+    on_step: impl FnMut(&Step),
+) -> Result<FirstBad, Trouble> {
     let store = KnownResults::open(&request.out.join("results.jsonl"))?;
-    let images = Images::open(told.progress.clone())?;
+    let images = Images::open(listener.progress.clone())?;
     let folder = folder_of(&request.out, &request.tree)?;
     let repository = Repository::of_tree(&folder, &request.tree)?;
     let [good, bad] = ends(&repository, &request.tree, &request.range)?;
     let workshop = Workshop::new(&images, &repository, &folder, None)?;
-    let on_seen = |revision: &Revision, seen: &Seen| (told.on_seen)(&revision.title, seen);
-    let mut judging = judging(&images, &workshop, store, &request.out, &request.scenarios, request.room, &on_seen)?;
+    let on_result = |revision: &Revision, result: &ScenarioResult| (listener.on_result)(&revision.title, result);
+    let mut judging = judging(&images, &workshop, store, &request.out, &request.scenarios, request.room, &on_result)?;
     // Git is asked by two: by the bench for sources, and by the bisection for what comes next.
     let mut history = Repository::of_tree(&folder, &request.tree)?;
     bisect::bisect(&mut judging, &mut history, [&good, &bad], on_step)
@@ -136,7 +141,7 @@ pub fn of_mail(tree: &Path, text: &[u8], out: &Path) -> Result<Patches, Trouble>
         return Ok(Patches::Range { tree: tree.to_owned(), range: format!("{commit}^..{commit}") });
     }
     let path = out.join(format!("{}.patch", &mail.sha256[..12]));
-    std::fs::write(&path, text).map_err(|e| Trouble::file("write", &path, &e))?;
+    whole_file::replace(&path, text)?;
     Ok(Patches::Files(path))
 }
 
@@ -147,7 +152,7 @@ fn judging<'a>(
     out: &Path,
     scenarios: &[Scenario],
     room: Room,
-    on_seen: &'a (dyn Fn(&Revision, &Seen) + Sync),
+    on_result: &'a (dyn Fn(&Revision, &ScenarioResult) + Sync),
 ) -> Result<Judging<'a, Workshop<'a>>, Trouble> {
     Ok(Judging {
         bench: workshop,
@@ -156,7 +161,7 @@ fn judging<'a>(
         tools: fingerprint::of_tools(images)?.concat(),
         runs: out.join("runs"),
         room,
-        on_seen,
+        on_result,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The bench of real kernels and machines.
 
-use super::Seen;
+use super::ScenarioResult;
 use super::bench::{Bench, Built, Revision};
 use super::repository::Repository;
 use crate::fingerprint::hash;
@@ -65,7 +65,7 @@ impl Bench for Workshop<'_> {
         })
     }
 
-    fn run(&self, kernel: &Path, mut scenario: Scenario, folder: &Path) -> Seen {
+    fn run(&self, kernel: &Path, mut scenario: Scenario, folder: &Path) -> ScenarioResult {
         scenario.kernel = Some(kernel.to_owned());
         suite::run_anew(scenario, folder).into()
     }

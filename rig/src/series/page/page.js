@@ -23,9 +23,9 @@ report.rows.forEach((row, at) => {
   $('patches').append(line(String(row.number), title, standing, broken(rows[at].differences), row.reason ?? ''));
 });
 
-const states = [{ name: 'base', seen: report.base_seen }, ...report.rows.map((row) => ({ name: String(row.number), seen: row.seen }))];
+const states = [{ name: 'base', results: report.base_results }, ...report.rows.map((row) => ({ name: String(row.number), results: row.results }))];
 $('columns').append(element('tr', {}, element('th', { textContent: 'scenario' }), ...states.map(({ name }) => element('th', { textContent: name }))));
-for (const { scenario } of report.base_seen) {
-  const outcome = ({ seen }) => seen.find((one) => one.scenario === scenario)?.outcome ?? '–';
+for (const { scenario } of report.base_results) {
+  const outcome = ({ results }) => results.find((one) => one.scenario === scenario)?.outcome ?? '–';
   $('scenarios').append(line(scenario, ...states.map(outcome)));
 }

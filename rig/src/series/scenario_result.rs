@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// What one scenario came to on one kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct ScenarioResult {
     /// The scenario's name.
     pub scenario: String,
     /// How the run ended.
@@ -22,7 +22,7 @@ pub struct Seen {
     pub run_dir: Option<PathBuf>,
 }
 
-impl Seen {
+impl ScenarioResult {
     /// Whether it says anything of the kernel.
     pub fn is_judged(&self) -> bool {
         !matches!(self.outcome, Outcome::RigError | Outcome::Unjudged | Outcome::Skipped)
@@ -43,7 +43,7 @@ impl Seen {
     }
 }
 
-impl From<Ran> for Seen {
+impl From<Ran> for ScenarioResult {
     fn from(ran: Ran) -> Self {
         let Ran { scenario, verdict, reason, unmet, time_ms, run_dir, .. } = ran;
         Self { scenario, outcome: verdict, by: unmet, reason, time_ms, run_dir }
