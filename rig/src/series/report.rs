@@ -44,11 +44,13 @@ impl SeriesReport {
     /// How many of what, in one line.
     pub fn summary(&self) -> String {
         let counts = PatchStanding::ALL.iter().map(|standing| (self.count(*standing), standing.words()));
-        let counts: Vec<String> =
+        let mut counts: Vec<String> =
             counts.filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
-        let left = if self.left > 0 { format!("; {} not reached", self.left) } else { String::new() };
+        if self.left > 0 {
+            counts.push(format!("{} not reached", self.left));
+        }
         let patches = if self.rows.len() == 1 { "patch" } else { "patches" };
-        format!("{} {patches} against {}: {}{left}", self.rows.len(), self.base, counts.join(", "))
+        format!("{} {patches} against {}: {}", self.rows.len(), self.base, counts.join(", "))
     }
 }
 
