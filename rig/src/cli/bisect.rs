@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &BisectArguments) -> Result<u8, Trouble> {
         room: arguments.common.room(),
     };
     let on_result = |title: &str, result: &ScenarioResult| {
-        progress.say(&format!("{}: {}  ({title})", result.scenario, result.words()))
+        progress.say(&format!("{}: {}  ({title})", result.scenario, result.words()));
     };
     let on_step = |step: &BisectStep| {
         if !arguments.json {

@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &SeriesArguments) -> Result<u8, Trouble> {
     };
     let request = request(arguments, patches, arguments.common.folder()?)?;
     let on_result = |title: &str, result: &ScenarioResult| {
-        progress.say(&format!("{}: {}  ({title})", result.scenario, result.words()))
+        progress.say(&format!("{}: {}  ({title})", result.scenario, result.words()));
     };
     let on_row = |row: &PatchRow, number: usize| {
         if !arguments.json {

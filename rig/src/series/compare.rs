@@ -56,7 +56,7 @@ pub(super) fn compare<B: Bench>(
             Ok(revision) => match judging.judge(revision)? {
                 RevisionResult::Stopped => break,
                 RevisionResult::Refused(error) => {
-                    (row.standing, row.reason) = (PatchStanding::DoesNotBuild, Some(error))
+                    (row.standing, row.reason) = (PatchStanding::DoesNotBuild, Some(error));
                 }
                 RevisionResult::Judged(results) => {
                     (row.standing, row.differences) = judged(&before, &results);
