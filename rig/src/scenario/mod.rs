@@ -11,6 +11,7 @@ mod hold;
 mod hw;
 pub(crate) mod kernel;
 mod leaf;
+mod nested;
 mod parse;
 mod schema;
 mod subject;
@@ -26,6 +27,7 @@ pub use expect::{Ending, Expect, Leaked, TdRefusal};
 pub use fault::FaultSpec;
 pub use hold::{HoldSpec, HoldStart, Location, Place, Since, UntilSpec};
 pub use hw::HwOrder;
+pub use nested::Nested;
 #[cfg(test)]
 pub(crate) use parse::load;
 pub use parse::{from_file, from_text};
@@ -34,12 +36,10 @@ pub use subject::{Ack, Engine, Subject, Twin};
 pub use tds::Tds;
 pub use template::commented;
 
-use rig_judge::Invariant;
 use rig_wire::agent::Load;
 use schemars::JsonSchema;
 use seam_emu::image::{ImageSpec, Mutation};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One test as data; the form of a scenario file (TOML).
@@ -139,25 +139,6 @@ pub struct Scenario {
     /// Scenarios that are run inside a virtual machine, in place of this one; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nested: Option<Nested>,
-}
-
-/// Scenarios that the rig runs inside a virtual machine in which KVM works.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Nested {
-    /// The outer machine's kernel, one of Debian's, as `debian:7.3`.
-    pub kernel: String,
-    /// Whether `rig doctor` must find KVM in there.
-    #[serde(default)]
-    pub doctor: bool,
-    /// Names of those that go on from a snapshot, of one machine that is booted for all of them; the others boot.
-    #[serde(default)]
-    pub warm: Vec<String>,
-    /// Invariants that must be seen held, by the name of the scenario.
-    #[serde(default)]
-    pub held: BTreeMap<String, Vec<Invariant>>,
-    /// What is run, one after another.
-    pub scenarios: Vec<Scenario>,
 }
 
 /// A suite of scenarios.

@@ -76,10 +76,14 @@ fn acknowledgements_without_their_lock_are_lost_when_one_is_held_in_between() {
     let mut case = Case::new(2);
     replace_calls(&mut case.image, SECTION, "_raw_spin_lock", NOP_5);
     replace_calls(&mut case.image, SECTION, "_raw_spin_unlock", NOP_5);
-    // CPU 1 has read the counter, and stores its acknowledgement when CPU 0 has stored its own.
-    let at = Point::Store { watch: NUM_ACK };
-    let until = Until::Passed { lp: 0, at: at.clone(), nth: 1, since: Since::Update };
-    case.schedules = vec![vec![Hold { lp: 1, at, nth: 1, from: HoldStart::Section, until, limit_ns: 5_000_000_000 }]];
+    // CPU 0 stores its acknowledgement when CPU 1 has read the counter, and CPU 1 stores its own after that.
+    let (load, store) = (Point::Load { watch: NUM_ACK }, Point::Store { watch: NUM_ACK });
+    let passed = |lp, at: &Point| Until::Passed { lp, at: at.clone(), nth: 1, since: Since::Update };
+    let hold = |lp, until| {
+        let (at, from) = (store.clone(), HoldStart::Section);
+        Hold { lp, at, nth: 1, from, until, limit_ns: 5_000_000_000 }
+    };
+    case.schedules = vec![vec![hold(0, passed(1, &load)), hold(1, passed(0, &store))]];
     let outcome = case.go().unwrap();
     assert!(outcome.broken().contains(&Invariant::Lockstep), "{:#?}", outcome.examined.findings.invariants);
 }
