@@ -2,9 +2,11 @@
 
 mod bench;
 mod build;
+mod compiler;
 pub(crate) mod debian;
 mod edit;
 mod fragment;
+mod ground;
 mod header;
 mod kept;
 mod modules;
@@ -14,7 +16,7 @@ mod workbench;
 
 use crate::ImagesError;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use bench::remade;
 pub use bench::{KernelBench, Remade};
@@ -85,6 +87,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Its build tree, or else its image: what a person gave, or might have given.
+    pub fn place(&self) -> &Path {
+        self.tree.as_deref().unwrap_or(&self.bzimage)
+    }
+
     /// How often a second it ticks, as its configuration says; none without one.
     pub fn hz(&self) -> Option<u32> {
         let text = std::fs::read_to_string(self.config.as_ref()?).ok()?;

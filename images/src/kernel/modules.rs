@@ -14,10 +14,8 @@ impl Kernel {
     }
 
     fn visit(&self, name: &str, order: &mut Vec<PathBuf>) -> Result<(), ImagesError> {
-        let path = self.module(name).ok_or_else(|| ImagesError::NoModuleTree {
-            path: self.bzimage.clone(),
-            detail: format!("it has no module {name}"),
-        })?;
+        let missing = || ImagesError::NoModule { path: self.place().to_owned(), name: name.to_owned() };
+        let path = self.module(name).ok_or_else(missing)?;
         if order.contains(path) {
             return Ok(());
         }
