@@ -130,6 +130,12 @@ pub enum ImagesError {
         /// The module.
         name: String,
     },
+    /// A folder is neither a kernel's source nor a build folder of one.
+    #[error("{} is neither a kernel's source nor a folder that `make O=` made for one", .0.display())]
+    NoKernelSource(PathBuf),
+    /// A build folder without a configuration.
+    #[error("there is no .config in {}", .0.display())]
+    NoConfig(PathBuf),
     /// The kernel's build tree cannot take modules of others.
     #[error("modules cannot be built against {}: {lack}", .path.display())]
     NoModuleBuild {
@@ -214,6 +220,8 @@ impl ImagesError {
             Self::NoSymbols(_) => "put System.map (or System.map-RELEASE, or vmlinux) beside the bzImage".into(),
             Self::NoTdxHost { .. } => "take Linux 7.2 or later, configured with images/kernels/tdx-host.config".into(),
             Self::NoModule { .. } => "run `make modules` in its tree, or put the .ko files beside the image".into(),
+            Self::NoKernelSource(_) => "give the folder in which `make` leaves the kernel".into(),
+            Self::NoConfig(_) => "begin with `make defconfig` or `make tinyconfig` there".into(),
             Self::NoModuleBuild { remedy, .. } => remedy.clone(),
             Self::NoCompiler { .. } => "install that compiler, or build the kernel with one that is here".into(),
             Self::NoWorkspace(_) => "run it from a checkout, or keep the built parts beside the program".into(),

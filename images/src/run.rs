@@ -70,7 +70,11 @@ pub(crate) fn cause(lines: &[String]) -> Option<&str> {
     let speaks = |line: &&String| {
         let line = line.to_lowercase();
         let begins = line.starts_with("error") || line.starts_with("e: ");
-        begins || line.contains("error:") || line.contains("cannot ") || line.contains("not found (required by")
+        begins
+            || line.contains("error:")
+            || line.contains("cannot ")
+            || line.contains(": not found")
+            || line.contains("not found (required by")
     };
     let says_something = |line: &&String| !line.trim().is_empty() && !line.contains(": Leaving directory ");
     lines.iter().find(speaks).or_else(|| lines.iter().rfind(says_something)).map(String::as_str)
@@ -102,7 +106,7 @@ mod tests {
         let loader =
             ["objtool: version `GLIBC_2.38' not found (required by objtool)", of_make[0].as_str()].map(String::from);
         assert_eq!(cause(&loader), Some(loader[0].as_str()));
-        let error = shell("exit 3").unwrap_err();
+        let error = self::shell("exit 3").unwrap_err();
         assert_eq!(error.to_string(), "sh failed: exit status: 3");
     }
 

@@ -90,6 +90,19 @@ impl WantedCompiler {
     }
 }
 
+impl WantedCompiler {
+    /// Where it may be, in words.
+    pub(super) fn in_words(&self) -> String {
+        match self.on_host() {
+            Ok(_) => format!("by `{}`, which this host has", self.text),
+            Err(instead) if self.is_gcc() => {
+                format!("by `{}`; {instead}, so only if the rig's own compiler has that version", self.text)
+            }
+            Err(instead) => format!("not here: by `{}`, but {instead}", self.text),
+        }
+    }
+}
+
 /// The first line of a program's `--version`, as Kconfig reads it; none if the host has no such program.
 fn version(program: &str) -> Option<String> {
     let output = Command::new(tools::find(program)?).arg("--version").env("LC_ALL", "C").output().ok()?;
@@ -133,6 +146,7 @@ mod tests {
         let text = GCC.replace("Debian 14.2.0-19", "Nobody's");
         let said = WantedCompiler::of(&text).unwrap().on_host().unwrap_err();
         assert!(said.starts_with("this host has "), "{said}");
+        assert!(WantedCompiler::of(&text).unwrap().in_words().contains("only if the rig's own compiler"));
         assert_eq!(WantedCompiler::of("CONFIG_X=y\n"), None);
     }
 }

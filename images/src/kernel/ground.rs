@@ -71,7 +71,7 @@ impl<'a> Ground<'a> {
 }
 
 /// The folder of the source that a tree was built of: with `O=`, its Makefile only includes the real one.
-fn source_of(tree: &Path) -> PathBuf {
+pub(super) fn source_of(tree: &Path) -> PathBuf {
     let makefile = fs::read_to_string(tree.join("Makefile")).unwrap_or_default();
     match included(&makefile) {
         Some(folder) => tree.join(folder),
@@ -90,7 +90,7 @@ fn included(makefile: &str) -> Option<&Path> {
 }
 
 /// Whether this is the source of a kernel, and not the Makefile that `O=` leaves.
-fn is_source(folder: &Path) -> bool {
+pub(super) fn is_source(folder: &Path) -> bool {
     folder.join("Kbuild").is_file() && folder.join("scripts/Makefile.build").is_file()
 }
 

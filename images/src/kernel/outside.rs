@@ -48,6 +48,18 @@ pub(crate) fn build_modules(
     })
 }
 
+impl Kernel {
+    /// How modules can be built against it, in words, or what its tree lacks for that.
+    pub fn module_build(&self) -> Result<String, ImagesError> {
+        let tree = Ground::of(self)?.tree(self).join(".config");
+        let config = fs::read_to_string(&tree).map_err(ImagesError::io(&tree))?;
+        Ok(match WantedCompiler::of(&config) {
+            None => "the tree does not name its compiler, so none can be built".into(),
+            Some(wanted) => wanted.in_words(),
+        })
+    }
+}
+
 /// A build under way.
 struct Making<'a> {
     temp: &'a TempDir,

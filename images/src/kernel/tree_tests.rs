@@ -86,3 +86,18 @@ fn cannot_take_a_kernel_without_the_subject() {
         assert!(Kernel::from_path_any(tree.path()).is_ok());
     }
 }
+
+#[test]
+fn an_instrumented_kernel_is_not_started_at_its_pvh_entry() {
+    let started = |config: &str| {
+        let files: [(&str, &[u8]); 4] =
+            [(IMAGE, &image()), ("vmlinux", b""), ("System.map", MAP.as_bytes()), (".config", config.as_bytes())];
+        let tree = folder(&files);
+        let kernel = Kernel::from_path_any(tree.path()).unwrap();
+        kernel.starts_from().file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    assert_eq!(started("CONFIG_PVH=y\n"), "vmlinux");
+    assert_eq!(started("# CONFIG_PVH is not set\n"), "bzImage");
+    assert_eq!(started("CONFIG_PVH=y\nCONFIG_KASAN=y\n"), "bzImage");
+    assert_eq!(started("CONFIG_PVH=y\nCONFIG_KCSAN=y\n"), "bzImage");
+}

@@ -71,7 +71,7 @@ fn spec(scenario: &Scenario, made: &Made, folder: &RunFolder) -> MachineSpec {
         share: None,
         cpus: scenario.cpus,
         memory_mib: scenario.memory_mib(),
-        kernel: kernel::boot_file(&made.kernel),
+        kernel: made.kernel.starts_from().to_owned(),
         initramfs: made.initramfs.clone(),
         kernel_arguments: scenario.kernel_arguments.clone(),
         plugin: made.plugin.clone().map(|library| (library, folder.file(PLAN))),

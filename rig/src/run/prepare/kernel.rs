@@ -9,7 +9,7 @@ use crate::symbols::Symbols;
 use crate::trouble::Trouble;
 use rig_images::{Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::origin::KernelImage;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The kernel at the path that the scenario gives; none if it is one that the rig builds or fetches. Needs nothing from the
@@ -41,7 +41,7 @@ pub(super) fn provide(images: &Images, scenario: &Scenario) -> Result<Kernel, Im
 /// Path and hash of the file that QEMU starts, as it is now. In a build tree that is not always the compressed image, which may
 /// be older than the `vmlinux` beside it.
 pub(super) fn image(kernel: &Kernel) -> KernelImage {
-    let path = boot_file(kernel);
+    let path = kernel.starts_from().to_owned();
     let sha256 = sha256_of_file(&path).ok();
     KernelImage { path, build: None, sha256 }
 }
@@ -60,14 +60,6 @@ pub(super) fn symbols(
     let initramfs = initramfs(images, kernel, &[], Vec::new(), None)?;
     let text = learn::symbols(qemu, kernel, initramfs, progress)?;
     Symbols::load(Some(&images.keep_system_map(kernel, text.as_bytes())?), None)
-}
-
-/// QEMU starts a kernel with a PVH entry from its ELF file, which saves unpacking it on an emulated CPU.
-pub(super) fn boot_file(kernel: &Kernel) -> PathBuf {
-    match &kernel.vmlinux {
-        Some(vmlinux) if kernel.is_configured("CONFIG_PVH=y") => vmlinux.clone(),
-        _ => kernel.bzimage.clone(),
-    }
 }
 
 #[cfg(test)]
