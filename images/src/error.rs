@@ -219,7 +219,9 @@ impl ImagesError {
             },
             Self::NoSymbols(_) => "put System.map (or System.map-RELEASE, or vmlinux) beside the bzImage".into(),
             Self::NoTdxHost { .. } => "take Linux 7.2 or later, configured with images/kernels/tdx-host.config".into(),
-            Self::NoModule { .. } => "run `make modules` in its tree, or put the .ko files beside the image".into(),
+            Self::NoModule { .. } => {
+                "run `make modules` in its tree, or put the .ko files beside the image; `rig kernel check` says what it lacks".into()
+            },
             Self::NoKernelSource(_) => "give the folder in which `make` leaves the kernel".into(),
             Self::NoConfig(_) => "begin with `make defconfig` or `make tinyconfig` there".into(),
             Self::NoModuleBuild { remedy, .. } => remedy.clone(),

@@ -73,7 +73,7 @@ fn spec(scenario: &Scenario, made: &Made, folder: &RunFolder) -> MachineSpec {
         memory_mib: scenario.memory_mib(),
         kernel: made.kernel.starts_from().to_owned(),
         initramfs: made.initramfs.clone(),
-        kernel_arguments: scenario.kernel_arguments.clone(),
+        kernel_arguments: format!("{} {}", scenario.kernel_arguments, made.kernel_arguments).trim().to_owned(),
         plugin: made.plugin.clone().map(|library| (library, folder.file(PLAN))),
         console: folder.file(CONSOLE),
         hz: made.kernel.hz().unwrap_or(GUESSED_HZ),
