@@ -122,13 +122,39 @@ pub enum ImagesError {
         /// What shows it.
         evidence: String,
     },
-    /// The kernel's module tree cannot take out-of-tree modules.
-    #[error("modules cannot be built against {}: {detail}", .path.display())]
-    NoModuleTree {
+    /// The kernel has no module of this name.
+    #[error("the kernel at {} has no module {name}", .path.display())]
+    NoModule {
         /// The kernel asked about.
         path: PathBuf,
-        /// Why not.
-        detail: String,
+        /// The module.
+        name: String,
+    },
+    /// A folder is neither a kernel's source nor a build folder of one.
+    #[error("{} is neither a kernel's source nor a folder that `make O=` made for one", .0.display())]
+    NoKernelSource(PathBuf),
+    /// A build folder without a configuration.
+    #[error("there is no .config in {}", .0.display())]
+    NoConfig(PathBuf),
+    /// The kernel's build tree cannot take modules of others.
+    #[error("modules cannot be built against {}: {lack}", .path.display())]
+    NoModuleBuild {
+        /// The kernel asked about.
+        path: PathBuf,
+        /// What is missing.
+        lack: String,
+        /// What brings it.
+        remedy: String,
+    },
+    /// The compiler that built the kernel is not here.
+    #[error("modules cannot be built against {}: it was built with `{wanted}`, but {instead}", .path.display())]
+    NoCompiler {
+        /// The kernel asked about.
+        path: PathBuf,
+        /// The compiler, as it calls itself.
+        wanted: String,
+        /// Which ones there are.
+        instead: String,
     },
     /// The program was moved away from its workspace, and no built part lies beside it.
     #[error("{0} is neither beside this program nor can it be built, because its workspace is gone")]
@@ -193,7 +219,13 @@ impl ImagesError {
             },
             Self::NoSymbols(_) => "put System.map (or System.map-RELEASE, or vmlinux) beside the bzImage".into(),
             Self::NoTdxHost { .. } => "take Linux 7.2 or later, configured with images/kernels/tdx-host.config".into(),
-            Self::NoModuleTree { .. } => "use a kernel that this program built, or a complete build tree".into(),
+            Self::NoModule { .. } => {
+                "run `make modules` in its tree, or put the .ko files beside the image; `rig kernel check` says what it lacks".into()
+            },
+            Self::NoKernelSource(_) => "give the folder in which `make` leaves the kernel".into(),
+            Self::NoConfig(_) => "begin with `make defconfig` or `make tinyconfig` there".into(),
+            Self::NoModuleBuild { remedy, .. } => remedy.clone(),
+            Self::NoCompiler { .. } => "install that compiler, or build the kernel with one that is here".into(),
             Self::NoWorkspace(_) => "run it from a checkout, or keep the built parts beside the program".into(),
             Self::HostTooNew { .. } => "build on a host with an older glibc, such as Debian trixie".into(),
             Self::Unmade(_) => "read the line above".into(),

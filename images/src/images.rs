@@ -138,9 +138,9 @@ impl Images {
         Ok(Some(kernel))
     }
 
-    /// Builds out-of-tree modules in `dir` (Kbuild, `M=dir`, `W=1`) against `kernel`; returns its `.ko` files.
+    /// Builds out-of-tree modules in `dir` (Kbuild, `M=dir`) against `kernel`; returns its `.ko` files.
     ///
-    /// `dir` itself is not written to. The kernel must have come from [`Images::kernel`].
+    /// Neither `dir` nor the kernel's tree is written to. A tree that somebody else built takes the compiler that built it.
     pub fn build_modules(&self, kernel: &Kernel, dir: &Path) -> Result<Vec<PathBuf>, ImagesError> {
         let entry = kernel::build_modules(&self.cache, &self.progress, kernel, dir)?;
         let modules = entry.manifest.artifacts.iter().filter_map(|artifact| artifact.path.clone()).collect();

@@ -41,7 +41,8 @@ pub use host::missing_host_tools;
 pub use images::Images;
 pub use initramfs::MODULES_FOLDER;
 pub use kernel::{
-    Compiled, DebianKernel, Fragment, Kernel, KernelBench, KernelRequest, Pattern, Remade, SourceEdit, Workbench,
+    Compiled, DebianKernel, Fragment, Kernel, KernelBench, KernelConfig, KernelRequest, MergedConfig, Pattern, Remade,
+    SourceEdit, Workbench, merge_config,
 };
 pub use manifest::Artifact;
 pub(crate) use manifest::Manifest;

@@ -69,9 +69,15 @@ fn full_disk(line: &str, log: Option<&Path>) -> PathBuf {
 pub(crate) fn cause(lines: &[String]) -> Option<&str> {
     let speaks = |line: &&String| {
         let line = line.to_lowercase();
-        line.contains("error:") || line.contains("cannot ") || line.starts_with("error") || line.starts_with("e: ")
+        let begins = line.starts_with("error") || line.starts_with("e: ");
+        begins
+            || line.contains("error:")
+            || line.contains("cannot ")
+            || line.contains(": not found")
+            || line.contains("not found (required by")
     };
-    lines.iter().find(speaks).or_else(|| lines.iter().rfind(|line| !line.trim().is_empty())).map(String::as_str)
+    let says_something = |line: &&String| !line.trim().is_empty() && !line.contains(": Leaving directory ");
+    lines.iter().find(speaks).or_else(|| lines.iter().rfind(says_something)).map(String::as_str)
 }
 
 #[cfg(test)]
@@ -95,7 +101,12 @@ mod tests {
     fn cannot_pass_a_failure() {
         let error = shell("echo fine; echo 'x.c:1: error: no such thing'; echo make: stop; exit 2").unwrap_err();
         assert_eq!(error.to_string(), "sh failed: x.c:1: error: no such thing");
-        let error = shell("exit 3").unwrap_err();
+        let of_make = ["make[1]: *** [x.o] Error 1", "make: Leaving directory '/src'"].map(String::from);
+        assert_eq!(cause(&of_make), Some("make[1]: *** [x.o] Error 1"));
+        let loader =
+            ["objtool: version `GLIBC_2.38' not found (required by objtool)", of_make[0].as_str()].map(String::from);
+        assert_eq!(cause(&loader), Some(loader[0].as_str()));
+        let error = self::shell("exit 3").unwrap_err();
         assert_eq!(error.to_string(), "sh failed: exit status: 3");
     }
 

@@ -6,12 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Binds folders and files into the root, then changes into it. Arguments: ROOT (HOST INSIDE)... -- PROGRAM ARGS...
+/// Binds folders and files into the root, then changes into it. Arguments: ROOT (HOST INSIDE FLAGS)... -- PROGRAM ARGS...
 ///
 /// All of it happens in a mount namespace of its own, which ends with the program.
 const ENTER: &str = r#"set -e
 root=$1; shift
-while [ "$1" != -- ]; do mount --rbind "$1" "$root$2"; shift 2; done; shift
+while [ "$1" != -- ]; do
+    mount --rbind "$1" "$root$2"
+    [ -z "$3" ] || mount -o "remount,bind,$3" "$root$2" || echo "warning: $1 is not protected from this build" >&2
+    shift 3
+done; shift
 mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
 mount -t tmpfs tmpfs "$root/tmp"
@@ -26,7 +30,7 @@ pub(crate) const MOUNT_POINTS: &[&str] = &["dev", "proc", "tmp", "src", "out", "
 pub(crate) struct Sandbox {
     root: PathBuf,
     flags: &'static str,
-    binds: Vec<(PathBuf, String)>,
+    binds: Vec<(PathBuf, String, &'static str)>,
 }
 
 impl Sandbox {
@@ -48,7 +52,13 @@ impl Sandbox {
 
     /// Shows `host` as `inside` (absolute, and it exists in the root or in what was bound before).
     pub(crate) fn bind(&mut self, host: impl Into<PathBuf>, inside: &str) -> &mut Self {
-        self.binds.push((host.into(), inside.into()));
+        self.binds.push((host.into(), inside.into(), ""));
+        self
+    }
+
+    /// The same for what the programs must not write to.
+    pub(crate) fn bind_to_read(&mut self, host: impl Into<PathBuf>, inside: &str) -> &mut Self {
+        self.binds.push((host.into(), inside.into(), "ro"));
         self
     }
 
@@ -62,8 +72,8 @@ impl Sandbox {
     ) -> Result<(), ImagesError> {
         let mut command = unshare(self.flags);
         command.args(["sh", "-c", ENTER, "sh"]).arg(&self.root);
-        for (host, inside) in &self.binds {
-            command.arg(host).arg(inside);
+        for (host, inside, flags) in &self.binds {
+            command.arg(host).arg(inside).arg(flags);
         }
         command.arg("--").args(argv);
         run::run(command, temp.hold()?, log, on_line).map_err(|error| match error {

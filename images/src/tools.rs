@@ -17,8 +17,9 @@ pub(crate) const NEEDED: &[(&str, &str)] = &[
 
 /// The Debian package that holds `tool`, or `None` for a program that is not one of the builder's.
 pub(crate) fn package_of(tool: &str) -> Option<&'static str> {
-    if tool == "cargo" {
-        return Some("cargo");
+    // Needed by some commands only.
+    if let Some(package) = ["cargo", "make"].into_iter().find(|name| *name == tool) {
+        return Some(package);
     }
     NEEDED.iter().find(|(name, _)| *name == tool).map(|(_, package)| *package)
 }

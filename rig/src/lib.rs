@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod explore;
 mod file_hash;
 mod fingerprint;
+mod fit;
 pub mod guest;
 pub mod machine;
 mod milliseconds;

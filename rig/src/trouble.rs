@@ -83,7 +83,11 @@ impl From<ImagesError> for Trouble {
             | ImagesError::NoProfile { .. }
             | ImagesError::NoDebianSeries { .. }
             | ImagesError::NoDebianKernel(_)
-            | ImagesError::NoModuleTree { .. } => Exit::Usage,
+            | ImagesError::NoKernelSource(_)
+            | ImagesError::NoConfig(_)
+            | ImagesError::NoModule { .. } => Exit::Usage,
+            // A scenario that needs a module says nothing of a kernel for which none can be built here.
+            ImagesError::NoModuleBuild { .. } | ImagesError::NoCompiler { .. } => Exit::Skipped,
             _ => Exit::Environment,
         };
         Self { exit, cause: error.to_string(), help: error.remedy() }

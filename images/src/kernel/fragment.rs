@@ -35,20 +35,28 @@ impl Fragment {
         self.text.lines().map(str::trim_end).filter(|line| option(line).is_some())
     }
 
-    /// Checks that `config`, as Kconfig wrote it, meets each demand of `profile`. Of two fragments that speak of the
-    /// same option the later one counts.
+    /// Checks that `config`, as Kconfig wrote it, meets each demand of `profile`.
     pub(crate) fn verify(profile: &[Self], config: &str) -> Result<(), ImagesError> {
+        match Self::all_unmet(profile, config).next() {
+            Some((fragment, line)) => Err(ImagesError::ConfigLine { fragment: fragment.into(), line: line.into() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The demands of `profile` that `config` does not meet.
+    pub(crate) fn unmet(profile: &[Self], config: &str) -> Vec<String> {
+        Self::all_unmet(profile, config).map(|(_, line)| line.to_owned()).collect()
+    }
+
+    /// The same with the names of their fragments. Of two fragments that speak of the same option the later one counts.
+    fn all_unmet<'a>(profile: &'a [Self], config: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let written: HashSet<&str> = config.lines().collect();
         let mut decided = HashSet::new();
-        for fragment in profile.iter().rev() {
-            for line in fragment.demands() {
-                let option = option(line).expect("demands name an option");
-                if decided.insert(option) && !is_met(line, option, &written, config) {
-                    return Err(ImagesError::ConfigLine { fragment: fragment.name.clone(), line: line.into() });
-                }
-            }
-        }
-        Ok(())
+        let lines = profile.iter().rev().flat_map(|f| f.demands().map(|line| (f.name.as_str(), line)));
+        lines.filter(move |(_, line)| {
+            let option = option(line).expect("demands name an option");
+            decided.insert(option) && !is_met(line, option, &written, config)
+        })
     }
 }
 

@@ -2,11 +2,15 @@
 
 mod bench;
 mod build;
+mod compiler;
+mod config;
 pub(crate) mod debian;
 mod edit;
 mod fragment;
+mod ground;
 mod header;
 mod kept;
+mod merge;
 mod modules;
 mod outside;
 mod tree;
@@ -14,14 +18,16 @@ mod workbench;
 
 use crate::ImagesError;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use bench::remade;
 pub use bench::{KernelBench, Remade};
 pub(crate) use build::{build, recipe, source_folder, source_text};
+pub use config::KernelConfig;
 pub use debian::DebianKernel;
 pub use edit::{Pattern, SourceEdit};
 pub use fragment::Fragment;
+pub use merge::{MergedConfig, merge_config};
 pub(crate) use modules::file_stem;
 pub(crate) use outside::build_modules;
 pub use workbench::{Compiled, Workbench};
@@ -85,6 +91,25 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// Its build tree, or else its image: what a person gave, or might have given.
+    pub fn place(&self) -> &Path {
+        self.tree.as_deref().unwrap_or(&self.bzimage)
+    }
+
+    /// Whether its code was instrumented by KASAN or KCSAN.
+    pub fn is_instrumented(&self) -> bool {
+        ["CONFIG_KASAN=y", "CONFIG_KCSAN=y"].iter().any(|line| self.is_configured(line))
+    }
+
+    /// The file that a machine starts: a kernel with a PVH entry from its ELF file, which saves unpacking it on an emulated CPU.
+    /// That entry runs before the memory of KASAN and KCSAN is there, so an instrumented kernel would reset itself.
+    pub fn starts_from(&self) -> &Path {
+        match &self.vmlinux {
+            Some(vmlinux) if self.is_configured("CONFIG_PVH=y") && !self.is_instrumented() => vmlinux,
+            _ => &self.bzimage,
+        }
+    }
+
     /// How often a second it ticks, as its configuration says; none without one.
     pub fn hz(&self) -> Option<u32> {
         let text = std::fs::read_to_string(self.config.as_ref()?).ok()?;

@@ -13,11 +13,21 @@ impl Kernel {
         Ok(order)
     }
 
+    /// The same for a driver with this option; nothing is to be loaded if it is built in. What an earlier build left of it as a
+    /// module would not go with this kernel.
+    pub fn driver_order(&self, name: &str, option: &str) -> Result<Vec<PathBuf>, ImagesError> {
+        if self.is_configured(&format!("{option}=y")) { Ok(Vec::new()) } else { self.load_order(name) }
+    }
+
+    /// How many CPUs it can have, as its configuration says; none without one.
+    pub fn most_cpus(&self) -> Option<u32> {
+        let config = std::fs::read_to_string(self.config.as_ref()?).ok()?;
+        config.lines().find_map(|line| line.strip_prefix("CONFIG_NR_CPUS="))?.parse().ok()
+    }
+
     fn visit(&self, name: &str, order: &mut Vec<PathBuf>) -> Result<(), ImagesError> {
-        let path = self.module(name).ok_or_else(|| ImagesError::NoModuleTree {
-            path: self.bzimage.clone(),
-            detail: format!("it has no module {name}"),
-        })?;
+        let missing = || ImagesError::NoModule { path: self.place().to_owned(), name: name.to_owned() };
+        let path = self.module(name).ok_or_else(missing)?;
         if order.contains(path) {
             return Ok(());
         }

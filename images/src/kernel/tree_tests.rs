@@ -86,3 +86,37 @@ fn cannot_take_a_kernel_without_the_subject() {
         assert!(Kernel::from_path_any(tree.path()).is_ok());
     }
 }
+
+#[test]
+fn an_instrumented_kernel_is_not_started_at_its_pvh_entry() {
+    let started = |config: &str| {
+        let files: [(&str, &[u8]); 4] =
+            [(IMAGE, &image()), ("vmlinux", b""), ("System.map", MAP.as_bytes()), (".config", config.as_bytes())];
+        let tree = folder(&files);
+        let kernel = Kernel::from_path_any(tree.path()).unwrap();
+        kernel.starts_from().file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    assert_eq!(started("CONFIG_PVH=y\n"), "vmlinux");
+    assert_eq!(started("# CONFIG_PVH is not set\n"), "bzImage");
+    assert_eq!(started("CONFIG_PVH=y\nCONFIG_KASAN=y\n"), "bzImage");
+    assert_eq!(started("CONFIG_PVH=y\nCONFIG_KCSAN=y\n"), "bzImage");
+}
+
+#[test]
+fn a_driver_that_is_built_in_needs_no_file() {
+    let order = |config: &str, files: &[&str]| {
+        let mut all: Vec<(&str, &[u8])> =
+            vec![(IMAGE, &[]), ("System.map", MAP.as_bytes()), (".config", config.as_bytes())];
+        let image = image();
+        all[0].1 = &image;
+        all.extend(files.iter().map(|file| (*file, &b""[..])));
+        let tree = folder(&all);
+        let kernel = Kernel::from_path_any(tree.path()).unwrap();
+        (kernel.driver_order("tdx-host", "CONFIG_TDX_HOST_SERVICES").map(|files| files.len()), kernel.most_cpus())
+    };
+    let module = "CONFIG_TDX_HOST_SERVICES=m\nCONFIG_NR_CPUS=8\n";
+    assert!(matches!(order(module, &["other.ko"]), (Err(ImagesError::NoModule { .. }), Some(8))));
+    assert!(matches!(order(module, &["tdx-host.ko"]), (Ok(1), _)));
+    // An earlier build left a module behind.
+    assert!(matches!(order("CONFIG_TDX_HOST_SERVICES=y\n", &["tdx-host.ko", "other.ko"]), (Ok(0), None)));
+}

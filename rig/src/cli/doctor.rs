@@ -30,7 +30,8 @@ fn text(report: &DoctorReport) -> String {
     format!("{}\nbackend  {}: {}", lines.join("\n"), report.backend, report.backend_reason)
 }
 
-fn line(item: &Item) -> String {
+/// An item, with what mends it beneath.
+pub(super) fn line(item: &Item) -> String {
     let sign = match item.state {
         State::Good => "ok",
         State::Note => "note",

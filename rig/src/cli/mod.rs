@@ -12,6 +12,7 @@ mod documents;
 mod engines;
 mod explore;
 mod images;
+mod kernel;
 mod list;
 mod merge;
 mod mutants;
@@ -53,6 +54,7 @@ Examples:
   cargo rig suite --tag quick                all scenarios that take seconds
   cargo rig explore --seeds 0..1000          a thousand schedules, to find a race
   cargo rig series my.mbox                   which patch of a series makes the kernel better or worse
+  cargo rig kernel check ~/linux             what your own kernel lacks for the rig
   cargo rig doctor                           what this machine has and what it lacks
 
 Exit codes: 0 passed, 1 an invariant broke or the outcome is not the expected one, 2 usage,
@@ -88,6 +90,9 @@ enum Command {
     Merge(merge::Arguments),
     /// Say what this machine has, what it lacks, and what mends it.
     Doctor(doctor::Arguments),
+    /// Say what your own kernel lacks for the rig, or add it to its configuration.
+    #[command(after_help = kernel::EXAMPLES)]
+    Kernel(kernel::KernelArguments),
     /// Build, list, verify or clean what runs are made of.
     Images(images::Arguments),
     /// On a real TDX host: check it, update its TDX module under observation, judge.
@@ -145,6 +150,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Merge(arguments) => (arguments.json, merge::run(&arguments)),
         Command::Doctor(arguments) => (arguments.json, doctor::run(&arguments)),
         Command::Images(arguments) => (arguments.json(), images::run(&arguments)),
+        Command::Kernel(arguments) => (arguments.json(), kernel::run(&arguments)),
         Command::Dist(arguments) => (false, dist::run(&arguments)),
         Command::Hw(command) => return code(rig_hw::run(&command)),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),
@@ -210,6 +216,7 @@ mod tests {
             replay::REPLAY_EXAMPLES,
             shrink::EXAMPLES,
             merge::EXAMPLES,
+            kernel::EXAMPLES,
             scenario::EXAMPLES,
             mutants::EXAMPLES,
             series::EXAMPLES,

@@ -67,7 +67,7 @@ fn unfit(scenario: &Scenario) -> Option<&'static str> {
     if scenario.kernel.is_some() {
         Some("it names a kernel of its own")
     } else if needs_own_modules(scenario) {
-        Some("it needs a kernel module of the rig's, which is built for the rig's own kernels only")
+        Some("it needs a kernel module of the rig's, and a series keeps no source of a kernel to build one against")
     } else {
         None
     }

@@ -28,15 +28,15 @@ pub enum State {
 }
 
 impl Item {
-    pub(super) fn good(name: &'static str, found: impl Into<String>) -> Self {
+    pub(crate) fn good(name: &'static str, found: impl Into<String>) -> Self {
         Self { name, state: State::Good, found: found.into(), mend: None }
     }
 
-    pub(super) fn note(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn note(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { name, state: State::Note, found: found.into(), mend: Some(mend.into()) }
     }
 
-    pub(super) fn missing(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn missing(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { name, state: State::Missing, found: found.into(), mend: Some(mend.into()) }
     }
 }

@@ -6,10 +6,10 @@ use crate::file_hash::sha256_of_file;
 use crate::scenario::kernel::{DEBIAN, PROFILE};
 use crate::scenario::{Scenario, Subject};
 use crate::symbols::Symbols;
-use crate::trouble::Trouble;
+use crate::trouble::{Exit, Trouble};
 use rig_images::{Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::origin::KernelImage;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The kernel at the path that the scenario gives; none if it is one that the rig builds or fetches. Needs nothing from the
@@ -38,10 +38,24 @@ pub(super) fn provide(images: &Images, scenario: &Scenario) -> Result<Kernel, Im
     }
 }
 
+/// Refuses a kernel that cannot have the scenario's CPUs: the firmware's initialisation would fail, which says nothing of why. One
+/// that has enough for others skips the scenario.
+pub(super) fn check_cpus(kernel: &Kernel, scenario: &Scenario) -> Result<(), Trouble> {
+    let Some(most) = kernel.most_cpus().filter(|most| *most < scenario.cpus) else { return Ok(()) };
+    let exit = if most < Scenario::default().cpus { Exit::Usage } else { Exit::Skipped };
+    let (name, cpus) = (&scenario.name, scenario.cpus);
+    let cause = format!("the kernel has CONFIG_NR_CPUS={most}, and {name} has {cpus} CPUs");
+    Err(Trouble {
+        exit,
+        cause,
+        help: format!("build it with CONFIG_NR_CPUS={cpus} or more, or run with --cpus {most}"),
+    })
+}
+
 /// Path and hash of the file that QEMU starts, as it is now. In a build tree that is not always the compressed image, which may
 /// be older than the `vmlinux` beside it.
 pub(super) fn image(kernel: &Kernel) -> KernelImage {
-    let path = boot_file(kernel);
+    let path = kernel.starts_from().to_owned();
     let sha256 = sha256_of_file(&path).ok();
     KernelImage { path, build: None, sha256 }
 }
@@ -60,14 +74,6 @@ pub(super) fn symbols(
     let initramfs = initramfs(images, kernel, &[], Vec::new(), None)?;
     let text = learn::symbols(qemu, kernel, initramfs, progress)?;
     Symbols::load(Some(&images.keep_system_map(kernel, text.as_bytes())?), None)
-}
-
-/// QEMU starts a kernel with a PVH entry from its ELF file, which saves unpacking it on an emulated CPU.
-pub(super) fn boot_file(kernel: &Kernel) -> PathBuf {
-    match &kernel.vmlinux {
-        Some(vmlinux) if kernel.is_configured("CONFIG_PVH=y") => vmlinux.clone(),
-        _ => kernel.bzimage.clone(),
-    }
 }
 
 #[cfg(test)]
@@ -89,5 +95,29 @@ mod tests {
         }
         assert!(matches!(given("debian:6.12", Subject::Kmod), Ok(false)));
         assert!(matches!(super::given(&Scenario::default()), Ok(None)));
+    }
+
+    #[test]
+    fn a_kernel_for_fewer_cpus_names_the_option() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join(".config");
+        let refused = |limit: u32, cpus| {
+            std::fs::write(&config, format!("CONFIG_NR_CPUS={limit}\n")).unwrap();
+            let kernel = Kernel {
+                bzimage: "/k/bzImage".into(),
+                system_map: None,
+                vmlinux: None,
+                modules: Vec::new(),
+                release: "7.3.4".into(),
+                config: Some(config.clone()),
+                tree: None,
+            };
+            check_cpus(&kernel, &Scenario { cpus, ..Scenario::default() })
+                .map_err(|trouble| (trouble.exit, trouble.cause))
+        };
+        assert_eq!(refused(4, 4), Ok(()));
+        let (exit, cause) = refused(2, 4).unwrap_err();
+        assert!(exit == Exit::Usage && cause.contains("CONFIG_NR_CPUS=2"), "{cause}");
+        assert_eq!(refused(8, 16).unwrap_err().0, Exit::Skipped);
     }
 }

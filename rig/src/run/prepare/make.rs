@@ -3,7 +3,7 @@
 use super::backend::{Backing, Bridge};
 use super::guest_files::initramfs;
 use super::options::Options;
-use super::subject::{self, GuestModule, ObservationSource};
+use super::subject::{self, GuestModule, ObservationSource, Provided};
 use super::{client, hw, kernel, qemu};
 use crate::scenario::Scenario;
 use crate::trouble::Trouble;
@@ -21,6 +21,8 @@ pub(super) struct Made {
     pub(super) initramfs: PathBuf,
     pub(super) modules: Vec<GuestModule>,
     pub(super) observed_by: ObservationSource,
+    /// More arguments for the kernel than the scenario's own.
+    pub(super) kernel_arguments: &'static str,
 }
 
 /// The builds know nothing of one another, so they go side by side.
@@ -35,6 +37,7 @@ pub(super) fn make(images: &Images, scenario: &Scenario, options: &Options) -> R
             Some(kernel) => kernel,
             None => kernel::provide(images, scenario)?,
         };
+        kernel::check_cpus(&kernel, scenario)?;
         let qemu = join(qemu)?;
         let backing = match early {
             Some(backing) => backing,
@@ -49,8 +52,8 @@ pub(super) fn make(images: &Images, scenario: &Scenario, options: &Options) -> R
             None if backing.bridge == Bridge::Plugin => Some(images.plugin()?),
             None => None,
         };
-        let (modules, observed_by) = (subject.modules, subject.observed_by);
-        Ok(Made { kernel, qemu, backing, plugin, initramfs, modules, observed_by })
+        let Provided { modules, observed_by, kernel_arguments, .. } = subject;
+        Ok(Made { kernel, qemu, backing, plugin, initramfs, modules, observed_by, kernel_arguments })
     })
 }
 

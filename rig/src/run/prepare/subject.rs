@@ -45,6 +45,8 @@ pub(crate) struct Provided {
     pub(crate) modules: Vec<GuestModule>,
     /// How it is observed.
     pub(crate) observed_by: ObservationSource,
+    /// What a driver that is built in is told on the kernel's command line.
+    pub(crate) kernel_arguments: &'static str,
 }
 
 /// What brings the subject into the guest, and shows it there.
@@ -94,7 +96,11 @@ pub(crate) fn provide(
 
 /// KVM with its support of trust domains, for scenarios that have some.
 fn add_kvm(kernel: &Kernel, provided: &mut Provided) -> Result<(), ImagesError> {
-    for file in kernel.load_order("kvm-intel")? {
+    let files = kernel.driver_order("kvm-intel", "CONFIG_KVM_INTEL")?;
+    if files.is_empty() {
+        provided.kernel_arguments = "kvm_intel.tdx=1";
+    }
+    for file in files {
         let parameters = if stem(&file) == "kvm-intel" { "tdx=1" } else { "" };
         provided.modules.push(GuestModule::of(&file, parameters));
         provided.files.push(file);
@@ -102,11 +108,13 @@ fn add_kvm(kernel: &Kernel, provided: &mut Provided) -> Result<(), ImagesError> 
     Ok(())
 }
 
-/// A kernel may have the driver built in; then there is nothing to load.
+/// A kernel may have the driver built in; then there is nothing to load. Nobody knows of an image that has neither a
+/// configuration nor modules beside it: whether it offers an update is seen when it runs.
 fn in_tree(kernel: &Kernel) -> Result<Provided, ImagesError> {
-    let files = if kernel.modules.is_empty() { Vec::new() } else { kernel.load_order("tdx-host")? };
+    let is_unknown = kernel.config.is_none() && kernel.modules.is_empty();
+    let files = if is_unknown { Vec::new() } else { kernel.driver_order("tdx-host", "CONFIG_TDX_HOST_SERVICES")? };
     let modules = files.iter().map(|file| GuestModule::of(file, "")).collect();
-    Ok(Provided { files, modules, observed_by: ObservationSource::InTree })
+    Ok(Provided { files, modules, observed_by: ObservationSource::InTree, kernel_arguments: "" })
 }
 
 fn update_module(scenario: &Scenario) -> &'static str {
@@ -117,7 +125,7 @@ fn update_module(scenario: &Scenario) -> &'static str {
 fn behind_shim(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provided, Trouble> {
     let files = own_modules(images, kernel, &["seam_shim", update_module(scenario)])?;
     let modules = vec![GuestModule::of(&files[0], ""), GuestModule::of(&files[1], &parameters(scenario))];
-    Ok(Provided { files, modules, observed_by: ObservationSource::Itself })
+    Ok(Provided { files, modules, observed_by: ObservationSource::Itself, kernel_arguments: "" })
 }
 
 /// The update module, and KVM before it where only that enters VMX operation.
@@ -127,7 +135,7 @@ fn kmod(images: &Images, scenario: &Scenario, kernel: &Kernel) -> Result<Provide
     let mut modules: Vec<_> = files.iter().map(|file| GuestModule::of(file, "")).collect();
     files.push(file.clone());
     modules.push(GuestModule::of(&file, &parameters(scenario)));
-    Ok(Provided { files, modules, observed_by: ObservationSource::Kmod(file) })
+    Ok(Provided { files, modules, observed_by: ObservationSource::Kmod(file), kernel_arguments: "" })
 }
 
 /// Since Linux 6.19 only KVM can enter VMX operation, where the kernel has no TDX host support of its own
@@ -169,6 +177,34 @@ impl ObservationSource {
 mod tests {
     use super::*;
     use crate::scenario::{Ack, Engine, Twin};
+
+    fn kernel(config: &Path, modules: &[&str]) -> Kernel {
+        Kernel {
+            bzimage: "/k/bzImage".into(),
+            system_map: None,
+            vmlinux: None,
+            modules: modules.iter().map(PathBuf::from).collect(),
+            release: "7.3.4".into(),
+            config: Some(config.to_owned()),
+            tree: None,
+        }
+    }
+
+    #[test]
+    fn drivers_that_are_built_in_are_not_loaded_and_kvm_is_told_of_trust_domains() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join(".config");
+        std::fs::write(&config, "CONFIG_TDX_HOST_SERVICES=y\nCONFIG_KVM_INTEL=y\n").unwrap();
+        let built_in = kernel(&config, &["/k/other.ko"]);
+        let mut provided = in_tree(&built_in).unwrap();
+        add_kvm(&built_in, &mut provided).unwrap();
+        assert_eq!((provided.modules.len(), provided.kernel_arguments), (0, "kvm_intel.tdx=1"));
+        std::fs::write(&config, "CONFIG_TDX_HOST_SERVICES=m\n").unwrap();
+        for modules in [&["/k/other.ko"][..], &[]] {
+            let said = in_tree(&kernel(&config, modules)).unwrap_err().to_string();
+            assert!(said.contains("has no module tdx-host"), "{said}");
+        }
+    }
 
     #[test]
     fn the_module_gets_the_parameters_of_the_scenario() {
