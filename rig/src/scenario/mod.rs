@@ -1,5 +1,6 @@
 //! A scenario: one test as data. What it says is what is run; flags of the command line change the data, not the code.
 
+mod budget;
 pub mod catalogue;
 mod check;
 mod client;
@@ -11,7 +12,6 @@ mod hold;
 mod hw;
 pub(crate) mod kernel;
 mod leaf;
-mod nested;
 mod parse;
 mod schema;
 mod subject;
@@ -19,6 +19,7 @@ mod tds;
 mod template;
 mod wording;
 
+pub use budget::Budget;
 pub use check::MAX_CPUS;
 pub use client::{Brought, ClientOrder, Userspace};
 pub use demands::Demands;
@@ -27,7 +28,6 @@ pub use expect::{Ending, Expect, Leaked, TdRefusal};
 pub use fault::FaultSpec;
 pub use hold::{HoldSpec, HoldStart, Location, Place, Since, UntilSpec};
 pub use hw::HwOrder;
-pub use nested::Nested;
 #[cfg(test)]
 pub(crate) use parse::load;
 pub use parse::{from_file, from_text};
@@ -36,10 +36,12 @@ pub use subject::{Ack, Engine, Subject, Twin};
 pub use tds::Tds;
 pub use template::commented;
 
+use rig_judge::Invariant;
 use rig_wire::agent::Load;
 use schemars::JsonSchema;
 use seam_emu::image::{ImageSpec, Mutation};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One test as data; the form of a scenario file (TOML).
@@ -139,6 +141,25 @@ pub struct Scenario {
     /// Scenarios that are run inside a virtual machine, in place of this one; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nested: Option<Nested>,
+}
+
+/// Scenarios that the rig runs inside a virtual machine in which KVM works.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nested {
+    /// The outer machine's kernel, one of Debian's, as `debian:7.3`.
+    pub kernel: String,
+    /// Whether `rig doctor` must find KVM in there.
+    #[serde(default)]
+    pub doctor: bool,
+    /// Names of those that go on from a snapshot, of one machine that is booted for all of them; the others boot.
+    #[serde(default)]
+    pub warm: Vec<String>,
+    /// Invariants that must be seen held, by the name of the scenario.
+    #[serde(default)]
+    pub held: BTreeMap<String, Vec<Invariant>>,
+    /// What is run, one after another.
+    pub scenarios: Vec<Scenario>,
 }
 
 /// A suite of scenarios.
@@ -283,23 +304,6 @@ pub struct Platform {
     pub durations: seam_emu::Durations,
     /// `IA32_VMX_BASIC` bit 60 clear: SEAMRET from P-SEAMLDR clears the current VMCS (an erratum).
     pub seamret_clears_vmcs: bool,
-}
-
-/// How long a run may make no progress.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Budget {
-    /// CPU time that QEMU may use without any progress of the guest, seconds; absent: by the number of vCPUs.
-    pub stall_cpu_s: Option<u32>,
-    /// Guest time that a deterministic machine may spin in the update's code without progress, microseconds; absent: 100,000. What
-    /// calls and holds last is added.
-    pub stall_guest_us: Option<u32>,
-    /// What the run may leave behind in events and the kernel's log, MB; absent: 256. A run that reaches it ends as an
-    /// error of the rig.
-    pub evidence_mb: Option<u32>,
-    /// Host time from the machine's start to the verdict on an unloaded host with two cores, seconds: suites run the
-    /// cheapest first, and tell one that took longer. It ends no run.
-    pub total_s: Option<u32>,
 }
 
 impl Default for Scenario {
