@@ -32,7 +32,11 @@ impl InitramfsContents {
         let read = |path: &Path| fs::read(path).map_err(ImagesError::io(path));
         let mut files = vec![("init".to_owned(), PROGRAM, read(agent)?)];
         for module in modules {
-            files.push((format!("{MODULES_FOLDER}/{}.ko", kernel::file_stem(module)), FILE, read(module)?));
+            files.push((
+                format!("{MODULES_FOLDER}/{}.ko", kernel::file_stem(module)),
+                FILE,
+                kernel::read_module(module)?,
+            ));
         }
         for (path, content) in extra {
             let path = path.trim_start_matches('/');

@@ -42,7 +42,7 @@ pub use images::Images;
 pub use initramfs::MODULES_FOLDER;
 pub use kernel::{
     Compiled, DebianKernel, Fragment, Kernel, KernelBench, KernelConfig, KernelRequest, MergedConfig, Pattern, Remade,
-    SourceEdit, Workbench, merge_config,
+    SourceEdit, Workbench, file_stem, merge_config,
 };
 pub use manifest::Artifact;
 pub(crate) use manifest::Manifest;

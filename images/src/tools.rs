@@ -18,7 +18,10 @@ pub(crate) const NEEDED: &[(&str, &str)] = &[
 /// The Debian package that holds `tool`, or `None` for a program that is not one of the builder's.
 pub(crate) fn package_of(tool: &str) -> Option<&'static str> {
     // Needed by some commands only.
-    if let Some(package) = ["cargo", "make"].into_iter().find(|name| *name == tool) {
+    if let Some((_, package)) = [("cargo", "cargo"), ("make", "make"), ("xz", "xz-utils"), ("zstd", "zstd")]
+        .into_iter()
+        .find(|(name, _)| *name == tool)
+    {
         return Some(package);
     }
     NEEDED.iter().find(|(name, _)| *name == tool).map(|(_, package)| *package)

@@ -11,6 +11,7 @@ mod ground;
 mod header;
 mod kept;
 mod merge;
+mod module_file;
 mod modules;
 mod outside;
 mod tree;
@@ -28,7 +29,8 @@ pub use debian::DebianKernel;
 pub use edit::{Pattern, SourceEdit};
 pub use fragment::Fragment;
 pub use merge::{MergedConfig, merge_config};
-pub(crate) use modules::file_stem;
+pub use module_file::file_stem;
+pub(crate) use module_file::read_module;
 pub(crate) use outside::build_modules;
 pub use workbench::{Compiled, Workbench};
 

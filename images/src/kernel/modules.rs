@@ -1,6 +1,7 @@
 //! A kernel's modules, and in which order they can be loaded.
 
 use super::Kernel;
+use super::module_file::{file_stem, read_module};
 use crate::{ImagesError, elf};
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ impl Kernel {
         if order.contains(path) {
             return Ok(());
         }
-        let data = std::fs::read(path).map_err(ImagesError::io(path))?;
+        let data = read_module(path)?;
         // Kbuild refuses cyclic dependencies, so this ends.
         for needed in elf::module_depends(&data).unwrap_or_default() {
             self.visit(&needed, order)?;
@@ -49,9 +50,4 @@ impl Kernel {
 /// Name of a module as the kernel shows it: the file's, with underscores.
 pub(crate) fn module_name(path: &Path) -> String {
     file_stem(path).replace('-', "_")
-}
-
-/// Name of a file without its last ending.
-pub(crate) fn file_stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,5 +1,6 @@
 //! Kernels that lie somewhere: a build tree, or an image with its symbols beside it.
 
+use super::module_file::is_module;
 use super::{Kernel, header};
 use crate::{ImagesError, elf};
 use std::fs;
@@ -54,13 +55,17 @@ impl Kernel {
             |name: &str| existing(folder.join(format!("{name}-{release}"))).or_else(|| existing(folder.join(name)));
         let mut modules = Vec::new();
         collect_modules(folder, 1, &mut modules);
+        let installed = if modules.is_empty() { installed_modules(folder, &release) } else { None };
+        if let Some(installed) = &installed {
+            collect_modules(&installed.join("kernel"), 12, &mut modules);
+        }
         modules.sort();
         Self {
             system_map: beside("System.map").filter(|path| is_real_map(path)),
             vmlinux: beside("vmlinux"),
             config: beside("config").or_else(|| beside(".config")),
             modules,
-            tree: None,
+            tree: installed.map(|folder| folder.join("build")).filter(|tree| tree.is_dir()),
             bzimage: image.to_owned(),
             release,
         }
@@ -105,6 +110,15 @@ fn is_real_map(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(names_text)
 }
 
+/// Where `make modules_install` and packages put the modules of an image in this folder: for `/boot` that is `/lib/modules/RELEASE`.
+/// Some distributions keep the image there, too.
+fn installed_modules(folder: &Path, release: &str) -> Option<PathBuf> {
+    let root = folder.parent().unwrap_or(Path::new("/"));
+    let below = ["lib/modules", "usr/lib/modules"].map(|modules| root.join(modules).join(release));
+    let own = folder.ends_with(release).then(|| folder.to_owned());
+    own.into_iter().chain(below).find(|folder| folder.join("kernel").is_dir())
+}
+
 fn existing(path: PathBuf) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
@@ -128,9 +142,7 @@ fn collect_modules(folder: &Path, depth: u32, found: &mut Vec<PathBuf>) {
         // Links would lead into the source tree, and from there anywhere.
         match entry.file_type() {
             Ok(kind) if kind.is_dir() && depth > 1 => collect_modules(&path, depth - 1, found),
-            Ok(kind) if kind.is_file() && path.extension().is_some_and(|extension| extension == "ko") => {
-                found.push(path);
-            }
+            Ok(kind) if kind.is_file() && is_module(&path) => found.push(path),
             _ => {}
         }
     }

@@ -120,3 +120,24 @@ fn a_driver_that_is_built_in_needs_no_file() {
     // An earlier build left a module behind.
     assert!(matches!(order("CONFIG_TDX_HOST_SERVICES=y\n", &["tdx-host.ko", "other.ko"]), (Ok(0), None)));
 }
+
+#[test]
+fn an_installed_kernel_has_its_modules_where_they_are_installed() {
+    for (boot, modules) in [("boot/vmlinuz-7.3.4-test", "lib/modules"), ("boot/vmlinuz-7.3.4-test", "usr/lib/modules")]
+    {
+        let file = format!("{modules}/7.3.4-test/kernel/drivers/virt/tdx-host.ko.xz");
+        let image = image();
+        let root = folder(&[(boot, &image), ("boot/System.map-7.3.4-test", MAP.as_bytes()), (&file, b"")]);
+        let kernel = Kernel::from_path(&root.path().join(boot)).unwrap();
+        assert_eq!(kernel.module("tdx-host"), Some(&root.path().canonicalize().unwrap().join(file)));
+        assert_eq!(kernel.tree, None);
+    }
+    let image = image();
+    let together = "lib/modules/7.3.4-test";
+    let [vmlinuz, map, module] = ["vmlinuz", "System.map", "kernel/a.ko"].map(|name| format!("{together}/{name}"));
+    let build = format!("{together}/build/.config");
+    let root = folder(&[(&vmlinuz, &image), (&map, MAP.as_bytes()), (&module, b""), (&build, b"")]);
+    let kernel = Kernel::from_path(&root.path().join(&vmlinuz)).unwrap();
+    assert_eq!(kernel.modules.len(), 1);
+    assert!(kernel.tree.unwrap().ends_with("7.3.4-test/build"));
+}

@@ -52,5 +52,5 @@ pub(crate) fn own_modules(images: &Images, kernel: &Kernel, names: &[&str]) -> R
 
 /// The name of a module's file without its ending.
 pub(crate) fn stem(file: &Path) -> String {
-    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    rig_images::file_stem(file)
 }
