@@ -18,19 +18,8 @@ pub(crate) struct RecordFile<T> {
 impl<T: Serialize + DeserializeOwned> RecordFile<T> {
     /// Opens the file, or makes it. A last line that was cut short by a kill is dropped.
     pub(crate) fn open(path: &Path) -> Result<Self, Trouble> {
-        let failed = |e: std::io::Error| Trouble::file("use the results", path, &e);
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
-        if file.try_lock().is_err() {
-            let cause = format!("another program writes to {}", path.display());
-            return Err(Trouble::usage(cause, "wait for it, or name another folder with --out"));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        file.set_len(whole as u64).map_err(failed)?;
-        file.seek(SeekFrom::End(0)).map_err(failed)?;
-        let parsed: Result<_, _> = text[..whole].lines().map(serde_json::from_str).collect();
+        let (file, text) = open_lines(path, "program")?;
+        let parsed: Result<_, _> = text.lines().map(serde_json::from_str).collect();
         let records = parsed.map_err(|error| {
             let cause = format!("{} is no file of results: {error}", path.display());
             Trouble::usage(cause, "remove it, or name another folder with --out")
@@ -45,12 +34,35 @@ impl<T: Serialize + DeserializeOwned> RecordFile<T> {
 
     /// Adds one.
     pub(crate) fn add(&mut self, record: T) -> Result<(), Trouble> {
-        let mut line = serde_json::to_vec(&record).expect("results are plain data");
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(|e| Trouble::file("write", &self.path, &e))?;
+        write_line(&mut self.file, &record).map_err(|e| Trouble::file("write", &self.path, &e))?;
         self.records.push(record);
         Ok(())
     }
+}
+
+/// Opens a file of lines to go on with it, or makes it; returns its whole lines. A last line that was cut short by a kill is dropped.
+/// `writer` says in an error who else has the file open: there is one writer at a time.
+pub(crate) fn open_lines(path: &Path, writer: &str) -> Result<(File, String), Trouble> {
+    let failed = |e: std::io::Error| Trouble::file("use the results", path, &e);
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
+    if file.try_lock().is_err() {
+        let cause = format!("another {writer} writes to {}", path.display());
+        return Err(Trouble::usage(cause, "wait for it, or name another folder with --out"));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    text.truncate(text.rfind('\n').map_or(0, |at| at + 1));
+    file.set_len(text.len() as u64).map_err(failed)?;
+    file.seek(SeekFrom::End(0)).map_err(failed)?;
+    Ok((file, text))
+}
+
+/// Writes a line of JSON at once.
+pub(crate) fn write_line(file: &mut File, record: &impl Serialize) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(record).expect("results are plain data");
+    line.push(b'\n');
+    file.write_all(&line)
 }
 
 #[cfg(test)]

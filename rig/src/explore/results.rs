@@ -3,14 +3,15 @@
 //! loses at most the seed that was under way. Where a seed has several lines, the last one counts.
 
 use super::schedule::Strategy;
+use crate::record_file::{open_lines, write_line};
 use crate::scenario::Scenario;
 use crate::trouble::Trouble;
 use rig_judge::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Version of the lines' form.
@@ -173,25 +174,14 @@ pub struct Results {
 impl Results {
     /// Opens the file to go on with it, or makes it. A last line that was cut short by a kill is dropped.
     pub fn open(path: &Path, header: &Header) -> Result<Self, Trouble> {
-        let failed = |e: std::io::Error| Trouble::file("use the results", path, &e);
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(failed)?;
-        if file.try_lock().is_err() {
-            let cause = format!("another exploration writes to {}", path.display());
-            return Err(Trouble::usage(cause, "wait for it, or name another folder with --out"));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
-        file.set_len(whole as u64).map_err(failed)?;
-        file.seek(SeekFrom::End(0)).map_err(failed)?;
+        let (file, text) = open_lines(path, "exploration")?;
         let mut results = Self { path: path.to_owned(), file, found: Found::default() };
-        if whole == 0 {
+        if text.is_empty() {
             results.append(header)?;
             return Ok(results);
         }
         let help = "name another folder with --out, or remove that one; what it holds says nothing of this exploration";
-        let (kept, found) = parse(&text[..whole], path).map_err(|trouble| Trouble::usage(trouble.cause, help))?;
+        let (kept, found) = parse(&text, path).map_err(|trouble| Trouble::usage(trouble.cause, help))?;
         if kept != *header {
             let differing = kept.differing(header).join(", ");
             let cause =
@@ -217,9 +207,7 @@ impl Results {
     }
 
     fn append(&mut self, value: &impl Serialize) -> Result<(), Trouble> {
-        let mut line = serde_json::to_string(value).expect("results are plain data");
-        line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(|e| Trouble::file("write the results", &self.path, &e))
+        write_line(&mut self.file, value).map_err(|e| Trouble::file("write the results", &self.path, &e))
     }
 
     /// Seeds that need not run again: all but those for which the rig itself failed.
@@ -326,7 +314,7 @@ pub(super) mod tests {
         results.add(result(3, Outcome::Passed)).unwrap();
         results.add(result(4, Outcome::RigError)).unwrap();
         drop(results);
-        let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+        let mut torn = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
         torn.write_all(b"{\"seed\":5,\"verd").unwrap();
         drop(torn);
         let mut results = Results::open(&path, &header()).unwrap();
