@@ -4,6 +4,7 @@ use super::output;
 use super::target::MachineFlags;
 use crate::explore::evidence::RESULTS;
 use crate::explore::explorer::{self, End, ExploreRequest};
+use crate::explore::groups::groups;
 use crate::explore::results::{FORM, Found, GuestResult, Header, Results, SeedResult};
 use crate::explore::schedule::{self, Strategy};
 use crate::explore::shard::{Shard, parse_seeds};
@@ -194,30 +195,23 @@ fn exit_of(summary: &Summary, end: &End) -> Exit {
     }
 }
 
-/// What failed, and what to do next. Equal failures are many, so the first are enough.
+/// What failed, equal failures together, and what to do next.
 fn failures(failed: &[&SeedResult], guests: &[GuestResult], folder: &Path) -> Vec<String> {
-    let evidence = |run: &Path| folder.join(run).display().to_string();
-    let mut lines: Vec<String> = Vec::new();
-    for result in failed.iter().take(SHOWN) {
-        let run = result.run.as_deref().map(evidence).unwrap_or_default();
-        lines.push(format!("seed {}: {}\n  evidence: {run}", result.seed, result.reason.as_deref().unwrap_or("")));
-    }
-    if let Some(more) = failed.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        lines.push(format!("and {more} more seeds, which stand in the results"));
+    let groups = groups(failed);
+    let mut lines: Vec<String> = groups.iter().take(SHOWN).map(|group| group.text(folder)).collect();
+    if let Some(more) = groups.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more ways to fail, which stand in the results"));
     }
     for guest in guests.iter().take(SHOWN) {
         let seeds = match (guest.seeds.first(), guest.seeds.last()) {
             (Some(first), Some(last)) => format!("after updates of seeds {first} to {last}"),
             _ => "before its first update".to_owned(),
         };
-        let (reason, run) = (&guest.reason, evidence(&guest.run));
+        let (reason, run) = (&guest.reason, folder.join(&guest.run).display().to_string());
         lines.push(format!("no one seed, in a guest {seeds}: {reason}\n  evidence: {run}"));
     }
     if let Some(more) = guests.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         lines.push(format!("and {more} more guests, which stand in the results"));
-    }
-    if let Some(run) = failed.iter().find_map(|result| result.run.as_deref()).map(evidence) {
-        lines.push(format!("again:  cargo rig replay {run} --times 20\nshrink: cargo rig shrink {run}"));
     }
     lines
 }
@@ -289,10 +283,13 @@ mod tests {
     fn what_is_not_shown_is_counted_and_the_next_command_is_told() {
         let all: Vec<SeedResult> = (0..38).map(|seed| result(seed, Outcome::Failed)).collect();
         let lines = failures(&all.iter().collect::<Vec<_>>(), &[], Path::new("runs/x")).join("\n");
-        assert!(lines.contains("and 28 more seeds"), "{lines}");
+        assert!(lines.starts_with("38 seeds: lost\n  seeds 0, 1, 2 and 35 more"), "{lines}");
         assert!(lines.ends_with("shrink: cargo rig shrink runs/x/guests/3"), "{lines}");
-        let lines = failures(&all.iter().take(10).collect::<Vec<_>>(), &[], Path::new("")).join("\n");
-        assert!(!lines.contains("more"), "{lines}");
+        let lost =
+            |seed: u64| SeedResult { reason: Some("!".repeat(1 + seed as usize)), ..result(seed, Outcome::Failed) };
+        let all: Vec<SeedResult> = (0..12).map(lost).collect();
+        let lines = failures(&all.iter().collect::<Vec<_>>(), &[], Path::new("")).join("\n");
+        assert!(lines.ends_with("and 2 more ways to fail, which stand in the results"), "{lines}");
         assert_eq!(failures(&[], &[], Path::new("")), [""; 0]);
     }
 

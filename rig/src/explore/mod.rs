@@ -4,6 +4,7 @@ pub mod evidence;
 pub mod explorer;
 #[cfg(test)]
 mod fake;
+pub(crate) mod groups;
 pub mod random;
 pub mod repeat;
 pub mod repetition;
