@@ -5,6 +5,7 @@
 
 mod acks;
 pub mod bundle;
+pub mod claim;
 pub mod cli;
 pub mod dist;
 pub mod doctor;

@@ -1,6 +1,6 @@
 //! What goes wrong outside the subject, and how a command reports it.
 
-use rig_images::ImagesError;
+use rig_images::{Fragment, ImagesError};
 use std::fmt;
 use std::path::Path;
 
@@ -20,6 +20,8 @@ pub enum Exit {
     Crashed = 4,
     /// The rig, or what it needs on this machine, failed.
     Environment = 5,
+    /// What was claimed was not seen within a bound, which is no proof.
+    NotReproduced = 6,
     /// A commit cannot be tested, in the words of `git bisect run`: it does not build, or the rig or this machine failed.
     Untestable = 125,
     /// The run was not possible here, and that is no fault of anybody.
@@ -86,6 +88,8 @@ impl From<ImagesError> for Trouble {
             | ImagesError::NoKernelSource(_)
             | ImagesError::NoConfig(_)
             | ImagesError::NoModule { .. } => Exit::Usage,
+            // Those of the rig's own fragments are our fault.
+            ImagesError::ConfigLine { fragment, .. } if fragment == Fragment::ADDED => Exit::Usage,
             // A scenario that needs a module says nothing of a kernel for which none can be built here.
             ImagesError::NoModuleBuild { .. } | ImagesError::NoCompiler { .. } => Exit::Skipped,
             _ => Exit::Environment,

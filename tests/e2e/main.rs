@@ -1,11 +1,13 @@
 //! End-to-end tests: the rig as its users start it. Each says what only it can show; what can be shown without a machine
 //! is shown beside the code.
 
+mod at_breach;
 mod bad_input;
 mod bad_luck;
 mod bare_metal;
 mod busted_kernel;
 mod catalogue;
+mod claims;
 mod client;
 mod dist;
 mod engines;
@@ -19,6 +21,8 @@ mod kvm_td;
 mod prove;
 mod races;
 mod series;
+mod shapes;
+mod tdx_host;
 mod trust_domains;
 mod tutorial;
 mod update;

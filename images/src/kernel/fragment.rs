@@ -30,6 +30,15 @@ impl Fragment {
         Ok(Self { name: name.into(), text: text.into() })
     }
 
+    /// The name of a fragment of the caller's.
+    pub const ADDED: &str = "kconfig";
+
+    /// A fragment of these lines of the caller's; none of no lines.
+    pub fn added(lines: &[String]) -> Option<Self> {
+        let text = lines.join("\n") + "\n";
+        (!lines.is_empty()).then(|| Self { name: Self::ADDED.into(), text })
+    }
+
     /// The lines that demand something.
     pub fn demands(&self) -> impl Iterator<Item = &str> {
         self.text.lines().map(str::trim_end).filter(|line| option(line).is_some())
@@ -122,6 +131,18 @@ mod tests {
         let profile = [fragment("a", "CONFIG_PREEMPT=y\n"), fragment("b", "# CONFIG_PREEMPT is not set\n")];
         assert_eq!(broken_line(&profile, "# CONFIG_PREEMPT is not set\n"), None);
         assert!(broken_line(&profile, "CONFIG_PREEMPT=y\n").is_some());
+    }
+
+    #[test]
+    fn the_callers_lines_are_demands_too() {
+        assert_eq!(Fragment::added(&[]), None);
+        let profile = Vec::from_iter(Fragment::added(&["CONFIG_X=y".into(), "CONFIG_Y=n".into()]));
+        assert_eq!(broken_line(&profile, "CONFIG_X=y\n"), None);
+        assert_eq!(broken_line(&profile, ""), Some((Fragment::ADDED.into(), "CONFIG_X=y".into())));
+        assert_eq!(
+            broken_line(&profile, "CONFIG_X=y\nCONFIG_Y=m\n"),
+            Some((Fragment::ADDED.into(), "CONFIG_Y=n".into()))
+        );
     }
 
     #[test]

@@ -3,6 +3,9 @@
 mod bisect;
 mod bundle;
 mod check;
+mod claim;
+mod claim_orders;
+mod claim_seeds;
 mod compare_acks;
 mod diff;
 mod dist;
@@ -10,10 +13,12 @@ mod doctor;
 #[cfg(test)]
 mod documents;
 mod engines;
+mod exec;
 mod explore;
 mod images;
 mod kernel;
 mod list;
+mod local_terminal;
 mod merge;
 mod mutants;
 mod new_scenario;
@@ -25,10 +30,12 @@ mod run;
 mod scenario;
 mod series;
 mod series_flags;
+mod shell;
 mod show;
 mod shrink;
 mod suite;
 mod target;
+mod tdx_host;
 
 use crate::trouble::{Exit, Trouble};
 use clap::{Parser, Subcommand};
@@ -64,6 +71,12 @@ Exit codes: 0 passed, 1 an invariant broke or the outcome is not the expected on
 enum Command {
     /// Run a scenario and judge it.
     Run(run::Arguments),
+    /// Run a command in the emulated TDX host; its output and its exit code come back.
+    #[command(after_help = exec::EXAMPLES)]
+    Exec(exec::ExecArguments),
+    /// Open a shell of Debian's in the emulated TDX host.
+    #[command(after_help = shell::EXAMPLES)]
+    Shell(shell::ShellArguments),
     /// Name the scenarios that come with the rig.
     List(list::Arguments),
     /// Print scenario files, check them, or print the schema of their format.
@@ -72,6 +85,7 @@ enum Command {
     /// Write a commented scenario file to start from.
     NewScenario(new_scenario::NewScenarioArguments),
     /// Run the scenarios of a suite, the cheapest first.
+    #[command(after_help = suite::EXAMPLES)]
     Suite(suite::Arguments),
     /// Try many schedules of a scenario: which CPU waits where, and for whom.
     #[command(after_help = explore::EXPLORE_EXAMPLES)]
@@ -122,6 +136,9 @@ enum Command {
     /// Find the first commit of a git tree that makes a scenario end worse.
     #[command(after_help = bisect::EXAMPLES)]
     Bisect(bisect::BisectArguments),
+    /// Try whether what somebody claims of the kernel can be shown.
+    #[command(after_help = claim::EXAMPLES)]
+    Claim(claim::ClaimArguments),
     /// Explore every order in which CPUs can walk the update's section of a kernel's machine code.
     #[command(after_help = prove::EXAMPLES)]
     Prove(prove::Arguments),
@@ -137,8 +154,15 @@ pub fn main() -> std::process::ExitCode {
             return if error.use_stderr() { code(Exit::Usage as u8) } else { code(0) };
         }
     };
+    code(dispatch(arguments))
+}
+
+/// Runs a command; its exit code.
+fn dispatch(arguments: Arguments) -> u8 {
     let (json, result) = match arguments.command {
-        Command::Run(arguments) => (arguments.json, run::run(arguments)),
+        Command::Run(arguments) => (arguments.json, run::run(&arguments)),
+        Command::Exec(arguments) => (false, exec::run(&arguments).map_err(untestable)),
+        Command::Shell(arguments) => (false, shell::run(&arguments)),
         Command::List(arguments) => (arguments.json, Ok(list::run(&arguments))),
         Command::Scenario(arguments) => (false, scenario::run(&arguments)),
         Command::NewScenario(arguments) => (false, new_scenario::run(&arguments)),
@@ -152,7 +176,7 @@ pub fn main() -> std::process::ExitCode {
         Command::Images(arguments) => (arguments.json(), images::run(&arguments)),
         Command::Kernel(arguments) => (arguments.json(), kernel::run(&arguments)),
         Command::Dist(arguments) => (false, dist::run(&arguments)),
-        Command::Hw(command) => return code(rig_hw::run(&command)),
+        Command::Hw(command) => return rig_hw::run(&command),
         Command::Show(arguments) => (arguments.json, show::run(&arguments)),
         Command::Bundle(arguments) => (false, bundle::run(&arguments)),
         Command::Check(arguments) => (arguments.json, check::run(&arguments)),
@@ -162,18 +186,19 @@ pub fn main() -> std::process::ExitCode {
         Command::Mutants(arguments) => (arguments.json, mutants::run(&arguments)),
         Command::Series(arguments) => (arguments.json, series::run(&arguments).map_err(untestable)),
         Command::Bisect(arguments) => (arguments.json, bisect::run(&arguments).map_err(untestable)),
+        Command::Claim(arguments) => (arguments.json, claim::run(&arguments)),
         Command::Prove(arguments) => (arguments.json, prove::run(&arguments)),
     };
     match result {
-        Ok(exit) => code(exit),
+        Ok(exit) => exit,
         Err(trouble) => {
             report(&trouble, json);
-            code(trouble.exit as u8)
+            trouble.exit as u8
         }
     }
 }
 
-/// `git bisect run` takes each code below 125 for a bad commit.
+/// `git bisect run` takes each code below 125 for a bad commit, and of `rig exec` they are the command's.
 fn untestable(trouble: Trouble) -> Trouble {
     Trouble { exit: Exit::Untestable, ..trouble }
 }
@@ -217,11 +242,16 @@ mod tests {
             shrink::EXAMPLES,
             merge::EXAMPLES,
             kernel::EXAMPLES,
+            exec::EXAMPLES,
+            shell::EXAMPLES,
+            bundle::EXAMPLES,
             scenario::EXAMPLES,
+            suite::EXAMPLES,
             mutants::EXAMPLES,
             series::EXAMPLES,
             bisect::EXAMPLES,
             prove::EXAMPLES,
+            claim::EXAMPLES,
         ];
         for line in commands.iter().flat_map(|text| text.lines()).filter_map(|l| l.trim().strip_prefix("cargo ")) {
             let words = line.split("  ").next().unwrap().split_ascii_whitespace();

@@ -1,13 +1,13 @@
 //! `rig run`
 
 use super::output;
-use crate::run::{self, Options};
-use crate::scenario::{self, Ack, Backend, Clock, Engine, Scenario, Subject, Twin, catalogue};
+use crate::run::{self, AtBreach, Options};
+use crate::scenario::{self, Ack, Backend, Clock, Engine, Scenario, Shape, Subject, Twin, catalogue};
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::{Outcome, Verdict};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -30,6 +30,12 @@ pub(super) struct Arguments {
     /// `profile:kcsan` or `profile:rt`; with the subject `kmod` also Debian's own, as `debian:6.12`
     #[arg(long, value_name = "PATH")]
     kernel: Option<PathBuf>,
+    /// Build the rig's kernel with this option, too, such as `DEBUG_LIST=y`; may be repeated. That takes some minutes, and is kept
+    #[arg(long, value_name = "KEY=VALUE")]
+    kconfig: Vec<String>,
+    /// What the kernel calls the parts of its update, where the rig does not know it: a file, or `linux-7.2` or `tdp-data`
+    #[arg(long, value_name = "FILE")]
+    shape: Option<PathBuf>,
     /// Upload this module image as it is
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
@@ -76,22 +82,22 @@ pub(super) struct Arguments {
     /// What the run may leave behind in events and the kernel's log, MB (256); more ends it as an error of the rig
     #[arg(long, value_name = "MB")]
     evidence_max_mb: Option<u32>,
+    /// Where an invariant breaks or the machine hangs, stop it there and serve gdb until Ctrl-C
+    #[arg(long)]
+    stop_at_breach: bool,
+    /// End a machine that was left stopped after this time, seconds
+    #[arg(long, value_name = "S", requires = "stop_at_breach")]
+    keep_s: Option<u32>,
     /// Record no events, for measuring what recording costs; nothing is judged then
     #[arg(long, hide = true)]
     no_events: bool,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let total = Instant::now();
     let progress = Progress::stderr();
-    let scenario = scenario(&arguments)?;
-    let options = Options {
-        out: arguments.out,
-        qemu: arguments.qemu,
-        keep: arguments.keep,
-        no_events: arguments.no_events,
-        cold: arguments.cold,
-    };
+    let scenario = scenario(arguments)?;
+    let options = options(arguments, &scenario)?;
     if let Some(nested) = &scenario.nested {
         let verdict = run::run_nested(&scenario, nested, &options, total, &progress)?;
         return Ok(print_verdict(&verdict, arguments.json, arguments.verbose));
@@ -106,6 +112,30 @@ pub(super) fn run(arguments: Arguments) -> Result<u8, Trouble> {
         eprintln!("help: {} ({})", verdict.remedy.as_deref().unwrap_or("see the run folder"), folder.display());
     }
     Ok(print_verdict(&verdict, arguments.json, arguments.verbose))
+}
+
+/// What the flags add to the scenario.
+fn options(arguments: &Arguments, scenario: &Scenario) -> Result<Options, Trouble> {
+    let keep = arguments.keep_s.map(|s| Duration::from_secs(s.into()));
+    let at_breach = arguments.stop_at_breach.then_some(AtBreach { keep });
+    let unfit = match (scenario.clock, &scenario.nested) {
+        (Clock::Deterministic, _) => Some("on the deterministic clock nothing on the host touches the machine"),
+        (_, Some(_)) => Some("the machines of this scenario run inside another one"),
+        _ => None,
+    };
+    if let (Some(_), Some(why)) = (at_breach, unfit) {
+        let help = "leave out --stop-at-breach, or run the scenario on the parallel clock";
+        return Err(Trouble::usage(format!("--stop-at-breach is not possible: {why}"), help));
+    }
+    Ok(Options {
+        out: arguments.out.clone(),
+        qemu: arguments.qemu.clone(),
+        keep: arguments.keep,
+        no_events: arguments.no_events,
+        cold: arguments.cold,
+        at_breach,
+        terminal: None,
+    })
 }
 
 /// Shows the verdict, with `verbose` also how the run was made; its exit code.
@@ -136,11 +166,20 @@ fn scenario(arguments: &Arguments) -> Result<Scenario, Trouble> {
     scenario.twin = arguments.twin.or(scenario.twin);
     scenario.budget.evidence_mb = arguments.evidence_max_mb.or(scenario.budget.evidence_mb);
     scenario.kernel = arguments.kernel.clone().or(scenario.kernel);
+    if let Some(shape) = &arguments.shape {
+        scenario.shape = Some(Shape::of(shape)?);
+    }
+    scenario.kconfig.extend(arguments.kconfig.iter().map(|line| with_prefix(line)));
     scenario.image.file = arguments.image.clone().or(scenario.image.file);
     bring(&mut scenario, &arguments.clients)?;
     let help = "change the flag, or the scenario file";
     scenario.check().map_err(|cause| Trouble::usage(cause, help))?;
     Ok(scenario)
+}
+
+/// As in a `.config`; the prefix may be left out, as in Kconfig files.
+fn with_prefix(line: &str) -> String {
+    if line.starts_with("CONFIG_") { line.to_owned() } else { format!("CONFIG_{line}") }
 }
 
 /// Gives the scenario what was brought for it.
@@ -209,6 +248,28 @@ mod tests {
         assert_eq!(scenario.userspace.unwrap().given, ["a/client.py", "b"].map(PathBuf::from));
         let trouble = parse(&["client-shell", "--client", "a"]).unwrap_err();
         assert!(trouble.cause.contains("--client has no use"), "{trouble}");
+    }
+
+    #[test]
+    fn only_a_machine_that_the_host_may_touch_is_left_stopped() {
+        let options = |words: &[&str]| {
+            let arguments = Line::parse_from(["run"].iter().chain(words)).run;
+            options(&arguments, &scenario(&arguments)?)
+        };
+        let keep = Some(Duration::from_secs(9));
+        assert_eq!(options(&["--stop-at-breach", "--keep-s", "9"]).unwrap().at_breach, Some(AtBreach { keep }));
+        assert_eq!(options(&[]).unwrap().at_breach, None);
+        let refused = options(&["--stop-at-breach", "--clock", "deterministic"]).unwrap_err();
+        assert!(refused.cause.contains("deterministic clock"), "{refused}");
+        assert!(options(&["--stop-at-breach", "nested-kvm"]).unwrap_err().cause.contains("inside another"));
+        assert!(Line::try_parse_from(["run", "--keep-s", "9"]).is_err());
+    }
+
+    #[test]
+    fn options_of_the_kernel_have_their_prefix() {
+        let scenario = parse(&["--kconfig", "DEBUG_LIST=y", "--kconfig", "CONFIG_HZ=100"]).unwrap();
+        assert_eq!(scenario.kconfig, ["CONFIG_DEBUG_LIST=y", "CONFIG_HZ=100"]);
+        assert!(parse(&["--kconfig", "DEBUG_LIST"]).unwrap_err().cause.contains("no CONFIG_KEY=value"));
     }
 
     #[test]

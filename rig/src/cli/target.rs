@@ -14,7 +14,7 @@ const STALL_CPU_S: u32 = 3;
 /// The same on a deterministic clock, microseconds of the guest: longer than the holds that are drawn may last.
 const STALL_GUEST_US: u32 = 10_000;
 
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct MachineFlags {
     /// vCPUs of the machine (1 to 512)
     #[arg(long, value_name = "N")]

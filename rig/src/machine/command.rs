@@ -142,6 +142,8 @@ pub struct MachineSpec {
     pub mailbox: Option<MailboxDevice>,
     /// What the guest can read of the host.
     pub share: Option<Share>,
+    /// Socket of a terminal of the guest's, its `/dev/hvc0`.
+    pub terminal: Option<PathBuf>,
     /// File for the serial console.
     pub console: PathBuf,
     /// How often a second the kernel ticks (`CONFIG_HZ`).
@@ -231,6 +233,10 @@ pub fn arguments(spec: &MachineSpec, runtime: &RuntimeDir) -> Vec<OsString> {
         line.word("-chardev").option("socket,server=off,id=agent,path=", &[], &runtime.path(AGENT_SOCKET));
         line.words(["-device", "virtio-serial-pci,max_ports=2"]);
         line.words(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+    }
+    if let Some(terminal) = &spec.terminal {
+        line.word("-chardev").option("socket,server=off,id=terminal,path=", &[], terminal);
+        line.words(["-device", "virtconsole,chardev=terminal"]);
     }
     if let Some(mailbox) = &spec.mailbox {
         add_mailbox(&mut line, mailbox, spec.memory_mib);
@@ -338,6 +344,7 @@ mod tests {
             processor: Processor::TdxHost,
             mailbox: None,
             share: None,
+            terminal: None,
             cpus: 4,
             memory_mib: 512,
             kernel: "/k/bzImage".into(),

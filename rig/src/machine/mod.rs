@@ -8,6 +8,7 @@ pub mod control;
 mod exit;
 pub mod failure;
 mod gauge;
+mod gdb;
 pub mod kvm;
 pub mod logs;
 pub mod memory;

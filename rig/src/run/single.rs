@@ -10,12 +10,24 @@ use crate::scenario::Scenario;
 use crate::trouble::Trouble;
 use rig_images::Progress;
 use rig_judge::Verdict;
+use rig_wire::agent::Executed;
 use std::path::Path;
 use std::time::Instant;
 
 /// Runs what was prepared. `total` is when the command began. The verdict is in the run folder, too.
 pub fn run(prepared: Prepared, total: Instant, progress: &Progress) -> Result<Verdict, Trouble> {
     conclude(&conduct(prepared, total, progress)?)
+}
+
+/// Runs what was prepared, whose scenario has one client; how that ended, too, if it did.
+pub fn run_program(
+    prepared: Prepared,
+    total: Instant,
+    progress: &Progress,
+) -> Result<(Verdict, Option<Executed>), Trouble> {
+    let record = conduct(prepared, total, progress)?;
+    let executed = record.guest.clients.first().map(|end| end.executed.clone());
+    Ok((conclude(&record)?, executed))
 }
 
 /// Runs a scenario on a kernel that few other runs will have, in silence, with its evidence in `folder`, which is made anew. The

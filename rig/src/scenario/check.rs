@@ -1,6 +1,5 @@
 //! Ranges that the types of a scenario cannot say.
 
-use super::kernel::DEBIAN;
 use super::{Backend, Budget, Clock, Engine, Moment, Nested, Scenario, Subject, UpdateImage};
 
 /// Most vCPUs of a machine: QEMU's q35 takes 4096, the kernels here are built for fewer, and 512 is what was planned for.
@@ -51,9 +50,7 @@ impl Scenario {
                 return Err("`tds` are run by KVM, which takes the TDX module from the in-tree subject only".into());
             }
         }
-        if self.is_named(DEBIAN) && self.subject != Subject::Kmod {
-            return Err("Debian's kernels are built without TDX host support: set `subject` to \"kmod\"".into());
-        }
+        self.check_kernel()?;
         if self.subject != Subject::Kmod && !self.module_parameters.is_empty() {
             return Err("`module_parameters` go to the update kernel module: set `subject` to \"kmod\"".into());
         }

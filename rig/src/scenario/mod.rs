@@ -3,6 +3,7 @@
 mod budget;
 pub mod catalogue;
 mod check;
+mod claim;
 mod client;
 mod demands;
 mod ending;
@@ -12,8 +13,10 @@ mod hold;
 mod hw;
 pub(crate) mod kernel;
 mod leaf;
+mod machine;
 mod parse;
 mod schema;
+mod shape;
 mod subject;
 mod tds;
 mod template;
@@ -21,6 +24,7 @@ mod wording;
 
 pub use budget::Budget;
 pub use check::MAX_CPUS;
+pub use claim::{Claim, ClaimEdit};
 pub use client::{Brought, ClientOrder, Userspace};
 pub use demands::Demands;
 pub use ending::{Endings, UpdateEnding, UploadError};
@@ -28,10 +32,12 @@ pub use expect::{Ending, Expect, Leaked, TdRefusal};
 pub use fault::FaultSpec;
 pub use hold::{HoldSpec, HoldStart, Location, Place, Since, UntilSpec};
 pub use hw::HwOrder;
+pub use machine::{Backend, Clock};
 #[cfg(test)]
 pub(crate) use parse::load;
 pub use parse::{from_file, from_text};
 pub use schema::schema;
+pub use shape::{Shape, ShapeWords};
 pub use subject::{Ack, Engine, Subject, Twin};
 pub use tds::Tds;
 pub use template::commented;
@@ -75,9 +81,15 @@ pub struct Scenario {
     /// as `debian:6.12`; absent: the rig's.
     #[serde(default)]
     pub kernel: Option<PathBuf>,
+    /// More configuration of the rig's kernel, each line as in a `.config`: it is built with that, and kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kconfig: Vec<String>,
     /// More arguments for the kernel's command line.
     #[serde(default)]
     pub kernel_arguments: String,
+    /// What the kernel calls the parts of its update, where the rig does not know it; absent: the rig looks for the names it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
     /// The code under test.
     #[serde(default)]
     pub subject: Subject,
@@ -141,6 +153,9 @@ pub struct Scenario {
     /// Scenarios that are run inside a virtual machine, in place of this one; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nested: Option<Nested>,
+    /// What somebody claims of the kernel and this scenario would show, for `rig claim`; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
 }
 
 /// Scenarios that the rig runs inside a virtual machine in which KVM works.
@@ -241,42 +256,6 @@ pub enum Moment {
     After,
 }
 
-/// How SEAMCALLs reach the emulated firmware.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backend {
-    /// The best that works here for the subject.
-    #[default]
-    Auto,
-    /// QEMU TCG with the plugin.
-    Tcg,
-    /// QEMU KVM, with a shim in the guest.
-    Kvm,
-    /// QEMU TCG without the plugin, with the shim of KVM's guests: for trying that way where KVM is missing.
-    TcgShim,
-}
-
-/// What time is for a machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Clock {
-    /// The host's clock, and a host thread for each vCPU: real concurrency.
-    #[default]
-    Parallel,
-    /// Counted instructions, and one host thread: the same run every time, bit for bit.
-    Deterministic,
-}
-
-impl Clock {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Parallel => "parallel",
-            Self::Deterministic => "deterministic",
-        }
-    }
-}
-
 /// What the updates upload. By default update number n brings the first module with its update version raised by n.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -320,7 +299,9 @@ impl Default for Scenario {
             during: Vec::new(),
             memory_mib: None,
             kernel: None,
+            kconfig: Vec::new(),
             kernel_arguments: String::new(),
+            shape: None,
             subject: Subject::default(),
             ack: None,
             engine: None,
@@ -340,6 +321,7 @@ impl Default for Scenario {
             expect: Expect::default(),
             budget: Budget::default(),
             nested: None,
+            claim: None,
         }
     }
 }

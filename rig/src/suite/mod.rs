@@ -2,11 +2,17 @@
 //!
 //! Nothing is retried. A failure of the rig or of this machine is distinguished from one of the subject.
 
+mod choice;
+mod index;
 mod pool;
+mod record;
 mod report;
 mod table;
 
+pub use choice::named_so;
+pub use index::index;
 pub use pool::{Room, run_all};
+pub use record::{SUITE, SuiteRecord};
 pub use report::{junit, ktap};
 pub use table::{line, summary};
 
@@ -16,12 +22,12 @@ use crate::scenario::Scenario;
 use crate::trouble::{Exit, Trouble};
 use rig_images::Progress;
 use rig_judge::{Facts, Outcome, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A scenario that was run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ran {
     /// Its name.
     pub scenario: String,

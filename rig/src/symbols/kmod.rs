@@ -2,8 +2,9 @@
 
 use super::subject::{ONLINE_COUNT, REGION, preempt_count};
 use super::{ModuleSymbols, Observation, SubjectError, Symbols};
+use rig_judge::SubjectNames;
 use rig_wire::plan::{Function, Watch};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The module's state machine: `struct lockstep` of `guest-kmod/update.h`, whose first words are those of the in-tree code.
 const STATE: &str = "lockstep";
@@ -29,15 +30,14 @@ impl KmodPlan {
         let watch = |name: &str, address| Watch { name: name.to_owned(), address, size: 4, within: Vec::new() };
         let online = kernel.address(ONLINE_COUNT).ok_or(SubjectError::Kernel(ONLINE_COUNT))?;
         let words = WORDS.iter().map(|(name, _)| watch(name, 0));
-        let in_kernel = REGION[1..].iter().map(|name| {
-            let range = *kernel.ranges(name).first().ok_or(SubjectError::Kernel(name))?;
-            Ok(Function { name: (*name).to_owned(), range })
-        });
+        let in_kernel = REGION[1..].iter().map(|name| kernel.function(name).ok_or(SubjectError::Kernel(name)));
         let run = Function { name: RUN.to_owned(), range: (0, 0) };
         let observation = Observation {
             watches: words.chain([watch(ONLINE_COUNT, online)]).collect(),
             functions: std::iter::once(Ok(run)).chain(in_kernel).collect::<Result<_, _>>()?,
             preempt_count_offset: preempt_count(kernel),
+            names: SubjectNames::kmod(true),
+            unobservable: BTreeMap::new(),
         };
         Ok(Self { symbols: module, sections, observation })
     }
@@ -49,6 +49,8 @@ impl KmodPlan {
             watches: WORDS.iter().map(|(name, _)| watch(name)).chain([watch(ONLINE_COUNT)]).collect(),
             functions: vec![Function { name: RUN.to_owned(), range: (0, 0) }],
             preempt_count_offset: None,
+            names: SubjectNames::kmod(true),
+            unobservable: BTreeMap::new(),
         }
     }
 

@@ -2,15 +2,21 @@
 
 mod kmod;
 mod module;
+mod shaped;
 mod subject;
 
 pub use kmod::KmodPlan;
 pub use module::ModuleSymbols;
+pub use shaped::observe_any;
 pub use subject::{Observation, SubjectError, observe_update};
 
 use crate::trouble::Trouble;
 use object::{Object, ObjectSymbol};
+use rig_wire::plan::Function;
 use std::path::Path;
+
+/// How the names of pieces end that a compiler moved away from a function, because they are seldom executed.
+const COLD: &str = ".cold";
 
 /// One symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +90,20 @@ impl Symbols {
         self.0.iter().filter(|s| is_it(s)).filter_map(|s| Some((s.address, self.next_after(s.address)?))).collect()
     }
 
+    /// The function of this name, or the first clone of it. What the compiler put elsewhere (`name.cold`) may lie before it, and
+    /// is not it.
+    pub fn function(&self, name: &str) -> Option<Function> {
+        let is_piece =
+            |own: &str| own.strip_prefix(name).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(COLD));
+        let is_it = |own: &str| {
+            own == name || own.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')) && !is_piece(own)
+        };
+        let range = |symbol: &Symbol| Some((symbol.address, self.next_after(symbol.address)?));
+        let exact = self.0.iter().find(|symbol| symbol.name == name);
+        let whole = exact.or_else(|| self.0.iter().find(|symbol| is_it(&symbol.name)))?;
+        Some(Function { name: name.to_owned(), range: range(whole)? })
+    }
+
     /// The symbol that holds this address, as `name+0x12`; none below the first symbol.
     pub fn name_of(&self, address: u64) -> Option<String> {
         let after = self.0.partition_point(|s| s.address <= address);
@@ -138,6 +158,16 @@ ffffffff817c7d70 b seamldr_lock
     fn clones_belong_to_their_function() {
         let text = "10 t ack_state.isra.0\n20 t ack_state\n30 t ack_state_more\n40 t end\n";
         assert_eq!(Symbols::from_system_map(text).ranges("ack_state"), [(0x10, 0x20), (0x20, 0x30)]);
+    }
+
+    #[test]
+    fn what_is_seldom_executed_is_not_the_function() {
+        let text = "10 t f.cold\n20 t g\n30 t f\n40 t f.isra.0.cold\n50 t f_more.cold\n60 t end\n70 t last\n";
+        let symbols = Symbols::from_system_map(text);
+        assert_eq!(symbols.function("f").unwrap().range, (0x30, 0x40));
+        let clone = Symbols::from_system_map("10 t f.isra.0.cold\n20 t f.isra.0\n30 t end\n").function("f").unwrap();
+        assert_eq!(clone.range, (0x20, 0x30));
+        assert_eq!(symbols.function("nowhere"), None);
     }
 
     #[test]

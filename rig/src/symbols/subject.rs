@@ -1,7 +1,9 @@
 //! What to watch in the kernel so that the in-tree update's state machine can be observed from outside.
 
 use super::Symbols;
+use rig_judge::{Invariant, SubjectNames};
 use rig_wire::plan::{Function, Watch};
+use std::collections::BTreeMap;
 
 /// `struct update_ctrl` of `arch/x86/virt/vmx/tdx/seamldr.c` (Linux 7.3): the state, and two counters, 4 bytes each at
 /// these offsets; a raw spinlock follows. The order is the same whatever debugging makes of the lock.
@@ -29,17 +31,24 @@ pub struct Observation {
     pub functions: Vec<Function>,
     /// Where a CPU's `preempt_count` lies relative to its GS base.
     pub preempt_count_offset: Option<u64>,
+    /// What the judge is told that these are called.
+    pub names: SubjectNames,
+    /// Invariants of which this shows only a part, and which part.
+    pub unobservable: BTreeMap<Invariant, String>,
 }
 
 /// Why a kernel's update cannot be observed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
     /// No update code, or no symbols of it.
-    #[error("the kernel has no `{0}`: it was built without CONFIG_INTEL_TDX_HOST, or is older than Linux 7.2")]
+    #[error("the kernel has no `{0}`, and no `__seamcall`: it was built without CONFIG_INTEL_TDX_HOST")]
     Missing(&'static str),
     /// The structure is not what is known.
     #[error("`update_ctrl` of this kernel is {0} bytes, not {MIN_SIZE} to {MAX_SIZE}: its layout is not the known one")]
     Layout(u64),
+    /// What a profile names is not in the kernel.
+    #[error("the kernel has no `{0}`, which the shape names")]
+    NotOfShape(String),
     /// A kernel that the update module can run on has it.
     #[error("the kernel's symbols have no `{0}`")]
     Kernel(&'static str),
@@ -59,14 +68,13 @@ pub fn observe_update(symbols: &Symbols) -> Result<Observation, SubjectError> {
         |(name, address): (&str, u64)| Watch { name: name.to_owned(), address, size: 4, within: within.clone() };
     let fields = FIELDS.into_iter().map(|(name, offset)| (name, base + offset));
     let online = symbols.address(ONLINE_COUNT).map(|address| (ONLINE_COUNT, address));
-    let function = |name: &'static str| {
-        let range = *symbols.ranges(name).first().ok_or(SubjectError::Missing(name))?;
-        Ok(Function { name: name.to_owned(), range })
-    };
+    let function = |name: &'static str| symbols.function(name).ok_or(SubjectError::Missing(name));
     Ok(Observation {
         watches: fields.chain(online).map(watch).collect(),
         functions: REGION.into_iter().map(function).collect::<Result<_, _>>()?,
         preempt_count_offset: preempt_count(symbols),
+        names: SubjectNames::in_tree(),
+        unobservable: BTreeMap::new(),
     })
 }
 

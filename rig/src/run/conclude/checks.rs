@@ -86,6 +86,7 @@ fn demanded(scenario: &Scenario, evidence: &Evidence<'_>) -> Vec<Check> {
     if evidence.blind {
         return Vec::new();
     }
+    let demands = scenario.demands();
     let of = |invariant: Invariant| {
         let name = format!("invariant {invariant}");
         let finding = evidence.findings.invariants.get(&invariant);
@@ -93,6 +94,8 @@ fn demanded(scenario: &Scenario, evidence: &Evidence<'_>) -> Vec<Check> {
             Some(Standing::Held) => Some(check(&name, HELD, HELD)),
             Some(Standing::Broken) if !scenario.expect.broken.contains(&invariant) => None,
             Some(Standing::Broken) => Some(check(&name, HELD, "broken")),
+            // The verdict has why.
+            _ if !demands.written && evidence.unobservable.contains_key(&invariant) => None,
             _ => {
                 let reasons = evidence.findings.not_observed();
                 let why = reasons.iter().find(|unseen| unseen.invariant == invariant);
@@ -101,7 +104,7 @@ fn demanded(scenario: &Scenario, evidence: &Evidence<'_>) -> Vec<Check> {
             }
         }
     };
-    scenario.demands().held.into_iter().filter_map(of).collect()
+    demands.held.iter().copied().filter_map(of).collect()
 }
 
 const HELD: &str = "held";

@@ -3,7 +3,8 @@
 use super::recorded::Recorded;
 use crate::run::record::guest_report::GuestReport;
 use rig_judge::verdict::HoldReport;
-use rig_judge::{Findings, RunEnd};
+use rig_judge::{Findings, Invariant, RunEnd};
+use std::collections::BTreeMap;
 
 /// All that was observed of a run, as far as expectations concern it.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Evidence<'a> {
     pub(super) holds: &'a [HoldReport],
     /// All that the kernel said.
     pub(super) log: &'a str,
+    /// Invariants of which only a part could be seen, and why.
+    pub(super) unobservable: &'a BTreeMap<Invariant, String>,
     /// The run was made without recording.
     pub(super) blind: bool,
     /// The run is one machine of an exploration, which makes other updates than the scenario says, under other holds.

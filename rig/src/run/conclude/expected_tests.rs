@@ -6,6 +6,7 @@ use crate::scenario::{CpuSwitch, from_text};
 use rig_judge::synthetic::Synthetic;
 use rig_judge::verdict::{Check, HoldReport};
 use rig_judge::{Finding, Findings, RunEnd};
+use std::collections::BTreeMap;
 
 const FAILED: &str = "transferring:firmware-invalid";
 
@@ -17,6 +18,7 @@ struct Run {
     recorded: Recorded,
     holds: Vec<HoldReport>,
     log: String,
+    unobservable: BTreeMap<Invariant, String>,
     blind: bool,
 }
 
@@ -41,6 +43,7 @@ impl Run {
             recorded,
             holds: Vec::new(),
             log: "a line\n".into(),
+            unobservable: BTreeMap::new(),
             blind: false,
         }
     }
@@ -70,8 +73,8 @@ impl Run {
     }
 
     fn evidence(&self) -> Evidence<'_> {
-        let Self { guest, end, findings, recorded, holds, log, blind } = self;
-        Evidence { guest, end, findings, recorded, holds, log, blind: *blind, exploring: false }
+        let Self { guest, end, findings, recorded, holds, log, unobservable, blind } = self;
+        Evidence { guest, end, findings, recorded, holds, log, unobservable, blind: *blind, exploring: false }
     }
 
     fn outcome(&self, scenario: &str) -> Outcome {
@@ -83,6 +86,15 @@ impl Run {
         let checks = self.verdict(scenario).facts.checks;
         checks.into_iter().filter(|check| !check.met).map(|check: Check| check.name).collect()
     }
+}
+
+#[test]
+fn what_cannot_be_observed_is_not_demanded_unless_the_scenario_names_it() {
+    let unseen = || Run::updated().not_applicable(Invariant::Lockstep);
+    let blind = unseen().with(|run| _ = run.unobservable.insert(Invariant::Lockstep, "no words".into()));
+    assert_eq!(unseen().outcome(""), Outcome::Failed);
+    assert_eq!(blind.outcome(""), Outcome::Passed);
+    assert_eq!(blind.outcome("expect.held = [\"lockstep\"]\n"), Outcome::Failed);
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub(crate) fn conclude(run: &RunRecord) -> Result<Verdict, Trouble> {
         recorded: &recorded,
         holds: &holds,
         log: &log,
+        unobservable: &run.description.setup.unobservable,
         blind,
         exploring: run.conditions.exploring,
     };

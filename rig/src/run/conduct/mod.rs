@@ -1,5 +1,6 @@
 //! From a run that is prepared to what is known when its machine is gone.
 
+mod at_breach;
 mod autopsy;
 mod boot_once;
 pub(super) mod choose_start;

@@ -1,5 +1,6 @@
 //! One run on its own: its machine is started, makes the steps of the scenario, and is ended.
 
+use super::at_breach::leave_stopped;
 use super::choose_start::choose_start;
 use super::end::end;
 use super::launch::Launch;
@@ -18,7 +19,7 @@ use std::time::Instant;
 
 /// Runs what was prepared, to the end of its machine. `total` is when the command began.
 pub(crate) fn conduct(prepared: Prepared, total: Instant, progress: &Progress) -> Result<RunRecord, Trouble> {
-    let runtime = runtime()?;
+    let (runtime, at_breach) = (runtime()?, prepared.at_breach());
     let launch = Launch { start: choose_start(&prepared, &runtime, progress)?, orders: None, total };
     runtime.block_on(async {
         let running = Box::pin(start(prepared.into_parts(), launch)).await?;
@@ -26,6 +27,9 @@ pub(crate) fn conduct(prepared: Prepared, total: Instant, progress: &Progress) -
         let stop = run_steps(&running, &mut report, progress).await;
         if let Stop::Alarm(Alarm::Breach(breach)) = &stop {
             progress.say(&breach.summary());
+        }
+        if let Some(at_breach) = at_breach {
+            leave_stopped(&running, &stop, at_breach, progress).await?;
         }
         Ok(Box::pin(end(running, stop, report)).await)
     })

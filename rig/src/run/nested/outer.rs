@@ -64,6 +64,7 @@ pub(super) fn prepare(
         plugin: None,
         mailbox: None,
         share: Some(Share { folder: "/".into(), tag: TAG.into() }),
+        terminal: None,
         console: folder.file("console.log"),
         hz: kernel.hz().unwrap_or(GUESSED_HZ),
         tsc_khz: tsc::khz(),

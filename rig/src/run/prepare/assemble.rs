@@ -27,7 +27,10 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let images = Images::open(progress.clone())?;
     let made = make(&images, &scenario, options)?;
     let symbols = kernel::symbols(&images, &made.kernel, &made.qemu, progress)?;
-    let (mut observation, kmod_plan) = made.observed_by.observe(&symbols)?;
+    let (mut observation, kmod_plan) = made.observed_by.observe(&symbols, scenario.shape.as_ref())?;
+    for (invariant, why) in &observation.unobservable {
+        progress.say(&format!("{invariant} cannot be seen to hold: {why}"));
+    }
     let schedules = holds::schedules(&scenario, &mut observation, &symbols)?;
     let folder = RunFolder::create(options.out.as_deref(), &scenario.name)?;
     let runtime = RuntimeDir::create()?;
@@ -39,7 +42,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     }
     let all = [artifacts.clone(), brought].concat();
     manifest::write(&folder, &scenario, &made.kernel.release, &all, images.warnings())?;
-    let spec = spec(&scenario, &made, &folder);
+    let spec = spec(&scenario, &made, &folder, options);
     let description = RunDescription {
         setup: plan::setup(&scenario, &observation),
         scenario,
@@ -60,15 +63,16 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
         images: Arc::new(images),
     };
     let subject = SubjectParts { symbols: Arc::new(symbols), observation, modules: made.modules, kmod_plan };
-    Ok(Prepared::new(description, machine, subject, options.cold))
+    Ok(Prepared::new(description, machine, subject, options))
 }
 
 /// The machine, before it is known whether it boots.
-fn spec(scenario: &Scenario, made: &Made, folder: &RunFolder) -> MachineSpec {
+fn spec(scenario: &Scenario, made: &Made, folder: &RunFolder, options: &Options) -> MachineSpec {
     MachineSpec {
         processor: made.backing.processor.clone(),
         mailbox: None,
         share: None,
+        terminal: options.terminal.clone(),
         cpus: scenario.cpus,
         memory_mib: scenario.memory_mib(),
         kernel: made.kernel.starts_from().to_owned(),

@@ -7,7 +7,7 @@ use crate::scenario::kernel::{DEBIAN, PROFILE};
 use crate::scenario::{Scenario, Subject};
 use crate::symbols::Symbols;
 use crate::trouble::{Exit, Trouble};
-use rig_images::{Images, ImagesError, Kernel, KernelRequest, Progress};
+use rig_images::{Fragment, Images, ImagesError, Kernel, KernelRequest, Progress};
 use rig_judge::origin::KernelImage;
 use std::path::Path;
 use std::process::Command;
@@ -29,13 +29,14 @@ pub(super) fn given(scenario: &Scenario) -> Result<Option<Kernel>, ImagesError> 
 
 /// Builds or fetches the kernel that the scenario names by another name than a path.
 pub(super) fn provide(images: &Images, scenario: &Scenario) -> Result<Kernel, ImagesError> {
-    let Some(name) = scenario.kernel.as_deref().map(Path::to_string_lossy) else {
-        return images.kernel(&KernelRequest::default());
+    let name = scenario.kernel.as_deref().map(Path::to_string_lossy);
+    let mut request = match name.as_deref().map(|name| (name, name.strip_prefix(PROFILE))) {
+        None => KernelRequest::default(),
+        Some((_, Some(profile))) => KernelRequest::profile(profile)?,
+        Some((name, None)) => return images.debian_kernel(name.parse()?),
     };
-    match name.strip_prefix(PROFILE) {
-        Some(profile) => images.kernel(&KernelRequest::profile(profile)?),
-        None => images.debian_kernel(name.parse()?),
-    }
+    request.profile.extend(Fragment::added(&scenario.kconfig));
+    images.kernel(&request)
 }
 
 /// Refuses a kernel that cannot have the scenario's CPUs: the firmware's initialisation would fail, which says nothing of why. One

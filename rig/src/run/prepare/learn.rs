@@ -26,6 +26,7 @@ pub(super) fn symbols(
         processor: Processor::TdxHost,
         mailbox: None,
         share: None,
+        terminal: None,
         cpus: 1,
         memory_mib: 1024,
         kernel: kernel.bzimage.clone(),

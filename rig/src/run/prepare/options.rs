@@ -1,6 +1,7 @@
 //! What the command line adds to a scenario.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the command line adds to a scenario.
 #[derive(Clone, Debug, Default)]
@@ -15,4 +16,15 @@ pub struct Options {
     pub no_events: bool,
     /// Boot, even where a snapshot would do.
     pub cold: bool,
+    /// Leave the machine stopped where an invariant breaks or it hangs.
+    pub at_breach: Option<AtBreach>,
+    /// A socket to which the machine connects a terminal of the guest; none: it has none.
+    pub terminal: Option<PathBuf>,
+}
+
+/// How long a machine is left stopped for a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtBreach {
+    /// So long at most; none: until the person ends it.
+    pub keep: Option<Duration>,
 }

@@ -35,7 +35,7 @@ pub(crate) fn plan(
     files: PlanFiles,
     host_cores: usize,
 ) -> Result<Plan<Config>, Trouble> {
-    let install_function = names(scenario).install_function;
+    let install_function = names(scenario, observation).install_function;
     let deterministic = scenario.clock == Clock::Deterministic;
     let counts_instructions = holds::count_instructions(&schedules);
     Ok(Plan {
@@ -109,7 +109,7 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
 /// The setup of the judge.
 pub(crate) fn setup(scenario: &Scenario, observation: &Observation) -> Setup {
     let lps = u16::try_from(scenario.cpus).expect("scenarios have at most 512 CPUs");
-    let names = names(scenario);
+    let names = names(scenario, observation);
     // They are recorded from the first instruction on, at which only the boot CPU runs.
     let knows_online = observation.functions.iter().any(|function| function.name == names.set_online_function);
     Setup {
@@ -119,13 +119,14 @@ pub(crate) fn setup(scenario: &Scenario, observation: &Observation) -> Setup {
         functions: observation.functions.clone(),
         expected_console: scenario.expect.allowed_lines(),
         load: scenario.load_demands(),
+        unobservable: observation.unobservable.clone(),
         ..Setup::new(lps, names)
     }
 }
 
-fn names(scenario: &Scenario) -> SubjectNames {
+fn names(scenario: &Scenario, observation: &Observation) -> SubjectNames {
     match scenario.subject {
-        Subject::InTree => SubjectNames::in_tree(),
+        Subject::InTree => observation.names.clone(),
         Subject::Kmod => SubjectNames::kmod(scenario.ack != Some(Ack::Atomic)),
     }
 }

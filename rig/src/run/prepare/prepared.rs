@@ -1,6 +1,7 @@
 //! A run that is ready to start.
 
 use super::machine::MachineParts;
+use super::options::{AtBreach, Options};
 use super::subject::SubjectParts;
 use crate::run::folder::RunFolder;
 use crate::run::record::description::RunDescription;
@@ -15,11 +16,23 @@ pub struct Prepared {
     subject: SubjectParts,
     /// Boot, even where a snapshot would do.
     cold: bool,
+    /// Leave the machine stopped where an invariant breaks.
+    at_breach: Option<AtBreach>,
 }
 
 impl Prepared {
-    pub(super) fn new(description: RunDescription, machine: MachineParts, subject: SubjectParts, cold: bool) -> Self {
-        Self { description, machine, subject, cold }
+    pub(super) fn new(
+        description: RunDescription,
+        machine: MachineParts,
+        subject: SubjectParts,
+        options: &Options,
+    ) -> Self {
+        Self { description, machine, subject, cold: options.cold, at_breach: options.at_breach }
+    }
+
+    /// Whether the machine is left stopped where an invariant breaks, and for how long.
+    pub(crate) fn at_breach(&self) -> Option<AtBreach> {
+        self.at_breach
     }
 
     /// What is to be run.
@@ -47,6 +60,9 @@ impl Prepared {
         if self.cold {
             return Some("asked for");
         }
+        if self.machine.spec.terminal.is_some() {
+            return Some("a snapshot has no terminal");
+        }
         self.machine.plan.ring.is_none().then_some("without recording, the events of the boot are not known")
     }
 
@@ -60,7 +76,7 @@ impl Prepared {
     pub(crate) fn again(&self, folder: RunFolder) -> Result<Self, Trouble> {
         let machine = self.machine.again(&folder)?;
         let description = RunDescription { folder, ..self.description.clone() };
-        Ok(Self { description, machine, subject: self.subject.clone(), cold: self.cold })
+        Ok(Self { description, machine, subject: self.subject.clone(), cold: self.cold, at_breach: None })
     }
 
     /// The run folder, absolute.

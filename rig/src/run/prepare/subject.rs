@@ -3,8 +3,8 @@
 use super::backend::Bridge;
 use super::guest_files::{own_modules, stem};
 use super::load_modules;
-use crate::scenario::{Scenario, Subject};
-use crate::symbols::{KmodPlan, ModuleSymbols, Observation, SubjectError, Symbols, observe_update};
+use crate::scenario::{Scenario, Shape, Subject};
+use crate::symbols::{KmodPlan, ModuleSymbols, Observation, SubjectError, Symbols, observe_any};
 use crate::trouble::Trouble;
 use rig_images::{Images, ImagesError, Kernel};
 use std::path::{Path, PathBuf};
@@ -156,12 +156,16 @@ fn parameters(scenario: &Scenario) -> String {
 
 impl ObservationSource {
     /// What to watch, and a plan to locate what is known only when the module is loaded.
-    pub(crate) fn observe(&self, symbols: &Symbols) -> Result<(Observation, Option<KmodPlan>), Trouble> {
+    pub(crate) fn observe(
+        &self,
+        symbols: &Symbols,
+        shape: Option<&Shape>,
+    ) -> Result<(Observation, Option<KmodPlan>), Trouble> {
         let refuse = |help: &'static str| move |e: SubjectError| Trouble::usage(e.to_string(), help);
         match self {
             Self::InTree => {
-                let help = "take Linux 7.2 or later, configured with images/kernels/tdx-host.config";
-                Ok((observe_update(symbols).map_err(refuse(help))?, None))
+                let help = "take a kernel that is configured with images/kernels/tdx-host.config, or name its parts with --shape";
+                Ok((observe_any(symbols, shape).map_err(refuse(help))?, None))
             }
             Self::Kmod(file) => {
                 let help = "take a kernel with its complete System.map or vmlinux";
