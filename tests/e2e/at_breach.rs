@@ -1,7 +1,7 @@
 //! A machine that is left stopped where an invariant broke, and gdb in it.
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
-use rig_tests::{Finished, Rig, one_machine};
+use rig_tests::{Finished, Rig, take_host};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -27,7 +27,7 @@ fn gdb_prints_the_words_of_the_update_that_broke_an_invariant() {
         println!("skipped: there is no gdb here (Debian has it: apt install gdb)");
         return;
     }
-    let (_machine, rig, kernel) = (one_machine(), Rig::default(), busted());
+    let (_machine, rig, kernel) = (take_host(), Rig::default(), busted());
     let words = ["run", "--kernel", &kernel, "--out", "run", "--stop-at-breach", "--keep-s", "300"];
     let mut child = rig.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the rig starts");
     let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
@@ -56,7 +56,7 @@ fn gdb_prints_the_words_of_the_update_that_broke_an_invariant() {
 /// The twin: where nothing breaks nothing is left standing, and the run passes as ever.
 #[test]
 fn a_machine_in_which_nothing_broke_is_not_left_standing() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let finished = rig.go(&["run", "--stop-at-breach", "--keep-s", "1"]);
     assert!(finished.expect(0).stderr.contains("nothing broke while the machine ran"), "{finished}");

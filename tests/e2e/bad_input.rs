@@ -1,7 +1,7 @@
 //! Bad input: each kind gets a clear error with a remedy and the right exit code, and loses nothing.
 
 use rig_images::{Images, Progress};
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, share_host};
 use rstest::rstest;
 use seam_emu::image::{ImageSpec, build};
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ fn upload(image: &[u8], update: &str) -> serde_json::Value {
 /// Only the kernel decides what it takes: a truncated image is refused before SHUTDOWN, so the old module still runs.
 #[test]
 fn a_truncated_module_image_changes_nothing() {
-    let _machine = one_machine();
+    let _host = share_host();
     let image = next_module();
     let verdict = upload(&image[..image.len() - 4096], "unchanged");
     assert_eq!(verdict["module_before"], verdict["module_after"], "{verdict:#}");
@@ -37,7 +37,7 @@ fn a_truncated_module_image_changes_nothing() {
 /// What only P-SEAMLDR can see (a changed byte under the hash) is found after SHUTDOWN, when the old module is gone.
 #[test]
 fn an_altered_module_image_costs_the_module() {
-    let _machine = one_machine();
+    let _host = share_host();
     let mut image = next_module();
     let last = image.len() - 1;
     image[last] ^= 1;
@@ -116,7 +116,7 @@ fn a_qemu_without_plugins_is_refused() {
 /// QEMU's own message is the cause of the error, and it is kept.
 #[test]
 fn a_qemu_that_dies_at_start_is_quoted() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let qemu = fake_qemu(&rig, "11.1.3", "-plugin [file=]<file>", "echo 'qemu: out of cheese' >&2; exit 1");
     with_qemu(&rig, &qemu).expect(5).says(&["out of cheese"]);
@@ -126,7 +126,7 @@ fn a_qemu_that_dies_at_start_is_quoted() {
 /// The real QEMU, given a plan that does not exist: the plugin refuses to load and says why.
 #[test]
 fn a_plugin_that_fails_to_load_is_quoted() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let real = Images::open(Progress::silent()).unwrap().tool_root().unwrap().qemu_command();
     let words: Vec<String> = std::iter::once(real.get_program())

@@ -1,6 +1,6 @@
 //! Bad luck while a machine runs: no orphan, no half-written entry, the logs are kept, and the exit code says what it was.
 
-use rig_tests::{Rig, one_machine, processes};
+use rig_tests::{Rig, processes, take_host};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
 /// A kernel without an init panics: the verdict distinguishes that from a hang and from a fault of the rig.
 #[test]
 fn a_guest_that_panics_is_reported_as_a_crash() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let path = scenario(&rig, "name = \"panic\"\nkernel_arguments = \"rdinit=/nowhere init=/nowhere\"\n");
     let verdict = rig.go(&["run", path.to_str().unwrap(), "--json", "--out", "evidence"]).json(4);
@@ -35,7 +35,7 @@ fn a_guest_that_panics_is_reported_as_a_crash() {
 /// Firmware that never returns at boot: no agent, no progress, and a diagnosis that names the CPU and the SEAMCALL.
 #[test]
 fn a_guest_that_never_becomes_ready_is_reported_as_a_hang() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let path = scenario(&rig, &format!("{STUCK}[budget]\nstall_cpu_s = 3\n"));
     let finished = rig.go(&["run", path.to_str().unwrap(), "--cold", "--json", "--out", "evidence"]);
@@ -73,7 +73,7 @@ fn send(child: &Child, signal: i32) {
 #[test]
 #[ignore = "QEMU stands still for 10 s"]
 fn a_qemu_that_is_stopped_is_the_hosts_trouble() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let child = start_stuck(&rig);
     let checked = || rig.go(&["check", "evidence", "--json"]).json(5);
@@ -90,7 +90,7 @@ fn a_qemu_that_is_stopped_is_the_hosts_trouble() {
 /// `kill -9` gives the rig no chance to clean up; the kernel has to do it.
 #[test]
 fn killing_the_rig_leaves_no_qemu() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let mut child = start_stuck(&rig);
     send(&child, 9);
@@ -102,7 +102,7 @@ fn killing_the_rig_leaves_no_qemu() {
 /// is not known what became of the run.
 #[test]
 fn killing_the_rig_leaves_events_that_can_be_judged() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let mut child = start_stuck(&rig);
     let checked = || rig.go(&["check", "evidence", "--json"]).json(5);
@@ -117,7 +117,7 @@ fn killing_the_rig_leaves_events_that_can_be_judged() {
 /// Once is orderly: the verdict is written, and says that it was interrupted.
 #[test]
 fn ctrl_c_once_is_orderly() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let child = start_stuck(&rig);
     send(&child, 2);
@@ -132,7 +132,7 @@ fn ctrl_c_once_is_orderly() {
 /// Twice is at once.
 #[test]
 fn ctrl_c_twice_is_at_once() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let mut child = start_stuck(&rig);
     send(&child, 2);

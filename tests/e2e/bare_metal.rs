@@ -3,7 +3,7 @@
 
 use rig::machine::bare::{BareMachine, Threads};
 use rig_images::{Images, Progress};
-use rig_tests::{bare, one_machine};
+use rig_tests::{bare, take_host};
 use rig_wire::plan::{PLAN_VERSION, Plan};
 use rstest::rstest;
 use seam_emu::image::{self, ImageSpec};
@@ -144,7 +144,7 @@ fn plan(cpus: u32, module_image: PathBuf, deterministic: bool, machine_code: boo
 /// interrupts meanwhile, then with NMIs.
 #[test]
 fn a_td_and_its_vmm_find_everything_as_it_should_be() {
-    let _machine = one_machine();
+    let _host = take_host();
     let said = run(1, "", Threads::Many, true);
     let reports: Vec<(u32, u64)> = said.lines("report ").filter_map(parse).collect();
     let wanted: Vec<(u32, u64)> = REPORTS.into_iter().chain(REPORTS).collect();
@@ -177,13 +177,13 @@ fn parse(line: &str) -> Option<(u32, u64)> {
 #[case::four_processors(4, 0)]
 #[case::four_processors_and_nmis(4, 1)]
 fn tds_run_in_parallel(#[case] cpus: u32, #[case] nmi: u32) {
-    let _machine = one_machine();
+    let _host = take_host();
     check_soak(&run(cpus, &format!("soak=5 nmi={nmi}"), Threads::Many, true), cpus, nmi);
 }
 
 #[test]
 fn tds_take_turns_on_one_thread() {
-    let _machine = one_machine();
+    let _host = take_host();
     check_soak(&run(2, "soak=3 nmi=0", Threads::One, true), 2, 0);
 }
 
@@ -204,7 +204,7 @@ fn check_soak(said: &Said, cpus: u32, nmi: u32) {
 /// The program compares times, so each word that it says depends on each instruction's place in time.
 #[test]
 fn counted_runs_are_alike() {
-    let _machine = one_machine();
+    let _host = take_host();
     let [first, second] = [(); 2].map(|()| run(1, "", Threads::Counted, true));
     assert!(first.numbers("counts ", "entries")[0] > 100, "{}", first.0);
     assert_eq!(first.0, second.0);
@@ -214,7 +214,7 @@ fn counted_runs_are_alike() {
 /// mapped, and ends by the #VE of the page that its VMM adds.
 #[test]
 fn without_the_plans_leave_no_code_runs() {
-    let _machine = one_machine();
+    let _host = take_host();
     let said = run(1, "soak=1 nmi=0", Threads::Many, false);
     assert!(said.numbers("processor ", "entries")[0] >= 1, "{}", said.0);
     assert_eq!(said.numbers("td ", "rounds"), [0], "{}", said.0);

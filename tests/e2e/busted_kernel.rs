@@ -1,7 +1,7 @@
 //! Kernels with one line changed: the judge must find each, by the invariant that the change breaks.
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
-use rig_tests::{Finished, Rig, one_machine};
+use rig_tests::{Finished, Rig, share_host, take_host};
 use rstest::rstest;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -132,7 +132,7 @@ fn a_changed_line_breaks_its_invariant(
     #[case] scenario: &str,
     #[case] edits: Vec<SourceEdit>,
 ) {
-    let _machine = one_machine();
+    let _host = share_host();
     assert_caught(&run(&tree(edits), scenario).json(1), invariant);
 }
 
@@ -144,7 +144,7 @@ const CROWD: &str = "cpus = 16\nupdates = 20\n";
 /// A lost acknowledgement needs luck, so the test tries several times; it bounds and prints the number of attempts.
 #[test]
 fn acknowledgements_without_their_lock_break_lockstep() {
-    let _machine = one_machine();
+    let _host = take_host();
     let unlocked = tree(vec![literal("raw_spin_lock(&ctrl->lock);", ""), literal("raw_spin_unlock(&ctrl->lock);", "")]);
     for number in 1..=TRIES {
         let finished = run(&unlocked, CROWD);
@@ -159,7 +159,7 @@ fn acknowledgements_without_their_lock_break_lockstep() {
 /// The same luck finds nothing in the kernel as it is.
 #[test]
 fn acknowledgements_with_their_lock_hold_lockstep() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let path = rig.file("scenario.toml", format!("name = \"crowd\"\n{CROWD}"));
     let verdict = rig.go(&["run", path.to_str().unwrap(), "--json"]).json(0);

@@ -2,7 +2,7 @@
 
 use crate::inversion::{self, Inverted, ShownBy};
 use rig::scenario::{Scenario, Tag, catalogue};
-use rig_tests::{Finished, Rig, one_machine};
+use rig_tests::{Finished, Rig, share_host, take_host};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 /// Only a run of the whole suite shows that scenarios, reports and exit code fit together.
 #[test]
 fn the_quick_suite_is_green() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let suite = rig.go(&["suite", "--tag", "quick", "--json", "--out", "suite"]).json(0);
     let scenarios = suite["scenarios"].as_array().unwrap();
@@ -33,7 +33,7 @@ fn the_quick_suite_is_green() {
 /// shown beside the code (`rig/src/run/conclude/expected_tests.rs`).
 #[test]
 fn every_kind_of_expectation_fails_when_it_is_turned_round() {
-    let _machine = one_machine();
+    let _host = share_host();
     let chosen =
         inversion::one_of_each(&catalogue::suite(Tag::Full).into_iter().filter(needs_nothing).collect::<Vec<_>>());
     let mut turns = std::collections::BTreeMap::new();
@@ -48,7 +48,7 @@ fn every_kind_of_expectation_fails_when_it_is_turned_round() {
 #[test]
 #[ignore = "a machine for each scenario of the full suite, about eleven minutes"]
 fn every_scenario_fails_when_it_expects_something_else() {
-    let _machine = one_machine();
+    let _host = share_host();
     let (runs, needs): (Vec<_>, Vec<_>) = catalogue::suite(Tag::Full).into_iter().partition(needs_nothing);
     for scenario in needs {
         // Without what is brought there is nothing to run; with it, this is for the person who has it.
@@ -88,7 +88,7 @@ fn needs_nothing(scenario: &Scenario) -> bool {
 /// counted from what the firmware records.
 #[test]
 fn a_fault_that_never_strikes_fails_the_run() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let struck = "{ leaf = \"SEAMLDR.INSTALL\", lp = 1, action = { delay-ns = 1000 } }";
     let never = "{ leaf = \"SEAMLDR.INSTALL\", lp = 2, nth = 50, action = { status = 0x8000000000010003 } }";
@@ -103,7 +103,7 @@ fn a_fault_that_never_strikes_fails_the_run() {
 /// Only a suite that is interrupted shows that it stops before its next scenario, says what was not run, and keeps what was.
 #[test]
 fn ctrl_c_ends_a_suite_with_its_reports() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let mut command = rig.command(&["suite", "--tag", "quick", "--out", "suite"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

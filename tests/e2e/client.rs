@@ -1,6 +1,6 @@
 //! Updates by programs that are not the rig's.
 
-use rig_tests::{HELD, Rig, one_machine};
+use rig_tests::{HELD, Rig, share_host};
 
 /// A person may forget to write to `loading` before the image.
 const FORGETFUL: &str = "cd /sys/class/firmware/tdx_module
@@ -26,7 +26,7 @@ version = "1.5.07"
 /// such an update as it sees the agent's.
 #[test]
 fn an_update_by_a_shell_is_judged_like_any_other() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let verdict = rig.go(&["run", "client-shell", "--json", "--out", "run"]).json(0);
     for name in HELD {
@@ -42,7 +42,7 @@ fn an_update_by_a_shell_is_judged_like_any_other() {
 /// The twin of the one above: only a client that does it wrong shows that its word is not believed.
 #[test]
 fn a_client_that_only_says_so_fails() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let (scenario, script) = (rig.file("forgetful.toml", SCENARIO), rig.file("update.sh", FORGETFUL));
     let (scenario, script) = (scenario.to_str().unwrap(), script.to_str().unwrap());

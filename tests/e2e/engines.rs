@@ -1,13 +1,13 @@
 //! Which requirements on an update each engine meets.
 
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, take_host};
 use serde_json::{Value, json};
 
 /// Only machines under load show that the lock of one engine cannot direct a CPU, that the lock of the other keeps only
 /// guests out, and that `stop_machine` has neither fault.
 #[test]
 fn only_stop_machine_meets_all_requirements() {
-    let _machine = one_machine();
+    let _host = take_host();
     let comparison = Rig::default().go(&["engines", "--json"]).json(0);
     let engines = comparison["engines"].as_array().unwrap();
     let of = |name: &str| -> Vec<&str> {

@@ -1,7 +1,7 @@
 //! A hang is reported as a hang: within its budget, with the CPU that does not come, and with where it stands.
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, take_host};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ fn stack_has(cpu: &Value, function: &str) -> bool {
 #[case::before_the_loader_is_done("SEAMLDR.INSTALL", "INSTALL", 1)]
 #[case::while_a_cpu_is_initialised("TDH.SYS.LP.INIT", "LP.INIT", 2)]
 fn a_cpu_that_never_acknowledges_is_named_with_its_stack(#[case] leaf: &str, #[case] position: &str, #[case] nth: u32) {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let fault = format!("{{ leaf = \"{leaf}\", lp = 2, nth = {nth}, action = \"never-returns\" }}");
     let text = format!("name = \"silent-cpu\"\nfaults = [{fault}]\nbudget.stall_cpu_s = 3\n");
@@ -41,7 +41,7 @@ fn a_cpu_that_never_acknowledges_is_named_with_its_stack(#[case] leaf: &str, #[c
 /// CPU that comes or goes in between waits for the first, and the second waits for that CPU.
 #[test]
 fn a_deadlock_in_which_all_cpus_sleep_is_reported_with_the_stacks_of_blocked_tasks() {
-    let _machine = one_machine();
+    let _host = take_host();
     let seamldr = "arch/x86/virt/vmx/tdx/seamldr.c";
     let twice = "cpus_read_lock();\n\tschedule_timeout_uninterruptible(HZ / 4);\n\tcpus_read_lock();";
     let edits = [("cpus_read_lock();", twice), ("cpus_read_unlock();", "cpus_read_unlock();\n\tcpus_read_unlock();")];

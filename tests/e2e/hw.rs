@@ -2,7 +2,7 @@
 
 use rig_hw::{Account, account};
 use rig_judge::timeline::{EventsReader, Leaf};
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, share_host};
 use rstest::rstest;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn accounts(events: &Path) -> Vec<Account> {
 #[case::update("hw-update", 1)]
 #[case::stress("hw-stress", 5)]
 fn both_timelines_agree(#[case] scenario: &str, #[case] updates: usize) {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     rig.go(&["run", scenario, "--keep", "--json", "--out", "run"]).json(0);
     let emulator = accounts(&rig.path("run/events.bin"));
@@ -43,7 +43,7 @@ fn both_timelines_agree(#[case] scenario: &str, #[case] updates: usize) {
 #[case("hw-shutdown-busy")]
 #[case("hw-used-up")]
 fn failures_are_reported(#[case] scenario: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict = Rig::default().go(&["run", scenario, "--json"]).json(0);
     let checks = verdict["checks"].as_array().unwrap();
     assert!(checks.len() > 3 && checks.iter().all(|check| check["met"] == true), "{verdict:#}");
@@ -52,7 +52,7 @@ fn failures_are_reported(#[case] scenario: &str) {
 /// Only the program's own output shows that its verdict is a verdict like any other.
 #[test]
 fn its_evidence_is_that_of_a_run() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     rig.go(&["run", "hw-update", "--json", "--out", "run"]).json(0);
     let text = std::fs::read(rig.path("run/hw-1-verdict.json")).unwrap();

@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 use rig::scenario::Twin;
-use rig_tests::{Finished, HELD, Rig, one_machine};
+use rig_tests::{Finished, HELD, Rig, share_host, take_host};
 use rstest::rstest;
 
 /// A CPU whose INSTALL fails.
@@ -48,7 +48,7 @@ fn run_twin(twin: Twin) -> Finished {
 /// other is blamed. Those that need luck have 20 updates of one run to show.
 #[test]
 fn every_twin_is_caught_by_its_invariant() {
-    let _machine = one_machine();
+    let _host = take_host();
     let caught = |twin: &Twin| not_caught(*twin, &run_twin(*twin));
     let wrong: Vec<String> = Twin::value_variants().iter().filter_map(caught).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -57,7 +57,7 @@ fn every_twin_is_caught_by_its_invariant() {
 /// The same conditions find nothing in the module as it is: it is the errors that were caught.
 #[rstest]
 fn the_correct_module_passes_where_its_twins_fail(#[values("lock", "atomic")] ack: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     for (conditions, expect, also_held) in [
         ("updates = 20", "", "lockstep"),
         (FAILURE, "expect.update = \"lost\"", "stop-on-failure"),
@@ -74,7 +74,7 @@ fn the_correct_module_passes_where_its_twins_fail(#[values("lock", "atomic")] ac
 /// loaded while the machine runs are watched like those of the kernel.
 #[rstest]
 fn both_acknowledgements_bring_sixteen_cpus_through(#[values("lock", "atomic")] ack: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     let finished = Rig::default().go(&["run", "--subject", "kmod", "--ack", ack, "--cpus", "16", "--json"]);
     let verdict = finished.json(0);
     assert_eq!(verdict["subject"], "kmod");
@@ -90,7 +90,7 @@ fn it_runs_under_load_on_debians_kernels(
     #[values("debian:6.1", "debian:6.12", "debian:7.3")] kernel: &str,
     #[values("lock", "atomic")] ack: &str,
 ) {
-    let _machine = one_machine();
+    let _host = share_host();
     let load = format!(
         "ack = \"{ack}\"\nkernel = \"{kernel}\"\ncpus = 16\nupdates = 3\nload = [{{ profile = \"seamcall\" }}]"
     );
@@ -105,7 +105,7 @@ fn it_runs_under_load_on_debians_kernels(
 /// The same load on the rig's kernel, whose own TDX support has made the module ready.
 #[rstest]
 fn it_runs_under_load_beside_the_kernels_own_support(#[values("lock", "atomic")] ack: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     let load = format!("ack = \"{ack}\"\ncpus = 16\nupdates = 3\nload = [{{ profile = \"seamcall\" }}]");
     let verdict = run(&load).json(0);
     for name in HELD.into_iter().chain(["concurrency"]) {

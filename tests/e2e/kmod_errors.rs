@@ -1,6 +1,6 @@
 //! The update kernel module under bad treatment: each gets a clean errno, a line in the log that says why, and loses nothing.
 
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, share_host};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -20,14 +20,14 @@ fn passes(scenario: &str) -> Value {
     "twin=none: no such twin, see the parameter table"
 )]
 fn a_bad_parameter_is_refused(#[case] keys: &str, #[case] line: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     passes(&format!("{keys}\n[expect]\nrefused = 22\nconsole = [\"{line}\"]"));
 }
 
 /// A machine on which the kernel has not enabled TDX: here SEAMCALL is an undefined instruction, and nothing is tried.
 #[test]
 fn a_kernel_without_tdx_is_refused() {
-    let _machine = one_machine();
+    let _host = share_host();
     let line = "no TDX module answers SEAMCALL (-13): the kernel has not enabled TDX";
     passes(&format!("kernel_arguments = \"{NO_TDX}\"\n[expect]\nrefused = 13\nconsole = [\"{line}\"]"));
 }
@@ -40,7 +40,7 @@ const NO_TDX: &str = "clearcpuid=movdir64b";
 #[case::truncated("truncated", "it is not of the size that its header says")]
 #[case::magic("magic", "it is without TDX-BLOB in its header")]
 fn a_bad_image_changes_nothing(#[case] mutation: &str, #[case] line: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     passes(&format!(
         "[image]\nmutation = \"{mutation}\"\n[expect]\nupdate = \"unchanged\"\nupdate_error = \"firmware-invalid\"\nconsole = [\"module image refused: {line}\", \"update failed: -22\"]"
     ));
@@ -53,7 +53,7 @@ const SLOW: &str = "twin = \"no-hotplug-lock\"\nmodule_parameters = \"window_ms=
 /// the removal, and the first upload is none the worse for it.
 #[test]
 fn nobody_gets_between_an_update_and_its_end() {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict =
         passes(&format!("{SLOW}during = [{{ act = \"upload\", errno = 19 }}, {{ act = \"unload\", errno = 11 }}]"));
     assert_ne!(verdict["module_before"], verdict["module_after"], "{verdict:#}");
@@ -62,7 +62,7 @@ fn nobody_gets_between_an_update_and_its_end() {
 /// CPUs that come and go all the time do so before or after an update, never in one.
 #[test]
 fn cpu_hotplug_waits_for_the_update() {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict = passes(
         "updates = 10\nkeep_going = true\nload = [{ profile = \"hotplug\", pause_ms = 0 }]\nexpect.update = \"lost\"",
     );

@@ -1,6 +1,6 @@
 //! The KVM backend: a shim in the guest, a mailbox, and the rig as the firmware's host; with KVM where it works, and without it.
 
-use rig_tests::{Finished, HELD, Rig, one_machine};
+use rig_tests::{Finished, HELD, Rig, take_host};
 use serde_json::Value;
 
 fn run(scenario: &str) -> Finished {
@@ -18,7 +18,7 @@ fn held(verdict: &Value) -> Vec<&str> {
 /// The way of KVM's guests, without KVM: what the module reports of itself is enough for the judge.
 #[test]
 fn an_update_behind_the_shim_shows_all_invariants_that_can_be_observed() {
-    let _machine = one_machine();
+    let _host = take_host();
     // The first one makes the snapshot, the second one finds it.
     for _ in 0..2 {
         let verdict = run("updates = 3").json(0);
@@ -31,7 +31,7 @@ fn an_update_behind_the_shim_shows_all_invariants_that_can_be_observed() {
 /// SEAMCALLs in threads, timer interrupts and IPIs all come through one slot of their CPU.
 #[test]
 fn seamcalls_from_every_context_are_served() {
-    let _machine = one_machine();
+    let _host = take_host();
     let load = "load = [{ profile = \"seamcall\" }]\nupdates = 3\n\
         platform.durations.leaf_ns = { \"TDH.SYS.RD\" = 20000, \"TDH.PHYMEM.PAGE.RDMD\" = 20000 }";
     assert!(held(&run(load).json(0)).contains(&"concurrency"));
@@ -40,7 +40,7 @@ fn seamcalls_from_every_context_are_served() {
 /// Faults strike, and a CPU is held at a SEAMCALL until another has passed it.
 #[test]
 fn faults_and_holds_work_as_they_do_with_the_plugin() {
-    let _machine = one_machine();
+    let _host = take_host();
     let fault = "faults = [{ leaf = \"SEAMLDR.INSTALL\", lp = 2, action = { status = 0x8000000000010003 } }]\n\
         expect = { update = \"lost\", update_error = \"firmware-invalid\" }";
     run(fault).json(0);
@@ -52,7 +52,7 @@ fn faults_and_holds_work_as_they_do_with_the_plugin() {
 /// The judge is not blind without the plugin.
 #[test]
 fn twins_are_caught_behind_the_shim() {
-    let _machine = one_machine();
+    let _host = take_host();
     for (twin, broken) in [
         ("double-install", "participation"),
         ("early-advance", "lockstep"),
@@ -76,7 +76,7 @@ fn combinations_that_cannot_work_are_refused() {
 /// Whatever /dev/kvm is here, a run with `auto` ends with a verdict, and says in one line which backend it chose.
 #[test]
 fn auto_uses_kvm_only_where_it_boots_something() {
-    let _machine = one_machine();
+    let _host = take_host();
     let verdict = Rig::default().go(&["run", "--subject", "kmod", "--json"]).json(0);
     let (name, reason) = (&verdict["backend"]["name"], verdict["backend"]["reason"].as_str().unwrap());
     assert!(!reason.contains('\n'), "{reason}");
@@ -92,7 +92,7 @@ fn auto_uses_kvm_only_where_it_boots_something() {
 #[test]
 #[ignore = "five to seven minutes: cargo test -p rig-tests --test e2e -- --ignored nested"]
 fn nested_scenarios_pass_on_a_kvm_that_runs_on_an_emulated_processor() {
-    let _machine = one_machine();
+    let _host = take_host();
     let verdict = Rig::default().go(&["run", "nested-kvm", "--json"]).json(0);
     let checks = verdict["checks"].as_array().unwrap();
     assert!(checks.iter().all(|check| check["met"] == true), "{verdict:#}");

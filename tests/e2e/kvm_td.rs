@@ -1,6 +1,6 @@
 //! Trust domains that Linux's own KVM builds and runs, through updates of the module beneath them.
 
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, share_host};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn check<'a>(verdict: &'a Value, name: &str) -> &'a Value {
 /// the TDs say themselves must agree.
 #[test]
 fn tds_notice_nothing_of_updates() {
-    let _machine = one_machine();
+    let _host = share_host();
     let asked = ["run", "td-kvm", "--tds", "3", "--td-vcpus", "2", "--updates", "3", "--json"];
     let verdict = Rig::default().go(&asked).json(0);
     assert_eq!(verdict["verdict"], "passed", "{verdict:#}");
@@ -31,7 +31,7 @@ fn tds_notice_nothing_of_updates() {
 #[case("td-kvm-forget-registers")]
 #[case("td-kvm-drop-keyid")]
 fn a_spoilt_td_is_noticed(#[case] scenario: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict = Rig::default().go(&["run", scenario, "--json"]).json(0);
     assert_eq!(verdict["invariants"]["preservation"], "broken", "{verdict:#}");
     let others = verdict["invariants"].as_object().unwrap().iter().filter(|(name, _)| *name != "preservation");
@@ -41,7 +41,7 @@ fn a_spoilt_td_is_noticed(#[case] scenario: &str) {
 /// Only KVM on a platform with few KeyIDs shows that it refuses, and that what it refuses leaves nothing behind.
 #[test]
 fn keyids_run_out_and_come_back() {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict = Rig::default().go(&["run", "td-kvm-keyids", "--json"]).json(0);
     assert_eq!(check(&verdict, "TDs come and gone: refused")["seen"], "some", "{verdict:#}");
     assert_eq!(check(&verdict, "left in the firmware")["met"], true, "{verdict:#}");

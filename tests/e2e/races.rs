@@ -2,7 +2,7 @@
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
 use rig_judge::timeline::EventsReader;
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, share_host, take_host};
 use rig_wire::event::{Kind, Record, flags};
 use rstest::rstest;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Only two real runs show that a restored machine is judged as one that booted.
 #[test]
 fn a_restored_machine_gets_the_verdict_of_one_that_booted() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let cold = rig.go(&["run", "--cold", "--json"]).json(0);
     let warm = rig.go(&["run", "--json"]).json(0);
@@ -37,7 +37,7 @@ fn snapshot_state(rig: &Rig, argument: &str) -> (PathBuf, PathBuf) {
 #[test]
 fn a_damaged_snapshot_is_never_used() {
     use std::os::unix::fs::FileExt;
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     // An argument of this run alone: another build's snapshot of the same machine would be found in its place.
     let argument = format!("rig.test=damaged-{}", std::process::id());
@@ -70,7 +70,7 @@ fn records(run: &Path) -> Vec<Record> {
 /// The interleaving that a scenario describes happens, and the timeline shows it.
 #[test]
 fn a_scenario_forces_one_interleaving() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let verdict = rig.go(&["run", "read-before-advance", "--json", "--out", "run"]).json(0);
     let holds = verdict["holds"].as_array().unwrap();
@@ -92,7 +92,7 @@ fn a_scenario_forces_one_interleaving() {
 /// A hold whose partner never comes is let go, named, and fails the run that asked for it.
 #[test]
 fn a_hold_that_cannot_come_true_is_reported() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let text = "name = \"vain\"\n[[hold]]\ncpu = 1\nat = \"state:2\"\nlimit_ms = 20\n\
                 until = { cpu = 0, passes = \"seamcall:TDH.MNG.CREATE:enter\" }\n\
@@ -125,7 +125,7 @@ const LOST: &str = "name = \"lost-acknowledgement\"\n\
 /// are left.
 #[test]
 fn a_lost_acknowledgement_is_found_forced_and_shrunk() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let kernel = unlocked();
     let kernel = kernel.to_str().unwrap();
@@ -156,7 +156,7 @@ fn a_lost_acknowledgement_is_found_forced_and_shrunk() {
 /// The same seeds find nothing in the kernel as it is; and a killed exploration goes on where it was.
 #[test]
 fn the_kernel_as_it_is_passes_and_results_survive_a_kill() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let arguments = ["explore", "--seeds", "0..30", "--out", "all", "--json"];
     let results = rig.path("all/results.jsonl");
@@ -184,7 +184,7 @@ fn seed(line: &str) -> u64 {
 /// Shards are what the whole is.
 #[test]
 fn shards_merge_to_the_whole() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let explore = |out: &str, more: &[&str]| {
         let arguments: Vec<&str> =
@@ -212,7 +212,7 @@ fn shards_merge_to_the_whole() {
 /// without (a flag that got lost made it count failures that never were).
 #[rstest]
 fn holds_leave_no_trace_in_the_registers(#[values("parallel", "deterministic")] clock: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let hold = |step: u32, access: &str| {
         format!(
@@ -228,7 +228,7 @@ fn holds_leave_no_trace_in_the_registers(#[values("parallel", "deterministic")] 
 /// Only repetitions show that a run repeats; another schedule shows that the digest distinguishes runs.
 #[test]
 fn a_deterministic_run_repeats_bit_for_bit() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let digest = |more: &[&str]| {
         let arguments: Vec<&str> = ["run", "--clock", "deterministic", "--json"].iter().chain(more).copied().collect();
@@ -256,7 +256,7 @@ fn what_breaks_determinism_is_refused() {
 /// From a seed to a failure that comes back each time, on the kernel without its lock.
 #[test]
 fn a_race_is_found_repeated_and_shrunk_on_the_deterministic_clock() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let kernel = unlocked();
     let kernel = kernel.to_str().unwrap();
@@ -280,7 +280,7 @@ fn a_race_is_found_repeated_and_shrunk_on_the_deterministic_clock() {
 /// Only a guest whose own load disturbs it shows that explorations make loads: this twin errs only while a CPU comes online.
 #[test]
 fn a_race_with_a_load_is_found_repeated_and_shrunk() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let load = "name = \"arrival\"\nsubject = \"kmod\"\nload = [{ profile = \"cpu-arrival\" }]\n";
     let scenario = rig.file("arrival.toml", load);
@@ -302,7 +302,7 @@ fn a_race_with_a_load_is_found_repeated_and_shrunk() {
 /// A load that does nothing tests nothing, however many updates pass beside it.
 #[test]
 fn an_exploration_whose_load_does_nothing_is_no_pass() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let idle = "name = \"idle\"\nload = [{ profile = \"reader\", threads = 1, paths = [\"/proc/no-such-file\"] }]\n";
     let scenario = rig.file("idle.toml", idle);

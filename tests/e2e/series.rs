@@ -1,6 +1,6 @@
 //! A patch series on the rig's own kernel.
 
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, take_host};
 use serde_json::Value;
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use std::path::Path;
 /// incremental build has in it what the patch says, and nothing of the one before.
 #[test]
 fn a_series_that_repairs_breaks_and_does_nothing_is_told_so() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let patches = Path::new(env!("CARGO_MANIFEST_DIR")).join("series");
     let scenarios = ["--scenario", "plain", "--scenario", "bad-image-no-sigstruct"];

@@ -1,7 +1,7 @@
 //! Kernels whose update has another shape than the rig knows.
 
 use rig_images::{Images, KernelRequest, Progress, SourceEdit};
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, take_host};
 
 const SEAMLDR: &str = "arch/x86/virt/vmx/tdx/seamldr.c";
 
@@ -26,7 +26,7 @@ fn renamed(mut edits: Vec<SourceEdit>) -> String {
 /// gives the whole judgement back.
 #[test]
 fn a_kernel_with_other_names_is_judged_by_what_can_be_seen() {
-    let (_machine, rig, kernel) = (one_machine(), Rig::default(), renamed(Vec::new()));
+    let (_machine, rig, kernel) = (take_host(), Rig::default(), renamed(Vec::new()));
     let verdict = rig.go(&["run", "--kernel", &kernel, "--json"]).json(0);
     for name in
         ["participation", "lead-only", "update-only", "interrupts-off", "serial-loader", "progress", "stable-cpus"]
@@ -44,7 +44,7 @@ fn a_kernel_with_other_names_is_judged_by_what_can_be_seen() {
 /// The twin: what breaks is found by SEAMCALLs alone.
 #[test]
 fn a_kernel_with_other_names_that_is_wrong_is_caught_by_its_seamcalls() {
-    let _machine = one_machine();
+    let _host = take_host();
     let every_cpu = SourceEdit::literal(SEAMLDR, "if (smp_processor_id() == 0)", "if (smp_processor_id() >= 0)");
     let kernel = renamed(vec![every_cpu]);
     let verdict = Rig::default().go(&["run", "--kernel", &kernel, "--json"]).json(1);

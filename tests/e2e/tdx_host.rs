@@ -1,6 +1,6 @@
 //! Programs and scripts in the emulated TDX host.
 
-use rig_tests::{Finished, Rig, binary, one_machine};
+use rig_tests::{Finished, Rig, binary, take_host};
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 /// the module is recorded.
 #[test]
 fn a_command_runs_in_the_tdx_host() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let script = "uname -r; cat /sys/devices/faux/tdx_host/version; echo oops >&2; exit 7";
     let finished = rig.go(&["exec", "--out", "run", "--", "sh", "-c", script]);
@@ -22,7 +22,7 @@ fn a_command_runs_in_the_tdx_host() {
 /// The twin: where an invariant breaks, the command's word counts for nothing.
 #[test]
 fn a_command_that_makes_the_kernel_complain_has_no_exit_code() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let finished = rig.go(&["exec", "--", "sh", "-c", "echo 'WARNING: CPU: 0 PID: 1 at here' > /dev/kmsg"]);
     assert!(finished.expect(125).stderr.contains("quiet-kernel"), "{finished}");
@@ -31,7 +31,7 @@ fn a_command_that_makes_the_kernel_complain_has_no_exit_code() {
 /// A shell without a terminal runs its input; with the update device there an update by hand is judged like any other.
 #[test]
 fn a_shell_runs_a_script_that_updates_the_module() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let mut command = rig.command(&["shell", "--out", "run"]);
     let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -54,7 +54,7 @@ fn a_shell_on_a_terminal_has_a_terminal_of_the_guest() {
         println!("skipped: there is no script here (Debian has it: apt install bsdutils)");
         return;
     }
-    let (_machine, rig) = (one_machine(), Rig::default());
+    let (_machine, rig) = (take_host(), Rig::default());
     let line = format!("{} shell --out run", binary().display());
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).current_dir(rig.path("")).stdin(Stdio::piped()).stdout(Stdio::piped());

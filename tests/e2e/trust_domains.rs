@@ -1,7 +1,7 @@
 //! Trust domains: a guest builds, runs and ends them by raw SEAMCALLs while its TDX module is updated. What an update spoils is
 //! caught.
 
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, share_host};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ fn expectation_met<'a>(verdict: &'a Value, of: &str, seen: &str) -> Option<&'a V
 /// before and after by the firmware's digest, its virtual CPUs run on, and what they compute is what was predicted.
 #[test]
 fn a_td_lives_through_updates_and_computes_on() {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict = run("td-run-raw");
     assert_eq!(verdict["invariants"]["preservation"], "held", "{verdict:#}");
     assert_eq!(verdict["updates"], 3, "{verdict:#}");
@@ -48,7 +48,7 @@ fn a_td_lives_through_updates_and_computes_on() {
 #[case::a_virtual_cpus_registers("forget-registers")]
 #[case::its_keyid("drop-keyid")]
 fn a_td_that_an_update_spoils_is_caught(#[case] corruption: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let fault = format!("{{ leaf = \"TDH.SYS.UPDATE\", action = {{ corrupt-td = \"{corruption}\" }} }}");
     let load = "[[load]]\nprofile = \"trust-domain\"\ntds = 1\nvcpus = 1\n";
@@ -65,7 +65,7 @@ fn a_td_that_an_update_spoils_is_caught(#[case] corruption: &str) {
 #[case::on_4_cpus("plain-loaded")]
 #[case::on_16_cpus("plain-loaded-16")]
 fn every_invariant_is_held_under_load(#[case] scenario: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict = run(scenario);
     let invariants = verdict["invariants"].as_object().unwrap();
     assert_eq!(invariants.len(), 12, "{verdict:#}");
@@ -84,7 +84,7 @@ fn every_invariant_is_held_under_load(#[case] scenario: &str) {
 #[case::on_4_cpus("failure-loaded")]
 #[case::on_16_cpus("failure-loaded-16")]
 fn a_cpu_that_fails_under_load_stops_all(#[case] scenario: &str) {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict = run(scenario);
     for (name, finding) in verdict["invariants"].as_object().unwrap() {
         assert_eq!(finding, "held", "{name}: {verdict:#}");

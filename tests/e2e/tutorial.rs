@@ -1,6 +1,6 @@
 //! The tutorial does what it says: its commands are run as they stand there, by a shell, in one folder.
 
-use rig_tests::{Finished, Rig, binary, one_machine};
+use rig_tests::{Finished, Rig, binary, share_host};
 use std::os::unix::fs::PermissionsExt;
 
 const PAGE: &str = include_str!("../../docs/tutorial/first-race.md");
@@ -26,7 +26,7 @@ fn exit_code(block: &str) -> i32 {
 
 #[test]
 fn the_commands_of_the_tutorial_do_what_it_says() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     // `cargo rig` is an alias of this repository, and the page's folder is an empty one here. Whatever else is asked of
     // cargo, such as the guest's agent, the real one builds.

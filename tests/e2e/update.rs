@@ -1,7 +1,7 @@
 //! The main job: an unmodified kernel updates its TDX module and every invariant is judged.
 
 use flate2::read::GzDecoder;
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, share_host};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ fn assert_passed(verdict: &Value, cpus: u64, updates: u64) {
 #[case(4)]
 #[case(16)]
 fn the_kernel_updates_its_module(#[case] cpus: u64) {
-    let _machine = one_machine();
+    let _host = share_host();
     let finished = Rig::default().go(&["run", "--cpus", &cpus.to_string(), "--json"]);
     let verdict = finished.json(0);
     assert_passed(&verdict, cpus, 1);
@@ -45,7 +45,7 @@ fn the_kernel_updates_its_module(#[case] cpus: u64) {
 /// Only repetition in one guest shows that nothing of an update is left behind for the next.
 #[test]
 fn five_updates_in_one_guest() {
-    let _machine = one_machine();
+    let _host = share_host();
     let verdict = Rig::default().go(&["run", "--updates", "5", "--json"]).json(0);
     assert_passed(&verdict, 4, 5);
 }
@@ -53,7 +53,7 @@ fn five_updates_in_one_guest() {
 /// The run folder is what a person gets to see of a run.
 #[test]
 fn a_run_leaves_its_evidence() {
-    let _machine = one_machine();
+    let _host = share_host();
     let rig = Rig::default();
     let verdict = rig.go(&["run", "--json", "--out", "evidence"]).json(0);
     let folder = rig.path("evidence");

@@ -5,7 +5,7 @@ pub mod bare;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tempfile::TempDir;
 
 /// Invariants that a plain update by the kernel module must show as held, whatever brings its SEAMCALLs to the firmware.
@@ -30,10 +30,18 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// Only one machine at a time: two would take the cores from one another, and a budget of progress would say so.
-pub fn one_machine() -> MutexGuard<'static, ()> {
-    static MACHINE: Mutex<()> = Mutex::new(());
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Who runs machines on this host.
+static HOST: RwLock<()> = RwLock::new(());
+
+/// For a test whose machines may run beside those of other tests: its budgets count the guest's processor time, and
+/// nothing that it asserts rests on when a CPU gets its turn.
+pub fn share_host() -> RwLockReadGuard<'static, ()> {
+    HOST.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For a test that needs the host for itself, because it waits for a signal, a race or a time.
+pub fn take_host() -> RwLockWriteGuard<'static, ()> {
+    HOST.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One use of the rig, in a folder of its own that disappears afterwards.

@@ -81,10 +81,11 @@ impl Scenario {
                 self.cpus - 1
             ));
         }
-        if self.updates == 0 && self.switches.iter().any(|switch| switch.when == Moment::During) {
-            return Err(
-                "`switch.when` is \"during\", but `updates` is 0: there is no update during which to switch".into()
-            );
+        if self.updates == 0 && self.switches.iter().any(|switch| switch.when.is_in_update()) {
+            return Err("`switch.when` is in an update, but `updates` is 0: there is none in which to switch".into());
+        }
+        if self.holds.is_empty() && self.switches.iter().any(|switch| switch.when == Moment::Held) {
+            return Err("`switch.when` is \"held\", but no `[[hold]]` says which CPU is held".into());
         }
         Ok(())
     }
@@ -95,7 +96,7 @@ impl Scenario {
             return Ok(());
         }
         let refuse = |why: &str| Err(format!("`clock` is \"deterministic\", but {why}"));
-        if !self.during.is_empty() || self.switches.iter().any(|switch| switch.when == Moment::During) {
+        if !self.during.is_empty() || self.switches.iter().any(|switch| switch.when.is_in_update()) {
             return refuse("`during` acts on the guest from the host while an update runs; leave out one of the two");
         }
         if !matches!(self.backend, Backend::Auto | Backend::Tcg) {
@@ -234,6 +235,7 @@ mod tests {
                 with(|s| (s.updates, s.switches) = (0, vec![CpuSwitch { when: Moment::During, ..switch(1) }])),
                 "`switch.when`",
             ),
+            (with(|s| s.switches = vec![CpuSwitch { when: Moment::Held, ..switch(1) }]), "`[[hold]]`"),
             (with(|s| s.kernel = Some("debian:6.12".into())), "`subject`"),
             (with(|s| s.ack = Some(Ack::Atomic)), "`ack`"),
             (with(|s| s.backend = Backend::Kvm), "in-tree"),

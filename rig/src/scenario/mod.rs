@@ -252,8 +252,17 @@ pub enum Moment {
     Before,
     /// While the first update is under way. The kernel may let the switch wait until the update is over.
     During,
+    /// While the first update is under way, as soon as a CPU is held by a `[[hold]]` of that update.
+    Held,
     /// After the last update and after the loads stopped.
     After,
+}
+
+impl Moment {
+    /// Whether that is while an update is under way.
+    pub(crate) fn is_in_update(self) -> bool {
+        matches!(self, Self::During | Self::Held)
+    }
 }
 
 /// What the updates upload. By default update number n brings the first module with its update version raised by n.

@@ -4,7 +4,7 @@ use super::check::{check, words_of};
 use super::evidence::Evidence;
 use super::{client_checks, holds, hw_checks, load_checks, recorded, td_checks, update_checks};
 use crate::run::record::guest_report::GuestReport;
-use crate::scenario::{Act, Ending, Expect, Moment, Scenario};
+use crate::scenario::{Act, CpuSwitch, Ending, Expect, Scenario};
 use rig_judge::verdict::{Check, HoldReport};
 use rig_judge::{Finding, Invariant, RunEnd, Standing};
 
@@ -50,13 +50,16 @@ fn during(scenario: &Scenario, guest: &GuestReport) -> Vec<Check> {
     asked.map(|(at, during)| check(name(during.act), &words_of(Some(during.errno)), &seen(at))).collect()
 }
 
-/// CPUs that were switched. The guest reports them in the order in which they were made.
+/// CPUs that were switched. One that the guest does not report was not tried. What the kernel must answer is the
+/// scenario's, which may be that for a repaired kernel.
 fn switches(scenario: &Scenario, guest: &GuestReport) -> Vec<Check> {
-    let of = |when: Moment| scenario.switches.iter().filter(move |switch| switch.when == when);
-    let asked = of(Moment::Before).chain(of(Moment::During)).chain(of(Moment::After)).enumerate();
+    let mut made: Vec<_> = guest.switches.iter().collect();
+    let asked = scenario.switches.iter();
     asked
-        .map(|(at, switch)| {
-            let seen = guest.switches.get(at).map_or("not tried".to_owned(), |(_, errno)| words_of(*errno));
+        .map(|switch| {
+            let same = |reported: &CpuSwitch| CpuSwitch { errno: switch.errno, ..reported.clone() } == *switch;
+            let own = made.iter().position(|(reported, _)| same(reported));
+            let seen = own.map_or("not tried".to_owned(), |at| words_of(made.remove(at).1));
             check(&format!("CPU {} {}", switch.cpu, switch.to.name()), &words_of(switch.errno), &seen)
         })
         .collect()

@@ -214,6 +214,15 @@ fn a_cpu_is_refused_nothing_by_a_repaired_kernel() {
 }
 
 #[test]
+fn a_switch_that_was_not_made_does_not_take_the_result_of_another() {
+    let scenario = "switch = [{ cpu = 2, to = \"offline\", when = \"held\" }, { cpu = 1, to = \"offline\", when = \"after\" }]\n\
+                    hold = [{ cpu = 1, at = \"state:2\", required = false, until = { time_us = 1 } }]";
+    let last: CpuSwitch = toml::from_str("cpu = 1\nto = \"offline\"\nwhen = \"after\"").unwrap();
+    let run = Run::updated().with(|run| run.guest.switches = vec![(last, None)]);
+    assert_eq!(run.unmet(scenario), ["CPU 2 offline"]);
+}
+
+#[test]
 fn an_expected_hang_passes_and_a_pass_instead_fails() {
     let hung = "expect.verdict = \"hung\"";
     let silence = RunEnd::Hung { what: "no progress".into() };

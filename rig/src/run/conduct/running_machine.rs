@@ -52,6 +52,7 @@ impl RunningMachine {
         StepContext {
             guest: &self.guest,
             emulator: &self.emulator,
+            tally: self.observer.tally(),
             scenario: &self.description.scenario,
             modules: &self.subject.modules,
             kmod_plan: self.subject.kmod_plan.as_ref(),

@@ -15,3 +15,4 @@ pub(crate) use alarm::Alarm;
 pub(crate) use handle::{Observer, RING_CAPACITY};
 pub(crate) use input::{Lines, Past};
 pub(crate) use reader::Observed;
+pub(crate) use tally::HoldTally;

@@ -3,6 +3,7 @@
 use super::error::{StepError, failed};
 use crate::guest::Guest;
 use crate::machine::control::Emulator;
+use crate::run::conduct::observer::HoldTally;
 use crate::run::conduct::snapshot::note::Note;
 use crate::run::prepare::subject::GuestModule;
 use crate::run::record::guest_report::GuestReport;
@@ -19,6 +20,8 @@ pub(crate) struct StepContext<'a> {
     pub(crate) guest: &'a Guest,
     /// The emulator, for marks in the timeline.
     pub(crate) emulator: &'a Emulator,
+    /// What was recorded so far.
+    pub(crate) tally: &'a HoldTally,
     /// What to do.
     pub(crate) scenario: &'a Scenario,
     /// Kernel modules to load, in this order.

@@ -6,10 +6,14 @@ use super::device::{DEVICE, UPLOADS};
 use crate::guest::GuestError;
 use crate::scenario::{Act, CpuSwitch, Moment};
 use rig_wire::agent::Command;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How long an upload may take to begin, where an attempt waits for it.
+/// How long an upload, or a hold in it, may take to begin where an attempt waits for it.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often the records are asked for a hold: a small part of what holds last.
+const HOLD_POLL: Duration = Duration::from_millis(1);
 
 /// The results of what others attempted. An attempt that the scenario asks for and that is missing here came too late.
 #[derive(Debug, Default)]
@@ -24,12 +28,19 @@ pub(super) struct Disturbance {
 /// that wait until the update is over.
 pub(super) async fn disturb(context: &StepContext<'_>) -> Result<Disturbance, GuestError> {
     let mut done = Disturbance::default();
-    let is_asked = cpus::at(context, Moment::During).next().is_some() || !context.scenario.during.is_empty();
+    let switches = &context.scenario.switches;
+    let is_asked = switches.iter().any(|switch| switch.when.is_in_update()) || !context.scenario.during.is_empty();
+    let before = context.tally.begun.load(Ordering::Acquire);
     if !is_asked || !begins(context).await {
         return Ok(done);
     }
     for switch in cpus::at(context, Moment::During) {
         done.switches.push((switch.clone(), cpus::switch_cpu(context, switch).await?));
+    }
+    for switch in cpus::at(context, Moment::Held) {
+        if holds_begin(context, before).await {
+            done.switches.push((switch.clone(), cpus::switch_cpu(context, switch).await?));
+        }
     }
     let module = context.modules.last().map(|module| module.name.clone()).unwrap_or_default();
     for during in &context.scenario.during {
@@ -73,4 +84,16 @@ async fn begins(context: &StepContext<'_>) -> bool {
         }
     }
     false
+}
+
+/// Waits for a hold to begin, for some seconds at most. `before`: how many began before the upload.
+async fn holds_begin(context: &StepContext<'_>, before: u64) -> bool {
+    let until = Instant::now() + BEGINS_WITHIN;
+    while context.tally.begun.load(Ordering::Acquire) == before {
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(HOLD_POLL).await;
+    }
+    true
 }
