@@ -45,14 +45,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let interrupts = Interrupts::listen().map_err(|e| {
         Trouble::environment(format!("cannot listen to signals: {e}"), "report this with the message above")
     })?;
-    let number = scenarios.len();
+    // A proof about another kernel may end without a verdict.
+    let proofs = if arguments.kernel.is_none() { suite::proofs(arguments.tag) } else { Vec::new() };
+    let number = scenarios.len() + proofs.len();
     let run = |scenario| suite::run_one(scenario, &folder, &progress);
     let print_line = |ran: &Ran| {
         if !arguments.json {
             output::text_line(&suite::line(ran, width));
         }
     };
-    let results = suite::run_all(scenarios, room(arguments.jobs), || !interrupts.happened(), run, print_line);
+    let mut results = suite::run_all(scenarios, room(arguments.jobs), || !interrupts.happened(), run, print_line);
+    for (name, request) in proofs {
+        if interrupts.happened() {
+            break;
+        }
+        let ran = suite::run_proof(name, request, &progress);
+        print_line(&ran);
+        results.push(ran);
+    }
     let exit = if results.len() == number { suite::exit(&results) } else { cut_short(&results, number) };
     write(&folder, "junit.xml", &suite::junit(&format!("{:?}", arguments.tag).to_lowercase(), &results))?;
     write(&folder, "ktap.txt", &suite::ktap(&results))?;

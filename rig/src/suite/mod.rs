@@ -3,10 +3,12 @@
 //! Nothing is retried. A failure of the rig or of this machine is distinguished from one of the subject.
 
 mod pool;
+mod proofs;
 mod report;
 mod table;
 
 pub use pool::{Room, run_all};
+pub use proofs::{proofs, run_proof};
 pub use report::{junit, ktap};
 pub use table::{line, summary};
 
