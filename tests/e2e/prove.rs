@@ -8,7 +8,7 @@ use rig_interleave::report::{Report, Verdict};
 use rig_interleave::rules::Rule;
 use rig_interleave::search::OneByOne;
 use rig_interleave::{MemoryModel, Request, Unprovable};
-use rig_tests::Rig;
+use rig_tests::{Rig, one_machine};
 use rstest::rstest;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -192,6 +192,7 @@ fn rules_have_the_judges_names() {
 
 #[test]
 fn a_proof_is_one_command() {
+    let _machine = one_machine();
     let rig = Rig::default();
     let out = rig.path("certificate.json");
     let answer = rig.go(&["prove", "--cpus", "2", "--json", "--out", out.to_str().unwrap()]).json(0);
@@ -220,17 +221,18 @@ fn a_refuted_kernel_is_a_failure() {
     assert!(ended.stdout.starts_with("REFUTED") && ended.stdout.contains("broken: lockstep"), "{ended}");
 }
 
-/// From a machine that is stopped before the section.
+/// From a machine that is stopped before the section. With `both`, seam-emu and the small model are compared in every state.
 #[rstest]
-#[case::two(&["--cpus", "2", "--failures", "1"])]
-#[case::three(&["--cpus", "3"])]
+#[case::two(&["--cpus", "2", "--failures", "1", "--firmware", "both"])]
+#[case::three(&["--cpus", "3", "--firmware", "both"])]
 #[case::two_from_stop_machine(&["--cpus", "2", "--from", "stop-machine"])]
 #[case::the_second_update_after_a_failed_one(&["--cpus", "2", "--after-failed"])]
 #[case::the_update_module_with_a_lock(&["--cpus", "2", "--subject", "kmod", "--ack", "lock"])]
 #[case::the_update_module_with_atomic_counters(&["--cpus", "3", "--subject", "kmod", "--ack", "atomic", "--failures", "1"])]
 fn a_machine_holds(#[case] arguments: &[&str]) {
+    let _machine = one_machine();
     let rig = Rig::default();
-    let answer = rig.go(&[&["prove", "--json"], arguments].concat()).json(0);
+    let answer = rig.go(&[&["prove", "--json"][..], arguments].concat()).json(0);
     let report = &answer["report"];
     assert_eq!((&report["verdict"], &report["request"]["state"]), (&"holds".into(), &"machine".into()));
     let zeroes = vec![0; report["cpus"].as_u64().unwrap() as usize];

@@ -1,6 +1,7 @@
 //! The CPUs at the section's entry.
 
 use super::begun::Begun;
+use super::setting::{Entry, Locking, Setting, made_regions};
 use super::{Subject, boot, pending_loop, standing, uploader};
 use crate::contract::{Contracts, HEAP};
 use crate::error::Unprovable;
@@ -8,48 +9,6 @@ use crate::image::{Memory, Source};
 use crate::isa::{flag, gpr};
 use crate::local::{Facts, Interpreter, Layout, Machine, RETURN, STACK_SIZE, Vcpu, stack};
 use crate::search::{Control, QueueNode, Record, Section};
-use serde::{Deserialize, Serialize};
-use std::ops::Range;
-
-/// Where the CPUs begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Entry {
-    /// At the function that the uploader gives to `stop_machine`, with interrupts disabled.
-    Section,
-    /// At `multi_cpu_stop()`, which disables them and gathers the CPUs.
-    StopMachine,
-}
-
-/// What stands for the kernel's spin locks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Locking {
-    /// Their own code.
-    #[default]
-    Real,
-    /// Their contract: the locked instruction of `_raw_spin_lock` waits until the lock is free.
-    Contract,
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// CPUs, 1 to 8.
-    pub cpus: usize,
-    /// Which code updates the module.
-    pub subject: Subject,
-    /// Where they begin.
-    pub entry: Entry,
-    /// Whether CPUs have store buffers.
-    pub store_buffers: bool,
-    /// What stands for spin locks.
-    pub lock: Locking,
-    /// Whether what is dead stays a part of the state.
-    pub keeps_dead: bool,
-    /// Whether the lock's loop keeps its count.
-    pub keeps_pending_loop: bool,
-}
 
 /// Ready to be explored.
 #[derive(Debug)]
@@ -66,13 +25,7 @@ pub struct Prepared<S> {
     pub changes: Vec<&'static str>,
 }
 
-const HEAP_SIZE: u64 = 0x10_0000;
 const STOP_DATA: u64 = HEAP + 0x2_0000;
-
-/// What the proof adds to memory, where no kernel has any.
-pub(super) fn made_regions(cpus: usize) -> Vec<Range<u64>> {
-    (0..cpus as u8).map(stack).chain([HEAP..HEAP + HEAP_SIZE]).collect()
-}
 
 /// Brings a kernel to the section's entry.
 pub fn prepare<S: Source>(source: S, setting: Setting) -> Result<Prepared<S>, Unprovable> {

@@ -5,7 +5,8 @@
 //! code is what is explored here: two CPUs are never between taking and releasing it at once, and from every state all
 //! CPUs can come to their end.
 
-use super::entry::{Locking, Setting, prepare};
+use super::entry::prepare;
+use super::setting::{Locking, Setting};
 use crate::contract::HEAP;
 use crate::error::Unprovable;
 use crate::firmware::Small;

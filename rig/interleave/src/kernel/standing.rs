@@ -1,7 +1,7 @@
 //! A machine that stands: each of its CPUs is about to enter the function in which the proof begins.
 
 use super::begun::Begun;
-use super::entry::{Entry, Setting, made_regions};
+use super::setting::{Setting, made_regions};
 use super::uploader;
 use crate::error::Unprovable;
 use crate::image::{Memory, Source, StandingCpu};
@@ -91,14 +91,4 @@ fn vcpu(number: u8, cpu: &StandingCpu) -> Vcpu {
     // No function looks at those of its caller.
     vcpu.registers.undefined = flag::ARITHMETIC;
     vcpu
-}
-
-impl Entry {
-    /// The function in which the CPUs begin.
-    pub const fn function(self, subject: super::Subject) -> &'static str {
-        match self {
-            Self::Section => subject.section(),
-            Self::StopMachine => "multi_cpu_stop",
-        }
-    }
 }

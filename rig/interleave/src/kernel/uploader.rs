@@ -1,7 +1,7 @@
 //! The uploader's part: `seamldr_install_module()` itself, or that of the update module, alone on CPU 0, up to where it starts the section; and its tail, for
 //! each value that the section can return.
 
-use super::entry::Setting;
+use super::setting::Setting;
 use crate::contract::{Contracts, HEAP};
 use crate::error::Unprovable;
 use crate::image::{Memory, Source};

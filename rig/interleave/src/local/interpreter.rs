@@ -159,8 +159,7 @@ impl<S: Source> Interpreter<S> {
     ) -> Result<One, Stop> {
         let (instruction, effects) = self.decode(before.registers.rip)?;
         self.executed += 1;
-        let mut vcpu = before.clone();
-        let mut registers = vcpu.registers.clone();
+        let (mut vcpu, mut registers) = (before.clone(), before.registers.clone());
         let given = input.take();
         let mut window = Window {
             cpu: before.cpu,
@@ -177,8 +176,7 @@ impl<S: Source> Interpreter<S> {
             issued: None,
             waiting,
         };
-        let gs_base = self.layout.gs_bases[usize::from(before.cpu)];
-        let result = execute(&mut registers, &instruction, gs_base, &mut window);
+        let result = execute(&mut registers, &instruction, self.layout.gs_base(before.cpu), &mut window);
         let (loaded, stored, issued) = (window.loaded, window.stored, window.issued);
         let next = match result {
             Ok(next) => next,

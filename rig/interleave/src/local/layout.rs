@@ -21,6 +21,11 @@ impl Layout {
         Self { gs_bases, stacks: cpus.clone().map(stack).collect(), areas: cpus.map(area).collect() }
     }
 
+    /// The GS base of `cpu`.
+    pub fn gs_base(&self, cpu: u8) -> u64 {
+        self.gs_bases[usize::from(cpu)]
+    }
+
     /// The stack of `cpu`.
     pub fn stack(&self, cpu: u8) -> &Range<u64> {
         &self.stacks[usize::from(cpu)]
