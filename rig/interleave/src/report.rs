@@ -38,8 +38,7 @@ pub struct Report {
     /// SHA-256 of the instructions that were executed, each with its address.
     pub code: String,
     /// SHA-256 of initial memory: of the file and of what was filled in; or, of a machine, of the words that a CPU touched, each with
-    /// its address, and of the registers.
-    /// Addresses in a machine differ from boot to boot.
+    /// its address, and of the registers. Addresses in a machine differ from boot to boot.
     pub initial_state: String,
     /// Which model answers SEAMCALLs.
     pub firmware: &'static str,
