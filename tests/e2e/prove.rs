@@ -1,13 +1,14 @@
 //! Proofs about the machine code of the rig's own kernel, and about the same code with an error planted in its bytes.
 
 use rig_images::{Images, KernelRequest, Progress};
+use rig_interleave::firmware::FirmwareModel;
 use rig_interleave::image::{ElfImage, Source};
 use rig_interleave::kernel::{Entry, Locking};
 use rig_interleave::report::{Report, Verdict};
 use rig_interleave::rules::Rule;
 use rig_interleave::search::OneByOne;
 use rig_interleave::{MemoryModel, Request, Unprovable};
-use rig_tests::Rig;
+use rig_tests::{Rig, one_machine};
 use rstest::rstest;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -32,7 +33,7 @@ fn kernel() -> ElfImage {
 }
 
 fn prove(image: ElfImage, request: Request) -> Result<Report, Unprovable> {
-    rig_interleave::prove(image, request, &OneByOne, &mut |_| {})
+    rig_interleave::prove(image.into(), FirmwareModel::Small, request, &OneByOne, &mut |_| {})
 }
 
 fn two(failures: bool) -> Request {
@@ -191,6 +192,7 @@ fn rules_have_the_judges_names() {
 
 #[test]
 fn a_proof_is_one_command() {
+    let _machine = one_machine();
     let rig = Rig::default();
     let out = rig.path("certificate.json");
     let answer = rig.go(&["prove", "--cpus", "2", "--json", "--out", out.to_str().unwrap()]).json(0);
@@ -217,4 +219,26 @@ fn a_refuted_kernel_is_a_failure() {
     let ended = rig.go(&["prove", "--cpus", "2", "--kernel", path.to_str().unwrap()]);
     ended.expect(1);
     assert!(ended.stdout.starts_with("REFUTED") && ended.stdout.contains("broken: lockstep"), "{ended}");
+}
+
+/// From a machine that is stopped before the section. With `both`, seam-emu and the small model are compared in every state.
+#[rstest]
+#[case::two(&["--cpus", "2", "--failures", "1", "--firmware", "both"])]
+#[case::three(&["--cpus", "3", "--firmware", "both"])]
+#[case::two_from_stop_machine(&["--cpus", "2", "--from", "stop-machine"])]
+#[case::the_second_update_after_a_failed_one(&["--cpus", "2", "--after-failed"])]
+#[case::the_update_module_with_a_lock(&["--cpus", "2", "--subject", "kmod", "--ack", "lock"])]
+#[case::the_update_module_with_atomic_counters(&["--cpus", "3", "--subject", "kmod", "--ack", "atomic", "--failures", "1"])]
+fn a_machine_holds(#[case] arguments: &[&str]) {
+    let _machine = one_machine();
+    let rig = Rig::default();
+    let answer = rig.go(&[&["prove", "--json"][..], arguments].concat()).json(0);
+    let report = &answer["report"];
+    assert_eq!((&report["verdict"], &report["request"]["state"]), (&"holds".into(), &"machine".into()));
+    let zeroes = vec![0; report["cpus"].as_u64().unwrap() as usize];
+    let returns = report["returns"].as_array().unwrap();
+    assert!(returns.iter().any(|row| row["codes"] == serde_json::json!(zeroes)), "an update succeeds: {returns:?}");
+    let machine =
+        report["assumptions"].as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains("machine"));
+    assert!(machine, "{report}");
 }

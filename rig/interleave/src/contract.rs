@@ -36,6 +36,7 @@ const fn row(function: &'static str, effect: Effect, reason: &'static str) -> Co
 
 const SLEEPS: &str = "it can sleep, which nothing in stop_machine's section may";
 const HEARTBEAT: &str = "it tells a watchdog or RCU that the CPU lives; nothing in the section reads that";
+const RING: &str = "the module's own record of the update, in words of its own, which nothing in the section reads";
 const OUTSIDE: &str = "the uploader calls it outside the section, on one CPU";
 
 /// Inside the section.
@@ -68,6 +69,21 @@ pub(crate) const UPLOADER: &[Contract] = &[
     row("memcmp", Effect::Returns(0), "the uploaded image has the right signature"),
     row("memchr_inv", Effect::Returns(0), "the uploaded image's reserved bytes are zero"),
     row("stop_machine_cpuslocked", Effect::Starts, "its part of the section is the proof's own start"),
+];
+
+/// Inside the section of the update module, besides.
+pub(crate) const KMOD_SECTION: &[Contract] = &[
+    row("ring_stamp", Effect::Returns(0), RING),
+    row("ring_watched", Effect::Returns(0), RING),
+    row("ring_seamcall", Effect::Returns(0), RING),
+    row("ring_function", Effect::Returns(0), RING),
+];
+
+/// In the uploader's part of the update module.
+pub(crate) const KMOD_UPLOADER: &[Contract] = &[
+    row("ring_begin", Effect::Returns(0), RING),
+    row("ring_end", Effect::Returns(0), RING),
+    row("stop_machine", Effect::Starts, "its part of the section is the proof's own start"),
 ];
 
 /// Contracts by the address of their functions.

@@ -32,6 +32,9 @@ pub enum Unprovable {
     /// What the uploader does before or after the section is not what the proof knows.
     #[error("the uploader's part is not understood: {0}")]
     Uploader(String),
+    /// The machine whose state is to be the initial one is not what the proof takes it for.
+    #[error("the machine's state is not understood: {0}")]
+    Machine(String),
     /// The code of the spin lock does not keep the lock's contract.
     #[error("spin locks do not keep their contract: {}", steps.join("; "))]
     Lock {
@@ -64,7 +67,7 @@ impl Unprovable {
             Self::Symbol(_) => {
                 "take a kernel with CONFIG_INTEL_TDX_HOST=y, with its complete symbol table, and whose update code this version knows"
             }
-            Self::Instruction { .. } | Self::Access { .. } | Self::Uploader(_) => {
+            Self::Instruction { .. } | Self::Access { .. } | Self::Uploader(_) | Self::Machine(_) => {
                 "nothing is proved about this kernel; report the line above with the kernel's configuration"
             }
             Self::Lock { .. } => "explore with the locks' own code: leave --lock contract out",

@@ -25,4 +25,4 @@ pub mod search;
 pub use error::Unprovable;
 pub use pack::Packer;
 pub use proof::prove;
-pub use request::{MemoryModel, Request};
+pub use request::{Answers, InitialState, MemoryModel, Request};

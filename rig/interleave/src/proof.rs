@@ -1,46 +1,53 @@
 //! A proof from a kernel's image to its report.
 
 use crate::error::Unprovable;
-use crate::firmware::{Failure, Firmware, Small};
-use crate::image::{ElfImage, Source};
+use crate::firmware::{Failure, Firmware, FirmwareModel, Paired, Small};
+use crate::image::{InitialImage, Source};
 use crate::kernel::{LockProof, Locking, Prepared, Setting, prepare, prove_lock};
 use crate::report::{self, Report, Verdict};
-use crate::request::{MemoryModel, Request};
+use crate::request::{InitialState, MemoryModel, Request};
 use crate::search::{Explored, Explorer, Options, Progress, Workers};
 
 /// Explores every order of the CPUs' operations; `progress` is called now and then.
 ///
 /// It is no generic function, so that all of the search is compiled with this crate's optimisation and not with its caller's.
 pub fn prove(
-    image: ElfImage,
+    image: InitialImage,
+    firmware: FirmwareModel,
     request: Request,
     workers: &dyn Workers,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Unprovable> {
-    prove_from(image, request, workers, progress)
+    match firmware {
+        FirmwareModel::Small => prove_from(image, &Small, request, workers, progress),
+        FirmwareModel::Emulated { emulated, compares } => {
+            prove_from(image, &Paired { emulated: *emulated, compares }, request, workers, progress)
+        }
+    }
 }
 
-fn prove_from<S: Source + Clone>(
+fn prove_from<S: Source + Clone, F: Firmware>(
     source: S,
+    firmware: &F,
     request: Request,
     workers: &dyn Workers,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Unprovable> {
-    let Request { cpus, entry, lock, keeps_dead, keeps_pending_loop, .. } = request;
+    let Request { cpus, subject, entry, lock, keeps_dead, keeps_pending_loop, .. } = request;
     let store_buffers = request.memory == MemoryModel::Tso;
     assert!((1..=8).contains(&cpus), "a caller's bound");
+    assert_eq!(request.state == InitialState::Machine, !source.cpus().is_empty(), "the image is what is asked for");
     let image = source.digest().to_owned();
-    let setting = Setting { cpus, entry, store_buffers, lock, keeps_dead, keeps_pending_loop };
+    let setting = Setting { cpus, subject, entry, store_buffers, lock, keeps_dead, keeps_pending_loop };
     let lock = match lock {
         Locking::Real => None,
         Locking::Contract => Some(prove_lock(source.clone(), &request, workers, progress)?),
     };
     let mut prepared = prepare(source, setting)?;
-    let firmware = Small;
     let Prepared { interpreter, section, .. } = &mut prepared;
     let Request { failures, symmetry, memory_mib, .. } = request;
     let options = Options { failures, keeps_dead, symmetry, memory_mib };
-    let mut explorer = Explorer::new(interpreter, &firmware, section, options);
+    let mut explorer = Explorer::new(interpreter, firmware, section, options);
     let result = explorer.explore(workers, progress)?;
     let private = (explorer.locals().len(), explorer.locals().transitions());
     let shared = explorer.shared().to_vec();
@@ -57,12 +64,12 @@ struct Found {
     shared: Vec<u64>,
 }
 
-fn written<S: Source>(
+fn written<S: Source, F: Firmware>(
     request: &Request,
     image: String,
     prepared: &Prepared<S>,
     found: &Found,
-    firmware: Small,
+    firmware: &F,
 ) -> Report {
     let Found { explored, lock, private: (private_states, private_transitions), shared } = found;
     let interpreter = &prepared.interpreter;
@@ -77,7 +84,11 @@ fn written<S: Source>(
         finding: explored.finding.as_ref().map(report::Counterexample::from),
         image,
         code: report::digest_of_code(&interpreter.code()),
-        initial_state: prepared.digest.clone(),
+        firmware: firmware.name(),
+        initial_state: match request.state {
+            InitialState::Elf => prepared.digest.clone(),
+            InitialState::Machine => report::digest_of_start(interpreter, &prepared.section),
+        },
         request: *request,
         cpus: request.cpus,
         memory_model: request.memory.name(),

@@ -37,8 +37,11 @@ pub struct Report {
     pub image: String,
     /// SHA-256 of the instructions that were executed, each with its address.
     pub code: String,
-    /// SHA-256 of initial memory.
+    /// SHA-256 of initial memory: of the file and of what was filled in; or, of a machine, of the words that a CPU touched, each with
+    /// its address, and of the registers. Addresses in a machine differ from boot to boot.
     pub initial_state: String,
+    /// Which model answers SEAMCALLs.
+    pub firmware: &'static str,
     /// What was asked for.
     pub request: Request,
     /// CPUs.
@@ -215,9 +218,8 @@ pub(crate) fn coverage<S: Source>(interpreter: &Interpreter<S>) -> Vec<Coverage>
     }
     let all = |name: &str| {
         let (start, size) = source.symbols().extent(name).ok()?;
-        let bytes = source.bytes(start)?;
-        let code = &bytes[..bytes.len().min(size as usize)];
-        Some(Decoder::with_ip(64, code, start, DecoderOptions::NONE).iter().count())
+        let code = source.gather(start, size as usize);
+        Some(Decoder::with_ip(64, &code, start, DecoderOptions::NONE).iter().count())
     };
     let row = |(name, executed): (&str, usize)| Coverage {
         function: name.into(),
@@ -238,12 +240,27 @@ pub(crate) fn digest_of_code(code: &BTreeMap<u64, Vec<u8>>) -> String {
     hex::encode(hash.finalize())
 }
 
+/// SHA-256 of where the CPUs of a machine begin: the words that they touched, each with its address, and their registers.
+pub(crate) fn digest_of_start<S: Source>(interpreter: &Interpreter<S>, section: &search::Section) -> String {
+    let mut hash = Sha256::new();
+    for word in interpreter.facts.touched() {
+        hash.update(word.to_le_bytes());
+        hash.update(interpreter.memory.word(word).unwrap_or(0).to_le_bytes());
+    }
+    for vcpu in section.starts.iter().flatten() {
+        for register in vcpu.registers.gpr.iter().chain([&vcpu.registers.rip]) {
+            hash.update(register.to_le_bytes());
+        }
+        hash.update([vcpu.registers.flags]);
+    }
+    hex::encode(hash.finalize())
+}
+
 /// What holds for every proof.
-const GENERAL: [&str; 5] = [
+const GENERAL: [&str; 4] = [
     "the interpreter of instructions is right; it has not been compared with QEMU or a processor step by step",
     "no interrupt, NMI, machine check or hotplug comes in the section",
-    "one update, from a state in which no other failed before",
-    "SEAMCALL changes RAX, R8 of a read, and flags, and no other register",
+    "SEAMCALL changes RAX, RDX and R8 of a read, and flags, and no other register",
     "no two of the explored states have one 128-bit fingerprint",
 ];
 
@@ -257,7 +274,12 @@ pub(crate) fn general(request: &Request, lock: Option<&LockProof>) -> Vec<String
             "memory is x86-TSO: stores become visible one after another, in the order of their CPU, and to all others at once; locked instructions and SEAMCALL wait for that"
         }
     };
-    let mut all: Vec<String> = GENERAL.into_iter().chain([memory]).map(String::from).collect();
+    let before = if request.after_failed {
+        "one update, in a machine in which TDH.SYS.SHUTDOWN of the one before failed, which left the old module running"
+    } else {
+        "one update, from a state in which no other failed before"
+    };
+    let mut all: Vec<String> = GENERAL.into_iter().chain([memory, before]).map(String::from).collect();
     if let Some(LockProof { cpus, rounds, .. }) = lock {
         let more = if *cpus < request.cpus { format!(", and is assumed for {}", request.cpus) } else { String::new() };
         all.push(format!(

@@ -1,6 +1,6 @@
 //! What is asked of a proof.
 
-use crate::kernel::{Entry, Locking};
+use crate::kernel::{Entry, Locking, Subject};
 use serde::{Deserialize, Serialize};
 
 /// How memory orders accesses.
@@ -24,12 +24,44 @@ impl MemoryModel {
     }
 }
 
+/// Where the initial state comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialState {
+    /// The kernel's ELF file, in which what a boot sets is filled in.
+    #[default]
+    Elf,
+    /// A machine that stands where every CPU is about to enter the section.
+    Machine,
+}
+
+/// What answers SEAMCALLs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answers {
+    /// The small model.
+    #[default]
+    Small,
+    /// seam-emu, in the state in which the machine has it.
+    Emulated,
+    /// seam-emu; where the small model would answer otherwise the proof ends.
+    Both,
+}
+
 /// What is to be proved.
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// CPUs, 1 to 8.
     pub cpus: usize,
+    /// Which code updates the module.
+    pub subject: Subject,
+    /// Where the initial state comes from.
+    pub state: InitialState,
+    /// What answers SEAMCALLs.
+    pub firmware: Answers,
+    /// Whether an update failed in the machine before this one.
+    pub after_failed: bool,
     /// Whether one SEAMCALL, whichever, may fail in each way of [`crate::firmware::Failure::ALL`].
     pub failures: bool,
     /// Where the CPUs begin.
@@ -53,6 +85,10 @@ impl Default for Request {
     fn default() -> Self {
         Self {
             cpus: 2,
+            subject: Subject::InTree,
+            state: InitialState::Elf,
+            firmware: Answers::Small,
+            after_failed: false,
             failures: false,
             entry: Entry::Section,
             memory: MemoryModel::SequentiallyConsistent,

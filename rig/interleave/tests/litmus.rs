@@ -6,7 +6,7 @@
 use rig_interleave::contract::Contracts;
 use rig_interleave::firmware::Small;
 use rig_interleave::image::{ElfImage, Memory, Symbols};
-use rig_interleave::local::{Facts, Interpreter, Machine, RETURN, Vcpu, stack};
+use rig_interleave::local::{Facts, Interpreter, Layout, Machine, RETURN, Vcpu, stack};
 use rig_interleave::search::{Explored, Explorer, OneByOne, Options, Section};
 use rstest::rstest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,8 +65,8 @@ fn explore(programs: &[Vec<Vec<u8>>], store_buffers: bool) -> Explored {
         vcpu.registers.gpr[4] = top;
         starts.push(Some(vcpu));
     }
-    let gs_bases = vec![0; programs.len()];
-    let mut interpreter = Interpreter::new(memory, Contracts::default(), gs_bases, Facts::new(false));
+    let layout = Layout::made(vec![0; programs.len()]);
+    let mut interpreter = Interpreter::new(memory, Contracts::default(), layout, Facts::new(false));
     interpreter.setting = Machine { store_buffers, acquires: 0..0 };
     let section = Section { starts, control: None, record: None, nodes: vec![], uploader_results: BTreeMap::new() };
     let options = Options { failures: false, keeps_dead: false, symmetry: false, memory_mib: 64 };

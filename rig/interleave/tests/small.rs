@@ -4,7 +4,7 @@ use rig_interleave::Unprovable;
 use rig_interleave::contract::{Contract, Contracts, Effect};
 use rig_interleave::firmware::Small;
 use rig_interleave::image::{ElfImage, Memory, Symbols};
-use rig_interleave::local::{Facts, Interpreter, RETURN, Vcpu, stack};
+use rig_interleave::local::{Facts, Interpreter, Layout, RETURN, Vcpu, stack};
 use rig_interleave::rules::Rule;
 use rig_interleave::search::{Explored, Explorer, Job, OneByOne, Options, Section, Workers};
 use std::collections::BTreeMap;
@@ -44,7 +44,8 @@ fn explore_by(workers: &dyn Workers, cpus: usize, code: &[&[u8]], options: Optio
     }
     let sleep = Contract { function: "sleep", effect: Effect::Forbidden, reason: "it sleeps" };
     let contracts = Contracts::new(&[sleep], |_| Some(0x1800));
-    let mut interpreter = Interpreter::new(memory, contracts, vec![0; cpus], Facts::new(options.keeps_dead));
+    let mut interpreter =
+        Interpreter::new(memory, contracts, Layout::made(vec![0; cpus]), Facts::new(options.keeps_dead));
     let section = Section { starts, control: None, record: None, nodes: vec![], uploader_results: BTreeMap::new() };
     Explorer::new(&mut interpreter, &Small, &section, options).explore(workers, &mut |_| {})
 }

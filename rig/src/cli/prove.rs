@@ -4,18 +4,16 @@ use super::output;
 use super::prove_text::{self, Refuted};
 use super::replay::fresh;
 use crate::explore::evidence::{SCENARIO, write_scenario};
-use crate::prove::{Certificate, ObservedKernel, SearchThreads, differences, judge, scenario};
+use crate::prove::{Certificate, ObservedKernel, Proof, differences, judge, prove, scenario};
 use crate::scenario::Scenario;
 use crate::symbols::{Symbols, observe_update};
 use crate::trouble::{Exit, Trouble};
 use crate::whole_file;
-use rig_images::{Images, ImagesError, Kernel, KernelRequest, Progress};
-use rig_interleave::image::ElfImage;
-use rig_interleave::kernel::{Entry, Locking};
+use rig_images::Progress;
+use rig_interleave::kernel::{Entry, Locking, Subject};
 use rig_interleave::report::{Counterexample, Report, Verdict};
-use rig_interleave::{MemoryModel, Request, Unprovable};
+use rig_interleave::{Answers, InitialState, MemoryModel, Request};
 use std::path::PathBuf;
-use std::time::Instant;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +22,9 @@ Examples:
   cargo rig prove --cpus 2 --memory tso      with the processors' store buffers
   cargo rig prove --cpus 5 --lock contract   more CPUs, with the contract of spin locks
   cargo rig prove --kernel ~/linux           a kernel's build tree, or its vmlinux
+  cargo rig prove --subject kmod --ack atomic    the update kernel module
+  cargo rig prove --after-failed             the second update, after one that failed
+  cargo rig prove --state elf                from the kernel's file, without a machine
   cargo rig prove --from stop-machine        from multi_cpu_stop(), where CPUs still gather
   cargo rig prove --check certificate.json   the same proof again, and a comparison
 
@@ -42,6 +43,21 @@ pub(super) struct Arguments {
     /// How many SEAMCALLs may fail, each in three ways, on any CPU
     #[arg(long, default_value_t = 0, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
     failures: u8,
+    /// The code under test
+    #[arg(long, value_enum, default_value = "in-tree")]
+    subject: Tested,
+    /// How the subject `kmod` acknowledges a step
+    #[arg(long, value_enum, default_value = "lock")]
+    ack: Acknowledges,
+    /// Where the initial state comes from [default: machine; elf for a vmlinux alone]
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// What answers SEAMCALLs [default: seam-emu; small for --state elf or --symmetry]
+    #[arg(long, value_enum)]
+    firmware: Option<Firmware>,
+    /// Begin in the second update of a machine whose first one failed
+    #[arg(long)]
+    after_failed: bool,
     /// Where the CPUs begin
     #[arg(long, value_enum, default_value = "section")]
     from: From,
@@ -70,11 +86,49 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     /// Make the proof of this certificate again, and compare
-    #[arg(long, value_name = "CERTIFICATE", conflicts_with_all = ["cpus", "failures", "from", "memory", "lock", "symmetry", "keep_dead"])]
+    #[arg(long, value_name = "CERTIFICATE", conflicts_with_all = ["cpus", "subject", "ack", "state", "firmware", "after_failed", "failures", "from", "memory", "lock", "symmetry", "keep_dead"])]
     check: Option<PathBuf>,
     /// Write one JSON object to stdout, and nothing else
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// See [`Subject`].
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Tested {
+    /// Linux's own update
+    InTree,
+    /// The update kernel module, guest-kmod/
+    Kmod,
+}
+
+/// See [`Subject`].
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Acknowledges {
+    /// Counters under a raw spinlock
+    Lock,
+    /// Atomic counters
+    Atomic,
+}
+
+/// See [`InitialState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum State {
+    /// A machine of the rig that is stopped where every CPU is about to enter the section
+    Machine,
+    /// The kernel's ELF file, with what a boot sets filled in
+    Elf,
+}
+
+/// See [`Answers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Firmware {
+    /// A model of the update's calls alone
+    Small,
+    /// The firmware of the machine, in its state
+    SeamEmu,
+    /// seam-emu, compared with the small model at each answer
+    Both,
 }
 
 /// See [`Entry`].
@@ -105,9 +159,45 @@ enum Lock {
 }
 
 impl Arguments {
-    fn request(&self) -> Request {
-        Request {
+    /// seam-emu needs a machine's state, and knows no exchange of CPUs.
+    fn answers(&self, state: State) -> Result<Answers, Trouble> {
+        let is_small = state == State::Elf || self.symmetry;
+        match self.firmware {
+            None if is_small => Ok(Answers::Small),
+            Some(Firmware::Small) => Ok(Answers::Small),
+            Some(_) if is_small => {
+                let what = "seam-emu answers only from a machine's state (not --state elf), and without --symmetry";
+                Err(Trouble::usage(what, "leave --firmware out"))
+            }
+            None | Some(Firmware::SeamEmu) => Ok(Answers::Emulated),
+            Some(Firmware::Both) => Ok(Answers::Both),
+        }
+    }
+
+    /// What is asked for; it must be possible.
+    fn request(&self) -> Result<Request, Trouble> {
+        // A vmlinux alone does not boot.
+        let is_file = self.kernel.as_ref().is_some_and(|path| path.is_file());
+        let state = self.state.unwrap_or(if is_file { State::Elf } else { State::Machine });
+        let help = "give a build tree with --kernel, or leave --state out";
+        if is_file && state == State::Machine {
+            return Err(Trouble::usage("a vmlinux alone does not boot, so no machine can be stopped", help));
+        }
+        let subject = match (self.subject, self.ack) {
+            (Tested::InTree, _) => Subject::InTree,
+            (Tested::Kmod, Acknowledges::Lock) => Subject::KmodLock,
+            (Tested::Kmod, Acknowledges::Atomic) => Subject::KmodAtomic,
+        };
+        if state == State::Elf && (subject != Subject::InTree || self.after_failed) {
+            let what = "neither the update module nor an earlier update is in the kernel's ELF file";
+            return Err(Trouble::usage(what, help));
+        }
+        Ok(Request {
             cpus: self.cpus.into(),
+            subject,
+            state: if state == State::Elf { InitialState::Elf } else { InitialState::Machine },
+            firmware: self.answers(state)?,
+            after_failed: self.after_failed,
             failures: self.failures > 0,
             entry: match self.from {
                 From::Section => Entry::Section,
@@ -124,21 +214,17 @@ impl Arguments {
             symmetry: self.symmetry,
             keeps_dead: self.keep_dead,
             ..Request::default()
-        }
+        })
     }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let certificate = arguments.check.as_deref().map(Certificate::read).transpose()?;
-    let request = certificate.as_ref().map_or_else(|| arguments.request(), |certificate| certificate.request);
+    let request = certificate.as_ref().map_or_else(|| arguments.request(), |certificate| Ok(certificate.request))?;
     let request = Request { memory_mib: arguments.memory_mib, ..request };
     let progress = if arguments.json { Progress::silent() } else { Progress::stderr() };
-    let (name, file) = vmlinux(arguments, &progress)?;
-    let bytes = std::fs::read(&file).map_err(|error| Trouble::file("read", &file, &error))?;
-    let image = ElfImage::parse(&bytes).map_err(|error| Trouble::usage(error.to_string(), error.remedy()))?;
-    let begun = Instant::now();
-    let report = search(image, request, arguments.threads, &progress)?;
-    let seconds = begun.elapsed().as_secs_f64();
+    let proof = prove(request, arguments.kernel.as_deref(), arguments.threads, &progress)?;
+    let Proof { kernel: name, vmlinux: (file, bytes), report, seconds } = proof;
     if let Some(path) = &arguments.out {
         let text = serde_json::to_string_pretty(&report).expect("a report is plain data") + "\n";
         whole_file::replace(path, text.as_bytes())?;
@@ -160,26 +246,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     Ok(exit)
 }
 
-fn search(image: ElfImage, request: Request, threads: Option<usize>, progress: &Progress) -> Result<Report, Trouble> {
-    let step = progress.step(&format!("proof for {} CPUs", request.cpus), 0);
-    let mut show = |at: rig_interleave::search::Progress| {
-        step.at(at.states as u64, &format!("{} states, {} transitions, depth {}", at.states, at.transitions, at.depth));
-    };
-    let report = rig_interleave::prove(image, request, &SearchThreads::new(threads), &mut show);
-    let report = report.map_err(|error| refused(&error))?;
-    step.done();
-    Ok(report)
-}
-
 /// Writes the scenario of a counterexample, and asks the judge.
 fn refute(found: &Counterexample, report: &Report, vmlinux: &[u8], arguments: &Arguments) -> Result<Refuted, Trouble> {
+    let not = |why: &str| Refuted { scenario: None, not_replayed: Some(why.to_owned()), judgement: None };
+    if report.request.subject != Subject::InTree {
+        return Ok(not("scenarios have no names for places in the update module"));
+    }
     let bad = |error: object::Error| {
         Trouble::usage(format!("the kernel's symbols cannot be read: {error}"), "give a vmlinux")
     };
     let symbols = Symbols::from_vmlinux(vmlinux).map_err(bad)?;
     let Ok(seen) = observe_update(&symbols) else {
-        let why = "the rig does not know this kernel's update".to_owned();
-        return Ok(Refuted { scenario: None, not_replayed: Some(why), judgement: None });
+        return Ok(not("the rig does not know this kernel's update"));
     };
     let observed = ObservedKernel { symbols, seen };
     let is_sequential = report.request.memory == MemoryModel::SequentiallyConsistent;
@@ -198,23 +276,4 @@ fn refute(found: &Counterexample, report: &Report, vmlinux: &[u8], arguments: &A
             Ok(Refuted { scenario: Some(path), not_replayed: None, judgement })
         }
     }
-}
-
-/// The kernel's name for reports, and its ELF file with symbols.
-fn vmlinux(arguments: &Arguments, progress: &Progress) -> Result<(String, PathBuf), Trouble> {
-    let kernel = match &arguments.kernel {
-        Some(path) if path.is_file() => return Ok((path.display().to_string(), path.clone())),
-        Some(path) if !path.exists() => return Err(Trouble::from(ImagesError::NoKernelImage(path.clone()))),
-        Some(path) => Kernel::from_path(path)?,
-        None => Images::open(progress.clone())?.kernel(&KernelRequest::default())?,
-    };
-    let release = format!("Linux {}", kernel.release);
-    let none =
-        || Trouble::usage("the kernel has no vmlinux", "give a vmlinux with --kernel, or a build tree that has one");
-    kernel.vmlinux.map(|file| (release, file)).ok_or_else(none)
-}
-
-/// There is no verdict: that is neither a pass nor a failure of the kernel.
-fn refused(error: &Unprovable) -> Trouble {
-    Trouble::environment(format!("there is no verdict: {error}"), error.remedy())
 }

@@ -1,7 +1,9 @@
 //! A proof's report for people.
 
 use crate::prove::OrderJudgement;
+use rig_interleave::kernel::Subject;
 use rig_interleave::report::{Report, Verdict};
+use rig_interleave::{InitialState, Request};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -52,7 +54,8 @@ fn heading(report: &Report, name: &str, seconds: f64) -> String {
         Verdict::Refuted => "REFUTED",
     };
     format!(
-        "{heading}  {name}, {} CPUs, {failing}, {} memory\n  {} states, {} transitions, {} ends, {seconds:.1} s, {} MiB of tables\n",
+        "{heading}  {name}, {}{} CPUs, {failing}, {} memory\n  {} states, {} transitions, {} ends, {seconds:.1} s, {} MiB of tables\n",
+        subject(&report.request),
         report.cpus,
         report.memory_model,
         report.states,
@@ -60,6 +63,18 @@ fn heading(report: &Report, name: &str, seconds: f64) -> String {
         report.ends,
         report.table_bytes.div_ceil(1 << 20),
     )
+}
+
+/// Which code, and from where on, if that is not the usual.
+fn subject(request: &Request) -> String {
+    let subject = match request.subject {
+        Subject::InTree => "",
+        Subject::KmodLock => "the update module with a lock, ",
+        Subject::KmodAtomic => "the update module with atomic counters, ",
+    };
+    let state = if request.state == InitialState::Elf { "from its ELF file, " } else { "" };
+    let before = if request.after_failed { "after a failed update, " } else { "" };
+    format!("{subject}{state}{before}")
 }
 
 /// What the judge says of the counterexample, and how to see it on a machine.

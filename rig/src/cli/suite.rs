@@ -6,6 +6,7 @@ use crate::scenario::{Scenario, Shape, Subject, Tag, catalogue};
 use crate::suite::{self, Ran, Room, SUITE, SuiteRecord};
 use crate::trouble::{Exit, Trouble};
 use rig_images::Progress;
+use rig_interleave::Request;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -51,13 +52,15 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let (scenarios, mut record) = chosen(arguments)?;
-    if scenarios.is_empty() {
+    let proofs = proofs(arguments, record.kernel.is_some())?;
+    if scenarios.is_empty() && proofs.is_empty() {
         output::text_line("nothing is left to run: all scenarios of that suite ended as they should");
         return Ok(Exit::Passed as u8);
     }
     let folder = folder(arguments.out.as_deref())?;
     let width = scenarios.iter().map(|s| s.name.len()).max().unwrap_or(0);
-    let names: Vec<String> = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+    let mut names: Vec<String> = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+    names.extend(proofs.iter().map(|(name, _)| (*name).to_owned()));
     let progress = Progress::stderr();
     let interrupts = Interrupts::listen().map_err(|e| {
         Trouble::environment(format!("cannot listen to signals: {e}"), "report this with the message above")
@@ -69,6 +72,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
         }
     };
     record.scenarios = suite::run_all(scenarios, room(arguments.jobs), || !interrupts.happened(), run, print_line);
+    for (name, request) in proofs {
+        if interrupts.happened() {
+            break;
+        }
+        let ran = suite::run_proof(name, request, &progress);
+        print_line(&ran);
+        record.scenarios.push(ran);
+    }
     let was_run = |name: &String| record.scenarios.iter().any(|ran| ran.scenario == *name);
     record.not_run = names.into_iter().filter(|name| !was_run(name)).collect();
     let exit = if record.not_run.is_empty() { suite::exit(&record.scenarios) } else { cut_short(&record) };
@@ -87,6 +98,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
         }
     }
     Ok(exit as u8)
+}
+
+/// The proofs, which are about the rig's own kernel: one about another kernel may end without a verdict. Patterns of names
+/// choose scenarios only.
+fn proofs(arguments: &Arguments, has_own_kernel: bool) -> Result<Vec<(&'static str, Request)>, Trouble> {
+    if has_own_kernel || !arguments.names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(folder) = &arguments.failed else { return Ok(suite::proofs(arguments.tag.unwrap_or(Tag::Quick))) };
+    let before = SuiteRecord::read(folder)?;
+    let unfinished = before.unfinished();
+    Ok(suite::proofs(Tag::Night).into_iter().filter(|(name, _)| unfinished.contains(name)).collect())
 }
 
 /// The scenarios, each with the suite's kernel and clients, and the record of a suite in which nothing was run yet.

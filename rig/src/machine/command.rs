@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 /// without (`kvm_x86_vendor_init`).
 pub(super) const CPU: &str =
     "max,vendor=GenuineIntel,family=6,model=143,stepping=8,-svm,+vmx,+movdir64b,+invtsc,x-force-features=on";
+/// [`CPU`] without the bit by which a kernel knows that it is a guest.
+const BARE_CPU: &str = "max,vendor=GenuineIntel,family=6,model=143,stepping=8,-svm,-hypervisor,+vmx,+movdir64b,+invtsc,x-force-features=on";
 /// CPUID leaf 1 EAX of [`CPU`].
 pub const CPUID_1_EAX: u32 = 0x0008_06f8;
 /// Physical address bits of [`CPU`], which TCG does not take from the host: Linux puts KeyIDs above them.
@@ -76,6 +78,8 @@ pub enum Processor {
     /// TCG, as the TDX host that the plugin completes.
     #[default]
     TdxHost,
+    /// The same, and it does not say that it is a virtual one: Linux then takes the ways of a host, in its spin locks, too.
+    BareTdxHost,
     /// TCG, without anything of TDX.
     Plain,
     /// TCG, an AMD processor on which KVM works: its virtual machines are real ones.
@@ -89,13 +93,14 @@ impl Processor {
         match self {
             Self::Kvm(_) => "kvm",
             _ if cpus > MOST_IN_USUAL_CODE_BUFFER => MANY_THREADS_WITH_ROOM,
-            Self::TdxHost | Self::Plain | Self::Svm => "tcg,thread=multi",
+            Self::TdxHost | Self::BareTdxHost | Self::Plain | Self::Svm => "tcg,thread=multi",
         }
     }
 
     fn model(&self) -> &str {
         match self {
             Self::TdxHost => CPU,
+            Self::BareTdxHost => BARE_CPU,
             Self::Plain => "max",
             Self::Svm => "EPYC-Milan",
             Self::Kvm(model) => model,

@@ -5,6 +5,7 @@ mod child;
 mod clone;
 pub mod command;
 pub mod control;
+pub mod core_file;
 mod exit;
 pub mod failure;
 mod gauge;
@@ -18,6 +19,7 @@ pub mod qmp;
 pub mod registers;
 pub mod snapshot;
 pub mod sockets;
+pub mod standstill;
 mod started;
 pub mod tsc;
 

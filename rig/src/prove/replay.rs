@@ -205,7 +205,7 @@ pub(super) mod tests {
     fn a_failure_becomes_a_fault() {
         let rax = Leaf::SysLpInit.number();
         let act = |deed| Act { cpu: 1, at: AT, deed, interrupts: false };
-        let reply = Reply { rax: None, r8: None };
+        let reply = Reply::INVALID;
         let acts = vec![act(Deed::Enter { rax, rdx: 0 }), act(Deed::Leave { rax, reply, injected: true })];
         let scenario = scenario(&found(acts, vec![None, None]), 2, &observed()).unwrap();
         let [fault] = &scenario.faults[..] else { panic!("{:?}", scenario.faults) };
@@ -217,7 +217,7 @@ pub(super) mod tests {
         let flush = Act { deed: Deed::Flush { address: NUM_ACK, size: 4, value: 1 }, ..count(0, None) };
         assert!(scenario(&found(vec![flush], vec![None]), 1, &observed()).unwrap_err().contains("store buffers"));
         let rax = Leaf::SysRd.number();
-        let reply = Reply { rax: None, r8: None };
+        let reply = Reply::INVALID;
         let read = Act { deed: Deed::Leave { rax, reply, injected: true }, ..count(0, None) };
         assert!(scenario(&found(vec![read], vec![None]), 1, &observed()).unwrap_err().contains("boot reads"));
     }

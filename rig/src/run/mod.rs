@@ -8,6 +8,7 @@
 //!
 //! `conduct` knows `prepare` and `record`; `conclude` knows `record` and nothing of a machine.
 
+mod capture;
 mod conclude;
 mod conduct;
 mod folder;
@@ -19,6 +20,7 @@ mod scripted;
 mod session;
 mod single;
 
+pub(crate) use capture::{CapturedMachine, capture};
 pub(crate) use conduct::interrupt::Interrupts;
 pub use guests::{Counts, EndCause, Guests, Judged, UpdatableGuest, UpdateAttempt};
 pub use nested::run_nested;

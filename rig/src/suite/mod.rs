@@ -5,6 +5,7 @@
 mod choice;
 mod index;
 mod pool;
+mod proofs;
 mod record;
 mod report;
 mod table;
@@ -12,6 +13,7 @@ mod table;
 pub use choice::named_so;
 pub use index::index;
 pub use pool::{Room, run_all};
+pub use proofs::{proofs, run_proof};
 pub use record::{SUITE, SuiteRecord};
 pub use report::{junit, ktap};
 pub use table::{line, summary};

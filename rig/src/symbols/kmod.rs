@@ -42,6 +42,11 @@ impl KmodPlan {
         Ok(Self { symbols: module, sections, observation })
     }
 
+    /// The module's symbols in these sections: name, address, size in bytes.
+    pub fn module_symbols(&self, begins: &HashMap<String, u64>) -> Vec<(String, u64, u64)> {
+        self.symbols.all(begins)
+    }
+
     /// What the module itself reports, in the order of `guest-kmod/ring.h`. No address is needed: the module names each word.
     pub fn reported_by_module() -> Observation {
         let watch = |name: &str| Watch { name: name.to_owned(), address: 0, size: 4, within: Vec::new() };

@@ -57,6 +57,14 @@ impl ModuleSymbols {
         Some((start, start + place.size))
     }
 
+    /// All symbols, with address and size in bytes, given where sections begin; those of other sections are left out.
+    pub fn all(&self, begins: &HashMap<String, u64>) -> Vec<(String, u64, u64)> {
+        let place = |(name, place): (&String, &Place)| {
+            Some((name.clone(), begins.get(&place.section)? + place.offset, place.size))
+        };
+        self.places.iter().filter(|(name, _)| !name.is_empty()).filter_map(place).collect()
+    }
+
     /// Address range `[start, end)` of the section that holds a symbol, given where sections begin.
     pub fn section_around(&self, name: &str, begins: &HashMap<String, u64>) -> Option<(u64, u64)> {
         let section = &self.places.get(name)?.section;
@@ -107,6 +115,9 @@ pub(crate) mod tests {
         assert_eq!(symbols.range("lockstep_run", &begins()), Some((0xffff_ffff_c000_0040, 0xffff_ffff_c000_0070)));
         let text = symbols.section_around("lockstep_run", &begins());
         assert_eq!(text, Some((0xffff_ffff_c000_0000, 0xffff_ffff_c000_0100)));
+        let code = [(".text".to_owned(), 0xffff_ffff_c000_0000)].into();
+        let named: Vec<_> = symbols.all(&code).into_iter().filter(|(name, ..)| name.starts_with("lockstep")).collect();
+        assert_eq!(named, [("lockstep_run".to_owned(), 0xffff_ffff_c000_0040, 0x30)], "the rest lies elsewhere");
     }
 
     #[test]

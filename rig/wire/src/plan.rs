@@ -249,6 +249,11 @@ pub enum Control {
         /// Where to; replaced atomically.
         path: PathBuf,
     },
+    /// Write the firmware's state alone to this file, as seam-emu saves it. The machine must be stopped.
+    SaveFirmware {
+        /// Where to; replaced atomically.
+        path: PathBuf,
+    },
     /// Record a [`crate::event::Mark`].
     Mark {
         /// The mark's number.

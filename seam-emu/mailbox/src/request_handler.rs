@@ -309,10 +309,8 @@ impl RequestHandler {
     pub fn control(&mut self, request: &Control) -> ControlReply {
         let ok = |text: String| ControlReply::Ok { text };
         match request {
-            Control::Save { path } => match replace(path, &self.save()) {
-                Ok(()) => ok(String::new()),
-                Err(e) => ControlReply::Failed { cause: format!("cannot write {}: {e}", path.display()) },
-            },
+            Control::Save { path } => written(path, &self.save()),
+            Control::SaveFirmware { path } => written(path, &self.firmware.save()),
             Control::Mark { mark, argument } => {
                 if *mark == Mark::UpdateBegin as u64 {
                     self.holds.upload_begins();
@@ -378,6 +376,13 @@ fn start(plan: &Plan<Config>) -> Result<(Firmware, Saved), StartError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, StartError> {
     std::fs::read(path).map_err(|source| StartError::Read { path: path.to_owned(), source })
+}
+
+fn written(path: &Path, bytes: &[u8]) -> ControlReply {
+    match replace(path, bytes) {
+        Ok(()) => ControlReply::Ok { text: String::new() },
+        Err(e) => ControlReply::Failed { cause: format!("cannot write {}: {e}", path.display()) },
+    }
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -49,10 +49,8 @@ fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
         Control::Save { .. } if emulator.root.is_some() => {
             ControlReply::Failed { cause: "machine code in TDs cannot be saved".into() }
         }
-        Control::Save { path } => match replace(path, &emulator.save()) {
-            Ok(()) => ControlReply::Ok { text: String::new() },
-            Err(e) => ControlReply::Failed { cause: format!("cannot write {}: {e}", path.display()) },
-        },
+        Control::Save { path } => written(path, &emulator.save()),
+        Control::SaveFirmware { path } => written(path, &emulator.firmware().save()),
         Control::Park => match &emulator.exchange {
             Some(exchange) => {
                 exchange.park();
@@ -87,6 +85,13 @@ fn answer(emulator: &Emulator, request: &Control) -> ControlReply {
             ControlReply::Ok { text: serde_json::to_string(&usage).expect("counts are plain data") }
         }
         Control::Describe => ControlReply::Ok { text: emulator.firmware().describe() },
+    }
+}
+
+fn written(path: &Path, bytes: &[u8]) -> ControlReply {
+    match replace(path, bytes) {
+        Ok(()) => ControlReply::Ok { text: String::new() },
+        Err(e) => ControlReply::Failed { cause: format!("cannot write {}: {e}", path.display()) },
     }
 }
 

@@ -3,9 +3,10 @@
 //! It decides at the entry whether a call is right in this state, and makes the effect at the exit. seam-emu has the layouts,
 //! locks and statuses; `docs/proofs.md` says what that leaves out.
 
-use super::interface::{Failure, Firmware, Reply};
+use super::interface::{Failure, Firmware, Operands, Reply};
 use crate::Packer;
 use crate::call::Call;
+use crate::error::Unprovable;
 use crate::rules::swapped;
 use seam_emu::abi::Status;
 
@@ -90,43 +91,47 @@ fn code(inside: Option<(Call, Verdict)>) -> u8 {
 impl Firmware for Small {
     type State = SmallState;
 
+    fn name(&self) -> &'static str {
+        "small"
+    }
+
     fn start(&self, cpus: usize) -> SmallState {
         assert!(cpus <= CPUS, "a caller's bound");
         SmallState { all: ((1_u16 << cpus) - 1) as u8, ..SmallState::default() }
     }
 
-    fn enter(&self, state: &mut SmallState, cpu: usize, call: Call) -> bool {
+    fn enter(&self, state: &mut SmallState, cpu: usize, call: Call, _: Operands) -> Result<bool, Unprovable> {
         let verdict = state.verdict(cpu, call);
         state.inside[cpu] = Some((call, verdict));
-        verdict == Verdict::Right
+        Ok(verdict == Verdict::Right)
     }
 
-    fn leave(&self, state: &mut SmallState, cpu: usize, failure: Option<Failure>) -> Reply {
+    fn leave(&self, state: &mut SmallState, cpu: usize, failure: Option<Failure>) -> Result<Reply, Unprovable> {
         let (call, verdict) = state.inside[cpu].take().expect("only a CPU that is inside leaves");
-        let status = |status: Status| Reply { rax: Some(status.0), r8: None };
-        match (failure, verdict) {
-            (Some(Failure::VmfailInvalid), _) | (None, Verdict::Busy) => Reply { rax: None, r8: None },
+        let status = |status: Status| Reply::status(status.0);
+        Ok(match (failure, verdict) {
+            (Some(Failure::VmfailInvalid), _) | (None, Verdict::Busy) => Reply::INVALID,
             (Some(Failure::NoEntropy), _) => status(Status::RND_NO_ENTROPY),
             (Some(Failure::Status), _) | (None, Verdict::Wrong) => status(Status::SYS_STATE_INCORRECT),
             (None, Verdict::Right) => {
                 state.done(cpu, call);
                 let r8 = match call {
-                    Call::ReadVersion(part) => Some(self.version(part, state.phase == Phase::Updated)),
+                    Call::ReadVersion(part) => self.version(state, part),
                     // The handoff version: any number will do, since both modules take it.
                     Call::ReadHandoff => Some(3),
                     _ => None,
                 };
-                Reply { rax: Some(0), r8 }
+                Reply { r8, ..Reply::status(0) }
             }
-        }
+        })
     }
 
     fn call(&self, state: &SmallState, cpu: usize) -> Option<Call> {
         state.inside[cpu].map(|(call, _)| call)
     }
 
-    fn version(&self, part: u8, updated: bool) -> u64 {
-        u64::from(part) * 10 + if updated { 7 } else { 5 }
+    fn version(&self, state: &SmallState, part: u8) -> Option<u64> {
+        Some(u64::from(part) * 10 + if state.phase == Phase::Updated { 7 } else { 5 })
     }
 
     fn is_updated(&self, state: &SmallState) -> bool {
@@ -163,9 +168,13 @@ impl Firmware for Small {
 mod tests {
     use super::*;
 
+    fn enter(state: &mut SmallState, cpu: usize, call: Call) -> bool {
+        Small.enter(state, cpu, call, Operands::default()).unwrap()
+    }
+
     fn call(state: &mut SmallState, cpu: usize, call: Call) -> Reply {
-        Small.enter(state, cpu, call);
-        Small.leave(state, cpu, None)
+        enter(state, cpu, call);
+        Small.leave(state, cpu, None).unwrap()
     }
 
     #[test]
@@ -196,9 +205,9 @@ mod tests {
     fn a_second_cpu_finds_the_loader_busy() {
         let mut state = Small.start(2);
         call(&mut state, 0, Call::Shutdown);
-        assert!(Small.enter(&mut state, 0, Call::Install));
-        assert!(!Small.enter(&mut state, 1, Call::Install));
-        assert_eq!(Small.leave(&mut state, 1, None).rax, None);
-        assert!(Small.leave(&mut state, 0, None).is_success());
+        assert!(enter(&mut state, 0, Call::Install));
+        assert!(!enter(&mut state, 1, Call::Install));
+        assert_eq!(Small.leave(&mut state, 1, None).unwrap().rax, None);
+        assert!(Small.leave(&mut state, 0, None).unwrap().is_success());
     }
 }

@@ -3,7 +3,7 @@
 //! It is not the running kernel: alternatives are not applied, static branches have their initial direction, and variables
 //! have the values of the file. What a boot would set is filled in by `kernel::boot`, each with its reason.
 
-use super::source::Source;
+use super::source::{Source, StandingCpu};
 use super::symbols::Symbols;
 use crate::error::Unprovable;
 use object::{Architecture, Object, ObjectSegment, ObjectSymbol, SymbolKind};
@@ -77,7 +77,7 @@ impl Source for ElfImage {
         &self.digest
     }
 
-    fn is_running(&self) -> bool {
-        false
+    fn cpus(&self) -> &[StandingCpu] {
+        &[]
     }
 }

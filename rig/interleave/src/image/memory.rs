@@ -11,6 +11,9 @@ pub const fn mask(size: u8) -> u64 {
     if size >= 8 { u64::MAX } else { (1 << (size * 8)) - 1 }
 }
 
+/// The longest instruction.
+const MOST_BYTES: usize = 15;
+
 /// Memory before the section. Words are 8 bytes at addresses that are multiples of 8.
 #[derive(Debug)]
 pub struct Memory<S> {
@@ -83,9 +86,13 @@ impl<S: Source> Memory<S> {
     pub fn code(&self, address: u64) -> Option<Vec<u8>> {
         let added = || {
             let (start, bytes) = self.added.as_ref()?;
-            bytes.get(usize::try_from(address.checked_sub(*start)?).ok()?..)
+            let rest = bytes.get(usize::try_from(address.checked_sub(*start)?).ok()?..)?;
+            Some(rest.iter().copied().take(MOST_BYTES).collect())
         };
-        let mut bytes: Vec<u8> = added().or_else(|| self.source.bytes(address))?.iter().copied().take(15).collect();
+        let mut bytes: Vec<u8> = added().unwrap_or_else(|| self.source.gather(address, MOST_BYTES));
+        if bytes.is_empty() {
+            return None;
+        }
         for (at, byte) in self.code.range(address..address + bytes.len() as u64) {
             bytes[(at - address) as usize] = *byte;
         }

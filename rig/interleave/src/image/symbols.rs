@@ -13,8 +13,14 @@ pub struct Symbols {
 impl Symbols {
     /// Takes (name, address, size in bytes). Of several symbols with one name the first counts.
     pub fn new(symbols: impl IntoIterator<Item = (String, u64, u64)>) -> Self {
-        let mut table = Self::default();
-        for (name, address, size) in symbols {
+        Self::default().with(symbols.into_iter().collect())
+    }
+
+    /// These, and more.
+    #[must_use]
+    pub fn with(&self, more: Vec<(String, u64, u64)>) -> Self {
+        let mut table = self.clone();
+        for (name, address, size) in more {
             table.by_name.entry(name.clone()).or_insert((address, size));
             table.by_address.push((address, size, name));
         }

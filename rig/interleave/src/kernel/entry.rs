@@ -1,51 +1,14 @@
 //! The CPUs at the section's entry.
 
-use super::{boot, pending_loop, uploader};
-use crate::contract::{Contracts, HEAP, SECTION};
+use super::begun::Begun;
+use super::setting::{Entry, Locking, Setting, made_regions};
+use super::{Subject, boot, pending_loop, standing, uploader};
+use crate::contract::{Contracts, HEAP};
 use crate::error::Unprovable;
 use crate::image::{Memory, Source};
 use crate::isa::{flag, gpr};
-use crate::local::{Facts, Interpreter, Machine, RETURN, STACK_SIZE, Vcpu, stack};
+use crate::local::{Facts, Interpreter, Layout, Machine, RETURN, STACK_SIZE, Vcpu, stack};
 use crate::search::{Control, QueueNode, Record, Section};
-use serde::{Deserialize, Serialize};
-
-/// Where the CPUs begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Entry {
-    /// At the function that the uploader gives to `stop_machine`, with interrupts disabled.
-    Section,
-    /// At `multi_cpu_stop()`, which disables them and gathers the CPUs.
-    StopMachine,
-}
-
-/// What stands for the kernel's spin locks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Locking {
-    /// Their own code.
-    #[default]
-    Real,
-    /// Their contract: the locked instruction of `_raw_spin_lock` waits until the lock is free.
-    Contract,
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// CPUs, 1 to 8.
-    pub cpus: usize,
-    /// Where they begin.
-    pub entry: Entry,
-    /// Whether CPUs have store buffers.
-    pub store_buffers: bool,
-    /// What stands for spin locks.
-    pub lock: Locking,
-    /// Whether what is dead stays a part of the state.
-    pub keeps_dead: bool,
-    /// Whether the lock's loop keeps its count.
-    pub keeps_pending_loop: bool,
-}
 
 /// Ready to be explored.
 #[derive(Debug)]
@@ -62,49 +25,31 @@ pub struct Prepared<S> {
     pub changes: Vec<&'static str>,
 }
 
-const HEAP_SIZE: u64 = 0x10_0000;
 const STOP_DATA: u64 = HEAP + 0x2_0000;
 
 /// Brings a kernel to the section's entry.
 pub fn prepare<S: Source>(source: S, setting: Setting) -> Result<Prepared<S>, Unprovable> {
     let mut memory = Memory::new(source);
-    if memory.source().is_running() {
-        return Err(Unprovable::Uploader("a stopped machine as the initial state is not supported yet".into()));
-    }
-    memory.zero(HEAP..HEAP + HEAP_SIZE);
-    for cpu in 0..setting.cpus as u8 {
-        memory.zero(stack(cpu));
-    }
-    let boot::Boot { gs_bases, mut assumptions } = boot::fill(&mut memory, setting.cpus)?;
     let shortens = !setting.keeps_pending_loop && setting.lock == Locking::Real;
     let changes = if shortens && pending_loop::shorten(&mut memory) { vec![pending_loop::ARGUMENT] } else { vec![] };
-    let (mut memory, started) = uploader::run(memory, gs_bases[0], setting.cpus)?;
-    for (address, value) in &started.words {
-        memory.set(*address, *value);
-    }
-    let control = control(&memory)?;
-    let starts = starts(&mut memory, &started, setting)?;
-    if setting.entry == Entry::Section {
-        assumptions.push("each CPU begins with interrupts disabled, as multi_cpu_stop() leaves them".into());
-    } else {
-        assumptions.push("struct multi_stop_data has the layout of Linux 7.3, and its state is that in which stop_machine wakes the CPUs".into());
-    }
+    let begun =
+        if memory.source().cpus().is_empty() { boots(memory, setting) } else { standing::begin(memory, setting) };
+    let Begun { memory, layout, starts, uploader_results, assumptions } = begun?;
+    let control = control(&memory, setting.subject)?;
     let symbols = memory.source().symbols();
-    let there = |address: u64| gs_bases.iter().map(move |base| address.wrapping_add(*base));
-    let record = Record {
-        lps: there(symbols.address("tdx_lp_initialized")?).collect(),
-        initialized: symbols.address("tdx_module_state")?,
-        version: symbols.address("tdx_sysinfo")?,
+    let there = |address: u64| layout.gs_bases.iter().map(move |base| address.wrapping_add(*base));
+    let record = if setting.subject.records() {
+        Some(Record {
+            lps: there(symbols.address("tdx_lp_initialized")?).collect(),
+            initialized: symbols.address("tdx_module_state")?,
+            version: symbols.address("tdx_sysinfo")?,
+        })
+    } else {
+        None
     };
     let nodes = symbols.find("qnodes").into_iter().flat_map(there).map(|start| QueueNode { start }).collect();
-    let section = Section {
-        starts,
-        control: Some(control),
-        record: Some(record),
-        nodes,
-        uploader_results: started.uploader_results,
-    };
-    let contracts = Contracts::new(SECTION, |name| symbols.find(name));
+    let section = Section { starts, control: Some(control), record, nodes, uploader_results };
+    let contracts = Contracts::new(&setting.subject.section_contracts(), |name| symbols.find(name));
     let digest = memory.digest();
     let acquires = match setting.lock {
         Locking::Real => 0..0,
@@ -113,19 +58,42 @@ pub fn prepare<S: Source>(source: S, setting: Setting) -> Result<Prepared<S>, Un
             start..start + size
         }
     };
-    let mut interpreter = Interpreter::new(memory, contracts, gs_bases, Facts::new(setting.keeps_dead));
+    let mut interpreter = Interpreter::new(memory, contracts, layout, Facts::new(setting.keeps_dead));
     interpreter.setting = Machine { store_buffers: setting.store_buffers, acquires };
     Ok(Prepared { interpreter, section, assumptions, digest, changes })
 }
 
-/// `struct update_ctrl` of Linux's `seamldr.c`: `state`, `num_ack`, `num_failed`, `lock`. What the uploader made of it must fit.
-fn control<S: Source>(memory: &Memory<S>) -> Result<Control, Unprovable> {
-    let (state, size) = memory.source().symbols().extent("update_ctrl")?;
-    let begins = (0..4).map(|field| memory.value(state + field * 4, 4)).eq([Some(1), Some(0), Some(0), Some(0)]);
-    if size != 16 || !begins {
-        return Err(Unprovable::Uploader(
-            "update_ctrl is not (1, 0, 0, unlocked) in 16 bytes when the section begins".into(),
-        ));
+/// A kernel's file, filled in as a boot and the uploader would leave it.
+fn boots<S: Source>(mut memory: Memory<S>, setting: Setting) -> Result<Begun<S>, Unprovable> {
+    if setting.subject != Subject::InTree {
+        return Err(Unprovable::Machine("the update module is known in a machine only, where it is loaded".into()));
+    }
+    for region in made_regions(setting.cpus) {
+        memory.zero(region);
+    }
+    let boot::Boot { gs_bases, mut assumptions } = boot::fill(&mut memory, setting.cpus)?;
+    let (mut memory, started) = uploader::run(memory, gs_bases[0], setting)?;
+    for (address, value) in &started.words {
+        memory.set(*address, *value);
+    }
+    let starts = starts(&mut memory, &started, setting)?;
+    if setting.entry == Entry::Section {
+        assumptions.push("each CPU begins with interrupts disabled, as multi_cpu_stop() leaves them".into());
+    } else {
+        assumptions.push("struct multi_stop_data has the layout of Linux 7.3, and its state is that in which stop_machine wakes the CPUs".into());
+    }
+    let uploader_results = started.uploader_results;
+    Ok(Begun { memory, layout: Layout::made(gs_bases), starts, uploader_results, assumptions })
+}
+
+/// The state machine, which must be as the section expects it.
+fn control<S: Source>(memory: &Memory<S>, subject: Subject) -> Result<Control, Unprovable> {
+    let (name, least, begins) = subject.control();
+    let (state, size) = memory.source().symbols().extent(name)?;
+    let found = (0..4).map(|field| memory.value(state + field * 4, 4));
+    if size < least || !found.eq(begins.map(Some)) {
+        let error = format!("{name} does not begin with {begins:?}, of 4 bytes each, when the section begins");
+        return Err(Unprovable::Uploader(error));
     }
     Ok(Control { state, acknowledged: state + 4 })
 }

@@ -5,7 +5,8 @@
 //! code is what is explored here: two CPUs are never between taking and releasing it at once, and from every state all
 //! CPUs can come to their end.
 
-use super::entry::{Entry, Locking, Setting, prepare};
+use super::entry::prepare;
+use super::setting::{Locking, Setting};
 use crate::contract::HEAP;
 use crate::error::Unprovable;
 use crate::firmware::Small;
@@ -42,9 +43,9 @@ pub(crate) fn prove_lock<S: Source>(
 ) -> Result<LockProof, Unprovable> {
     let cpus = request.cpus.min(MOST_CPUS);
     let store_buffers = request.memory == crate::MemoryModel::Tso;
-    let Request { keeps_dead, keeps_pending_loop, memory_mib, .. } = *request;
-    let (entry, lock) = (Entry::Section, Locking::Real);
-    let setting = Setting { cpus, entry, store_buffers, lock, keeps_dead, keeps_pending_loop };
+    let Request { subject, entry, keeps_dead, keeps_pending_loop, memory_mib, .. } = *request;
+    let lock = Locking::Real;
+    let setting = Setting { cpus, subject, entry, store_buffers, lock, keeps_dead, keeps_pending_loop };
     let mut prepared = prepare(source, setting)?;
     let symbols = prepared.interpreter.memory.source().symbols();
     let (take, release) = (symbols.address("_raw_spin_lock")?, symbols.address("_raw_spin_unlock")?);

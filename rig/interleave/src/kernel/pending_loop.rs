@@ -19,8 +19,7 @@ pub(super) const ARGUMENT: &str = "the lock's loop that reads one word up to 512
 /// Changes the count, if the function has exactly one. Returns whether it did.
 pub(super) fn shorten<S: Source>(memory: &mut Memory<S>) -> bool {
     let Ok((start, size)) = memory.source().symbols().extent(FUNCTION) else { return false };
-    let Some(bytes) = memory.source().bytes(start) else { return false };
-    let code = &bytes[..bytes.len().min(size as usize)];
+    let code = memory.source().gather(start, size as usize);
     let is_count = |window: &[u8]| (0xb8..=0xbf).contains(&window[0]) && window[1..] == LOOPS;
     let places: Vec<usize> = (0..code.len().saturating_sub(4)).filter(|at| is_count(&code[*at..*at + 5])).collect();
     let [place] = places[..] else { return false };

@@ -1,11 +1,12 @@
-//! The uploader's part: `seamldr_install_module()` itself, alone on CPU 0, up to where it starts the section; and its tail, for
+//! The uploader's part: `seamldr_install_module()` itself, or that of the update module, alone on CPU 0, up to where it starts the section; and its tail, for
 //! each value that the section can return.
 
-use crate::contract::{Contracts, HEAP, SECTION, UPLOADER};
+use super::setting::Setting;
+use crate::contract::{Contracts, HEAP};
 use crate::error::Unprovable;
 use crate::image::{Memory, Source};
 use crate::isa::{flag, gpr};
-use crate::local::{Facts, Input, Interpreter, Pending, RETURN, Ran, Stop, Vcpu, stack};
+use crate::local::{Facts, Input, Interpreter, Layout, Pending, RETURN, Ran, Stop, Vcpu, stack};
 use std::collections::BTreeMap;
 
 /// What the section's code can return (Linux's `seamcall_internal.h` and `seamldr.c`): 0, EIO, EACCES, ENODEV, EINVAL,
@@ -29,34 +30,38 @@ pub(super) struct Started {
 }
 
 /// Runs the uploader. Memory has the regions that it uses, and gets the image to upload.
-pub(super) fn run<S: Source>(memory: Memory<S>, gs_base: u64, cpus: usize) -> Result<(Memory<S>, Started), Unprovable> {
-    let mut memory = memory;
+pub(super) fn run<S: Source>(
+    mut memory: Memory<S>,
+    gs_base: u64,
+    setting: Setting,
+) -> Result<(Memory<S>, Started), Unprovable> {
+    let subject = setting.subject;
     fill_image(&mut memory)?;
-    let entry = memory.source().symbols().address("seamldr_install_module")?;
+    let entry = memory.source().symbols().address(subject.uploader())?;
     let top = stack(0).end - 0x108;
     memory.fill(top, 8, RETURN)?;
-    let table: Vec<_> = SECTION.iter().chain(UPLOADER).copied().collect();
-    let contracts = Contracts::new(&table, |name| memory.source().symbols().find(name));
-    let mut interpreter = Interpreter::new(memory, contracts, vec![gs_base], Facts::new(true));
+    let contracts = Contracts::new(&subject.uploader_contracts(), |name| memory.source().symbols().find(name));
+    let mut interpreter = Interpreter::new(memory, contracts, Layout::made(vec![gs_base]), Facts::new(true));
     let mut vcpu = Vcpu::new(0, entry);
     vcpu.registers.flags = flag::IF;
     vcpu.registers.gpr[gpr::RSP] = top;
     vcpu.registers.gpr[gpr::RDI] = IMAGE;
-    vcpu.registers.gpr[gpr::RSI] = IMAGE_PAGES * 4096;
+    [vcpu.registers.gpr[gpr::RSI], vcpu.registers.gpr[gpr::RDX]] = subject.uploader_arguments(IMAGE_PAGES * 4096);
     // The return address is a word of the CPU's own, as a call would have left it.
     vcpu.set_word(top, RETURN);
     let at_start = alone(&mut interpreter, vcpu, Input::Begin)?;
     if at_start.pending != Pending::Start {
         return Err(Unprovable::Uploader(format!("it does not start the section; it ends as {:?}", at_start.pending)));
     }
-    if !interpreter.used().any(|contract| contract.function == "cpus_read_lock") {
+    let is_called = |function| interpreter.used().any(|contract| contract.function == function);
+    if !subject.locks_hotplug_by().is_none_or(is_called) {
         return Err(Unprovable::Uploader("it does not lock out CPU hotplug, so the set of CPUs is not stable".into()));
     }
     let uploader_results =
         RETURNS.iter().map(|code| tail(&mut interpreter, &at_start.vcpu, *code)).collect::<Result<_, _>>()?;
     let registers = &at_start.vcpu.registers.gpr;
     let mask = registers[gpr::RDX];
-    let online = (1 << cpus) - 1;
+    let online = (1 << setting.cpus) - 1;
     let participants = match mask {
         0 => 1,
         mask => interpreter.memory.word(mask & !7).unwrap_or(0) & online,

@@ -9,9 +9,9 @@
 use super::decoded::Effects;
 use super::liveness;
 use super::stop::Stop;
-use super::vcpu::stack;
 use crate::image::Symbols;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 /// Facts about the code and its data.
 #[derive(Debug, Default)]
@@ -47,6 +47,11 @@ impl Facts {
         self.shared.insert(word);
     }
 
+    /// Words that a CPU touched, in order.
+    pub fn touched(&self) -> BTreeSet<u64> {
+        self.touched.keys().chain(&self.shared).copied().collect()
+    }
+
     /// How often an exploration began again.
     pub fn restarts(&self) -> usize {
         self.restarts
@@ -72,9 +77,9 @@ impl Facts {
     }
 
     /// A CPU loops and reads only these words, which nobody else touched so far: somebody may. Returns whether one of them was
-    /// not known as shared. Nobody else reaches a stack.
-    pub(super) fn waits_for(&mut self, words: &BTreeSet<u64>) -> bool {
-        let on_stack = |word: u64| (0..=u8::MAX).any(|cpu| stack(cpu).contains(&word));
+    /// not known as shared. Nobody else reaches its stack.
+    pub(super) fn waits_for(&mut self, words: &BTreeSet<u64>, own: &Range<u64>) -> bool {
+        let on_stack = |word: u64| own.contains(&word);
         let new: Vec<u64> = words.iter().copied().filter(|word| !on_stack(*word)).collect();
         let before = self.shared.len();
         self.shared.extend(new);

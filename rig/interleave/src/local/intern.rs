@@ -4,12 +4,12 @@
 //! are executed together. They have to do the same, operation for operation; where they do not, the proof ends. So by induction
 //! each of them goes exactly the ways that the numbers say, and exchanging two of them exchanges nothing else.
 
-use super::facts::Facts;
 use super::interpreter::{Interpreter, Ran};
+use super::layout::Layout;
 use super::stop::Stop;
-use super::vcpu::{Input, Pending, Vcpu, Write, area, stack};
+use super::vcpu::{Input, Pending, Vcpu, Write};
 use crate::error::Unprovable;
-use crate::image::{Memory, Source};
+use crate::image::Source;
 use crate::isa::{Registers, flag, gpr};
 use std::collections::HashMap;
 
@@ -82,14 +82,16 @@ impl Locals {
     }
 
     /// The number of a private state: of one CPU, or of several that are alike.
-    pub fn number<S: Source>(&mut self, ran: Vec<Ran>, facts: &Facts, memory: &Memory<S>) -> Result<u32, Stop> {
+    pub fn number<S: Source>(&mut self, ran: Vec<Ran>, interpreter: &Interpreter<S>) -> Result<u32, Stop> {
         let pending = ran[0].pending;
-        if let Some(other) = ran.iter().find(|other| !are_alike(&ran[0], other)) {
+        if let Some(other) = ran.iter().find(|other| !are_alike(&ran[0], other, &interpreter.layout)) {
             let address = other.vcpu.registers.rip;
             let what = "CPUs that are taken as alike do something different";
-            return Err(Unprovable::Access { what, at: memory.source().symbols().name(address), address }.into());
+            return Err(
+                Unprovable::Access { what, at: interpreter.memory.source().symbols().name(address), address }.into()
+            );
         }
-        let without = |ran: Ran| without_dead(ran.vcpu, ran.pending, facts, memory);
+        let without = |ran: Ran| without_dead(ran.vcpu, ran.pending, interpreter);
         let members: Vec<Vcpu> = ran.into_iter().map(without).collect();
         if let Some(number) = self.numbers.get(&members) {
             return Ok(*number);
@@ -123,7 +125,7 @@ impl Locals {
         };
         let ran: Vec<Ran> = members.into_iter().map(run).collect::<Result<_, _>>()?;
         let (write, issued) = (ran[0].write, ran[0].issued.clone().into_boxed_slice());
-        let next = self.number(ran, &interpreter.facts, &interpreter.memory)?;
+        let next = self.number(ran, interpreter)?;
         self.all[number as usize].after.push((input, Successor { next, write, issued }));
         self.transitions += 1;
         Ok(())
@@ -138,11 +140,11 @@ fn flushed(mut vcpu: Vcpu, pending: Pending) -> Ran {
 
 /// Whether two CPUs did the same as far as others can notice, are about to do the same, and have the same marks. A word of a CPU's
 /// own area is the same as that of the other's.
-fn are_alike(one: &Ran, other: &Ran) -> bool {
+fn are_alike(one: &Ran, other: &Ran, layout: &Layout) -> bool {
     let seen = |ran: &Ran| {
         let Vcpu { registers, inside, warned, forbidden, holds, .. } = &ran.vcpu;
         let interrupts = registers.flags & flag::IF;
-        let own = area(ran.vcpu.cpu);
+        let own = layout.area(ran.vcpu.cpu.into());
         let offset = |address: u64| if own.contains(&address) { address - own.start } else { address };
         let write = |write: Write| Write { address: offset(write.address), ..write };
         let pending = match ran.pending {
@@ -160,8 +162,9 @@ fn are_alike(one: &Ran, other: &Ran) -> bool {
 
 /// Drops what nobody can read any more: stack below its pointer (a read there ends the proof), words that are as in initial
 /// memory, registers and flags that are written before they are read, and after the end all but the result.
-fn without_dead<S: Source>(mut vcpu: Vcpu, pending: Pending, facts: &Facts, memory: &Memory<S>) -> Vcpu {
-    let own = stack(vcpu.cpu);
+fn without_dead<S: Source>(mut vcpu: Vcpu, pending: Pending, interpreter: &Interpreter<S>) -> Vcpu {
+    let Interpreter { facts, memory, layout, .. } = interpreter;
+    let own = layout.stack(vcpu.cpu);
     let done = matches!(pending, Pending::Done { .. });
     let top = if done { u64::MAX } else { vcpu.registers.gpr[gpr::RSP] };
     let dead = |address: u64| own.contains(&address) && address.saturating_add(8) <= top;

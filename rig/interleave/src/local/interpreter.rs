@@ -2,6 +2,7 @@
 
 use super::decoded::Effects;
 use super::facts::Facts;
+use super::layout::Layout;
 use super::stop::Stop;
 use super::vcpu::{Input, Pending, RETURN, Vcpu, Write};
 use super::window::Window;
@@ -27,8 +28,8 @@ pub struct Interpreter<S> {
     pub memory: Memory<S>,
     /// Functions that are not executed.
     pub contracts: Contracts,
-    /// The GS base of each CPU.
-    pub gs_bases: Vec<u64>,
+    /// Where the CPUs' own memory lies.
+    pub layout: Layout,
     /// What was found so far.
     pub facts: Facts,
     /// How CPUs store, and how they take locks.
@@ -66,9 +67,9 @@ pub struct Ran {
 
 impl<S: Source> Interpreter<S> {
     /// An interpreter that has executed nothing yet.
-    pub fn new(memory: Memory<S>, contracts: Contracts, gs_bases: Vec<u64>, facts: Facts) -> Self {
+    pub fn new(memory: Memory<S>, contracts: Contracts, layout: Layout, facts: Facts) -> Self {
         let (decoded, used) = (HashMap::new(), BTreeMap::new());
-        Self { memory, contracts, gs_bases, facts, setting: Machine::default(), decoded, used, executed: 0 }
+        Self { memory, contracts, layout, facts, setting: Machine::default(), decoded, used, executed: 0 }
     }
 
     /// How many instructions were executed.
@@ -102,7 +103,7 @@ impl<S: Source> Interpreter<S> {
                 return Ok(made.ran(vcpu, Pending::Done { returned }));
             }
             if steps >= LONG + WATCHED {
-                return Err(self.endless(rip, &waiting));
+                return Err(self.endless(vcpu.cpu, rip, &waiting));
             }
             let watched = (steps >= LONG).then_some(&mut waiting);
             let (next, effects, after) = match self.contracts.at(rip).copied() {
@@ -158,12 +159,12 @@ impl<S: Source> Interpreter<S> {
     ) -> Result<One, Stop> {
         let (instruction, effects) = self.decode(before.registers.rip)?;
         self.executed += 1;
-        let mut vcpu = before.clone();
-        let mut registers = vcpu.registers.clone();
+        let (mut vcpu, mut registers) = (before.clone(), before.registers.clone());
         let given = input.take();
         let mut window = Window {
             cpu: before.cpu,
             at: before.registers.rip,
+            stack: self.layout.stack(before.cpu).clone(),
             own: &mut vcpu,
             facts: &mut self.facts,
             memory: &self.memory,
@@ -175,7 +176,7 @@ impl<S: Source> Interpreter<S> {
             issued: None,
             waiting,
         };
-        let result = execute(&mut registers, &instruction, self.gs_bases[usize::from(before.cpu)], &mut window);
+        let result = execute(&mut registers, &instruction, self.layout.gs_base(before.cpu), &mut window);
         let (loaded, stored, issued) = (window.loaded, window.stored, window.issued);
         let next = match result {
             Ok(next) => next,
@@ -264,9 +265,9 @@ impl<S: Source> Interpreter<S> {
         Unprovable::Instruction { instruction, at, address }
     }
 
-    fn endless(&mut self, rip: u64, waiting: &BTreeSet<u64>) -> Stop {
+    fn endless(&mut self, cpu: u8, rip: u64, waiting: &BTreeSet<u64>) -> Stop {
         let at = self.memory.source().symbols().name(rip);
-        if self.facts.waits_for(waiting) {
+        if self.facts.waits_for(waiting, self.layout.stack(cpu)) {
             return Stop::Restart(format!("{at} waits for a word that nobody else touched"));
         }
         Unprovable::Access { what: "a loop without a shared access", at, address: rip }.into()
@@ -327,6 +328,9 @@ fn seamcall(vcpu: &mut Vcpu, given: Option<Input>) -> Option<Pending> {
             registers.set_flags(flag::ARITHMETIC, if reply.rax.is_none() { flag::CF } else { 0 });
             if let Some(rax) = reply.rax {
                 registers.gpr[gpr::RAX] = rax;
+            }
+            if let Some(rdx) = reply.rdx {
+                registers.gpr[gpr::RDX] = rdx;
             }
             if let Some(r8) = reply.r8 {
                 registers.gpr[gpr::R8] = r8;

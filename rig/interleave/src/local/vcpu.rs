@@ -10,9 +10,9 @@ pub const STACK_SIZE: u64 = 0x4000;
 /// The address to which the outermost function returns.
 pub const RETURN: u64 = 0xffff_dead_0000_0000;
 
-/// The stack of `cpu`, where no memory of the kernel is.
+/// The stack of `cpu`, in the hole below Linux's `vmalloc` area (`Documentation/arch/x86/x86_64/mm.rst`).
 pub const fn stack(cpu: u8) -> Range<u64> {
-    let start = 0xffff_c900_0000_0000 + cpu as u64 * 0x10_0000;
+    let start = 0xffff_c800_0000_0000 + cpu as u64 * 0x10_0000;
     start..start + STACK_SIZE
 }
 

@@ -2,16 +2,19 @@
 
 use super::facts::Facts;
 use super::stop::Stop;
-use super::vcpu::{Pending, Vcpu, Write, stack};
+use super::vcpu::{Pending, Vcpu, Write};
 use crate::error::Unprovable;
 use crate::image::{Memory, Source, mask};
 use crate::isa::{Access, Bus};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// The bus of one instruction. An instruction makes at most one load and one store of shared words; others are not modelled.
 pub(super) struct Window<'a, S> {
     pub(super) cpu: u8,
     pub(super) at: u64,
+    /// Its stack.
+    pub(super) stack: Range<u64>,
     /// Its private words, which the instruction may write.
     pub(super) own: &'a mut Vcpu,
     pub(super) facts: &'a mut Facts,
@@ -127,11 +130,10 @@ impl<S: Source> Bus for Window<'_, S> {
     type Stop = Stop;
 
     fn load(&mut self, access: Access) -> Result<u64, Stop> {
-        let own = stack(self.cpu);
         if access.locked && !self.own.buffer.is_empty() && !self.facts.is_shared(access.address & !7) {
             return Err(Stop::At(Pending::Fence));
         }
-        if own.contains(&access.address) && access.address < access.stack_pointer {
+        if self.stack.contains(&access.address) && access.address < access.stack_pointer {
             return self.unprovable("it reads below its stack pointer", access.address);
         }
         if self.words(access, false)? { self.shared_load(access) } else { self.private_load(access) }

@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::firmware::Firmware;
 use crate::image::Source;
 use crate::isa::flag;
-use crate::local::{Input, Pending, Stop, stack};
+use crate::local::{Input, Pending, Stop};
 use crate::rules::Rule;
 
 impl<S: Source, F: Firmware> Explorer<'_, S, F> {
@@ -92,7 +92,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
             Pending::Enter { rax, rdx } => Deed::Enter { rax, rdx },
             Pending::Leave => {
                 let failure = choice.failure();
-                let reply = self.firmware.leave(&mut state.firmware.clone(), cpu, failure);
+                let reply = self.firmware.leave(&mut state.firmware.clone(), cpu, failure)?;
                 Deed::Leave { rax, reply, injected: failure.is_some() }
             }
             Pending::Done { .. } | Pending::Start => return Ok(None),
@@ -140,11 +140,12 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
 
     /// A variable for people; those of one CPU by that CPU.
     fn variable(&self, address: u64) -> String {
-        if let Some(cpu) = (0..self.cpus()).find(|cpu| stack(*cpu as u8).contains(&address)) {
+        let layout = &self.interpreter.layout;
+        if let Some(cpu) = layout.stacks.iter().position(|stack| stack.contains(&address)) {
             return format!("the stack of CPU {cpu}");
         }
         let symbols = self.interpreter.memory.source().symbols();
-        let bases = self.interpreter.gs_bases.iter().enumerate();
+        let bases = layout.gs_bases.iter().enumerate();
         for (cpu, base) in bases {
             if let (true, Some((name, offset @ 0..=255))) = (*base != 0, symbols.around(address.wrapping_sub(*base)))
                 && symbols.around(address).is_none()

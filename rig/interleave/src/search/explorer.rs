@@ -1,14 +1,14 @@
 //! What an exploration works with, and the first state.
 
 use super::choice::Choice;
-use super::families::{self, Family, MAX_FAMILIES, moved};
+use super::families::{self, Family, MAX_FAMILIES};
 use super::nodes::{MAX_NODES, Nodes};
 use super::section::{MAX_CPUS, Section};
 use super::state::{MAX_WORDS, State};
 use crate::error::Unprovable;
 use crate::firmware::Firmware;
 use crate::image::Source;
-use crate::local::{Input, Interpreter, Locals, Pending, RETURN, Ran, Stop, Vcpu, Write, area};
+use crate::local::{Input, Interpreter, Locals, Pending, RETURN, Ran, Stop, Vcpu, Write};
 use crate::rules::{Ghost, Outcome};
 
 /// What is explored.
@@ -104,7 +104,8 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
         if self.interpreter.setting.store_buffers {
             return Err(Unprovable::Uploader("symmetry is not argued for store buffers".into()).into());
         }
-        match families::find(&self.words, self.cpus()) {
+        let layout = &self.interpreter.layout;
+        match families::find(&self.words, layout) {
             Ok(families) if families.len() > MAX_FAMILIES => {
                 Err(Unprovable::Bound { what: "shared words of each CPU", limit: MAX_FAMILIES }.into())
             }
@@ -115,8 +116,8 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
             Err(word) => {
                 let all: Vec<u64> = (1..self.cpus())
                     .flat_map(|from| (1..self.cpus()).map(move |to| (from, to)))
-                    .filter(|(from, _)| area(*from as u8).contains(&word))
-                    .map(|(from, to)| moved(word, from, to))
+                    .filter(|(from, _)| layout.area(*from).contains(&word))
+                    .map(|(from, to)| layout.moved(word, from, to))
                     .collect();
                 for word in all {
                     self.interpreter.facts.share(word);
@@ -132,11 +133,12 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
         if self.families.is_empty() || cpu < 2 {
             return pending;
         }
+        let moved = |address: u64| self.interpreter.layout.moved(address, 1, cpu);
         match pending {
-            Pending::Load { address, size } => Pending::Load { address: moved(address, 1, cpu), size },
+            Pending::Load { address, size } => Pending::Load { address: moved(address), size },
             Pending::Store(write) => Pending::Store(self.own(write, cpu)),
-            Pending::Locked { address, size } => Pending::Locked { address: moved(address, 1, cpu), size },
-            Pending::Acquire { address, size } => Pending::Acquire { address: moved(address, 1, cpu), size },
+            Pending::Locked { address, size } => Pending::Locked { address: moved(address), size },
+            Pending::Acquire { address, size } => Pending::Acquire { address: moved(address), size },
             pending => pending,
         }
     }
@@ -146,7 +148,7 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
         if self.families.is_empty() || cpu < 2 {
             write
         } else {
-            Write { address: moved(write.address, 1, cpu), ..write }
+            Write { address: self.interpreter.layout.moved(write.address, 1, cpu), ..write }
         }
     }
 
@@ -157,7 +159,7 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
         let groups = (0..cpus).filter(|cpu| !alike.contains(cpu)).map(|cpu| cpu..cpu + 1);
         for group in groups.chain([alike.clone()]).filter(|group| !group.is_empty()) {
             let ran: Vec<Ran> = group.clone().map(|cpu| self.begin_cpu(cpu)).collect::<Result<_, _>>()?;
-            let number = self.locals.number(ran, &self.interpreter.facts, &self.interpreter.memory)?;
+            let number = self.locals.number(ran, self.interpreter)?;
             state.locals[group].fill(number);
         }
         Ok(())
@@ -223,7 +225,7 @@ impl<'a, S: Source, F: Firmware> Explorer<'a, S, F> {
         let Some(record) = &self.section.record else { return true };
         let marked = record.lps.iter().chain([&record.initialized]).all(|flag| self.peek(state, *flag, 1) == Some(1));
         let part = |part: u8| self.peek(state, record.version + u64::from(part) * 2, 2);
-        marked && (0..3).all(|number| part(number) == Some(self.firmware.version(number, true)))
+        marked && (0..3).all(|number| part(number) == self.firmware.version(&state.firmware, number))
     }
 
     /// The value of memory at the end, whether shared or a CPU's own.

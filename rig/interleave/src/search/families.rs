@@ -5,7 +5,7 @@
 //! its order the lead is makes no difference to them. At the end of a sweep all these words are equal. What does not go like
 //! this ends the proof.
 
-use crate::local::area;
+use crate::local::Layout;
 
 /// Most families, by the bits of `State::sweeps`, 8 for each.
 pub(super) const MAX_FAMILIES: usize = 4;
@@ -14,25 +14,20 @@ pub(super) const MAX_FAMILIES: usize = 4;
 pub(super) type Family = Vec<usize>;
 
 /// The families among the shared words; an error names a word that is not shared although another CPU's is.
-pub(super) fn find(words: &[u64], cpus: usize) -> Result<Vec<Family>, u64> {
-    let own = |word: &&u64| area(1).contains(*word);
+pub(super) fn find(words: &[u64], layout: &Layout) -> Result<Vec<Family>, u64> {
+    let cpus = layout.areas.len();
+    let own = |word: &&u64| cpus > 1 && layout.area(1).contains(*word);
     let family = |word: &u64| {
         let slot = |cpu: usize| {
-            let address = moved(*word, 1, cpu);
+            let address = layout.moved(*word, 1, cpu);
             words.binary_search(&address).map_err(|_| address)
         };
         (0..cpus).map(|cpu| if cpu == 0 { Ok(usize::MAX) } else { slot(cpu) }).collect()
     };
-    if let Some(word) = words.iter().find(|word| (2..cpus).any(|cpu| area(cpu as u8).contains(*word)))
-        && !words.iter().any(|word| area(1).contains(word))
+    if let Some(word) = words.iter().find(|word| (2..cpus).any(|cpu| layout.area(cpu).contains(*word)))
+        && !words.iter().any(|word| own(&word))
     {
         return Err(*word);
     }
     words.iter().filter(own).map(family).collect()
-}
-
-/// An address in one CPU's area as the same in another's; other addresses stay.
-pub(super) fn moved(address: u64, from: usize, to: usize) -> u64 {
-    let (here, there) = (area(from as u8), area(to as u8));
-    if here.contains(&address) { address - here.start + there.start } else { address }
 }

@@ -5,9 +5,9 @@ use super::explorer::Explorer;
 use super::state::State;
 use crate::call::Call;
 use crate::error::Unprovable;
-use crate::firmware::{Failure, Firmware};
+use crate::firmware::{Failure, Firmware, Operands};
 use crate::image::{Source, mask};
-use crate::isa::flag;
+use crate::isa::{flag, gpr};
 use crate::local::{Input, Pending, Stop, Write};
 use crate::rules::Rule;
 
@@ -163,11 +163,14 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
     }
 
     fn take_enter(&self, cpu: usize, call: Call, out: &mut State<F::State>) -> Result<Option<Rule>, Stop> {
-        let enabled = self.locals.get(out.locals[cpu]).any().registers.flags & flag::IF != 0;
+        let registers = &self.locals.get(out.locals[cpu]).any().registers;
+        let enabled = registers.flags & flag::IF != 0;
+        let [rax, rcx, rdx, r8] = [gpr::RAX, gpr::RCX, gpr::RDX, gpr::R8].map(|number| registers.gpr[number]);
+        let operands = Operands { rax, rcx, rdx, r8 };
         self.advance(cpu, Input::Go, out)?;
         let in_loader = |other: usize| self.firmware.call(&out.firmware, other).is_some_and(Call::is_of_loader);
         let busy = (0..self.cpus()).any(in_loader);
-        let accepted = self.firmware.enter(&mut out.firmware, cpu, call);
+        let accepted = self.firmware.enter(&mut out.firmware, cpu, call, operands)?;
         let broken = out.ghost.enter(cpu, self.cpus(), call, busy, !accepted);
         Ok(if enabled { Some(Rule::InterruptsOff) } else { broken })
     }
@@ -179,7 +182,7 @@ impl<S: Source, F: Firmware> Explorer<'_, S, F> {
         out: &mut State<F::State>,
     ) -> Result<Option<Rule>, Stop> {
         let call = self.firmware.call(&out.firmware, cpu).expect("a CPU that leaves is inside");
-        let reply = self.firmware.leave(&mut out.firmware, cpu, failure);
+        let reply = self.firmware.leave(&mut out.firmware, cpu, failure)?;
         out.ghost.leave(cpu, call, failure, reply.is_success());
         let (_, broken) = self.advance(cpu, Input::Reply(reply), out)?;
         Ok(broken)

@@ -29,13 +29,14 @@ pub(crate) struct RunningMachine {
     /// What is run.
     pub(crate) description: RunDescription,
     /// What the machine was started from.
-    pub(super) parts: MachineParts,
+    pub(crate) parts: MachineParts,
     /// What brought the subject into the guest.
     pub(crate) subject: SubjectParts,
     pub(super) launch: Launch,
     /// When QEMU was started.
     pub(super) started: Instant,
-    pub(super) machine: Machine,
+    /// QEMU.
+    pub(crate) machine: Machine,
     pub(super) guest: Guest,
     /// The emulator.
     pub(crate) emulator: Emulator,

@@ -3,9 +3,11 @@
 use super::machine::MachineParts;
 use super::options::{AtBreach, Options};
 use super::subject::SubjectParts;
+use crate::machine::command::Processor;
 use crate::run::folder::RunFolder;
 use crate::run::record::description::RunDescription;
 use crate::trouble::Trouble;
+use rig_wire::plan::Hold;
 use std::path::Path;
 
 /// A run that is ready to start.
@@ -69,6 +71,23 @@ impl Prepared {
     /// The large files are kept, even if the run passes.
     pub(crate) fn keeping_evidence(mut self) -> Self {
         self.description.keep = true;
+        self
+    }
+
+    /// On a processor that does not say that it is a virtual one.
+    pub(crate) fn as_bare_metal(mut self) -> Self {
+        if self.machine.spec.processor == Processor::TdxHost {
+            self.machine.spec.processor = Processor::BareTdxHost;
+        }
+        self
+    }
+
+    /// Can hold CPUs at the places of these holds, by schedules that it is given while it runs. Updates are not told apart: a CPU
+    /// that is held where the section begins would begin another at each turn.
+    pub(crate) fn holding_at(mut self, holds: Vec<Hold>) -> Self {
+        // Without updates the first schedule is in force at once.
+        self.machine.plan.schedules = vec![Vec::new(), holds];
+        self.machine.plan.update_function = None;
         self
     }
 

@@ -76,6 +76,19 @@ async fn locate(
     kmod_plan: &KmodPlan,
     module: &str,
 ) -> Result<(), StepError> {
+    let begins = section_begins(context, report, kmod_plan, module).await?;
+    let observation = kmod_plan.located(&begins).ok_or_else(|| StepError::NotLocated(module.to_owned()))?;
+    context.emulator.ask(&Control::Watch { watches: observation.watches, functions: observation.functions }).await?;
+    Ok(())
+}
+
+/// Where the sections of the subject's module begin.
+pub(crate) async fn section_begins(
+    context: &StepContext<'_>,
+    report: &mut GuestReport,
+    kmod_plan: &KmodPlan,
+    module: &str,
+) -> Result<HashMap<String, u64>, StepError> {
     context.doing(report, "reading where the module lies");
     let mut begins = HashMap::new();
     for section in &kmod_plan.sections {
@@ -84,7 +97,5 @@ async fn locate(
         let address = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
         begins.insert(section.clone(), address.ok_or_else(|| StepError::NotLocated(module.to_owned()))?);
     }
-    let observation = kmod_plan.located(&begins).ok_or_else(|| StepError::NotLocated(module.to_owned()))?;
-    context.emulator.ask(&Control::Watch { watches: observation.watches, functions: observation.functions }).await?;
-    Ok(())
+    Ok(begins)
 }
