@@ -240,7 +240,7 @@ pub(crate) fn digest_of_code(code: &BTreeMap<u64, Vec<u8>>) -> String {
 
 /// What holds for every proof.
 const GENERAL: [&str; 5] = [
-    "the interpreter of instructions is right; it has not been compared with QEMU or a processor step by step",
+    "the interpreter of instructions is right; tests compare it with a processor and with QEMU (docs/proofs.md)",
     "no interrupt, NMI, machine check or hotplug comes in the section",
     "one update, from a state in which no other failed before",
     "SEAMCALL changes RAX, R8 of a read, and flags, and no other register",

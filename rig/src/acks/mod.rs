@@ -44,7 +44,7 @@ pub(crate) struct AckRow {
 /// Runs a scenario, which must pass, and reads its passages.
 pub(crate) fn measure(scenario: Scenario, ack: Ack, folder: &Path, progress: &Progress) -> Result<Measured, Trouble> {
     let cpus = scenario.cpus;
-    let options = Options { out: Some(folder.to_owned()), qemu: None, keep: true, no_events: false, cold: false };
+    let options = Options { out: Some(folder.to_owned()), keep: true, ..Options::default() };
     let total = Instant::now();
     let verdict = run::run(run::prepare(scenario, &options, progress)?, total, progress)?;
     let help = format!("look at the run with `cargo rig show {}`", folder.display());

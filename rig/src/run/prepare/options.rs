@@ -15,4 +15,17 @@ pub struct Options {
     pub no_events: bool,
     /// Boot, even where a snapshot would do.
     pub cold: bool,
+    /// Log single instructions.
+    pub instructions: Option<LoggedFunctions>,
+}
+
+/// The instructions of which functions are logged, and where to ([`rig_wire::instructions`]).
+#[derive(Clone, Debug)]
+pub struct LoggedFunctions {
+    /// The file.
+    pub file: PathBuf,
+    /// The function with which an LP's log begins and ends.
+    pub first: String,
+    /// The other functions.
+    pub others: Vec<String>,
 }
