@@ -137,6 +137,7 @@ fn plan(cpus: u32, module_image: PathBuf, deterministic: bool, machine_code: boo
         preempt_count_offset: None,
         hardirq_mask: 0,
         shortcuts: None,
+        instruction_log: None,
     }
 }
 

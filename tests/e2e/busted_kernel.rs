@@ -9,12 +9,12 @@ use std::path::PathBuf;
 const SEAMLDR: &str = "arch/x86/virt/vmx/tdx/seamldr.c";
 
 /// Replaces literal text in the update's source.
-fn literal(from: &str, to: &str) -> SourceEdit {
+pub(crate) fn literal(from: &str, to: &str) -> SourceEdit {
     SourceEdit::literal(SEAMLDR, from, to)
 }
 
 /// A build tree of the rig's kernel with these changes; only what they touch is compiled.
-fn tree(edits: Vec<SourceEdit>) -> PathBuf {
+pub(crate) fn tree(edits: Vec<SourceEdit>) -> PathBuf {
     let images = Images::open(Progress::silent()).expect("the cache opens");
     let kernel = images.kernel(&KernelRequest::edited(edits)).expect("the edited kernel builds");
     kernel.tree.expect("a built kernel has its tree")

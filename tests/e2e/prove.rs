@@ -19,20 +19,20 @@ const NOP_2: &[u8] = &[0x66, 0x90];
 const NOP_5: &[u8] = &[0x0f, 0x1f, 0x44, 0, 0];
 const NOP_6: &[u8] = &[0x66, 0x0f, 0x1f, 0x44, 0, 0];
 
-fn vmlinux() -> PathBuf {
+pub(crate) fn vmlinux() -> PathBuf {
     let images = Images::open(Progress::silent()).expect("the cache opens");
     let kernel = images.kernel(&KernelRequest::default()).expect("the rig's kernel is there, or builds");
     kernel.vmlinux.expect("the rig's kernel has its ELF file")
 }
 
 /// The unmodified kernel, read once.
-fn kernel() -> ElfImage {
+pub(crate) fn kernel() -> ElfImage {
     static IMAGE: OnceLock<ElfImage> = OnceLock::new();
     let read = || ElfImage::parse(&std::fs::read(vmlinux()).expect("vmlinux is read")).expect("it is an ELF file");
     IMAGE.get_or_init(read).clone()
 }
 
-fn prove(image: ElfImage, request: Request) -> Result<Report, Unprovable> {
+pub(crate) fn prove(image: ElfImage, request: Request) -> Result<Report, Unprovable> {
     rig_interleave::prove(image.into(), FirmwareModel::Small, request, &OneByOne, &mut |_| {})
 }
 

@@ -258,7 +258,7 @@ pub(crate) fn digest_of_start<S: Source>(interpreter: &Interpreter<S>, section: 
 
 /// What holds for every proof.
 const GENERAL: [&str; 4] = [
-    "the interpreter of instructions is right; it has not been compared with QEMU or a processor step by step",
+    "the interpreter of instructions is right; tests compare it with a processor and with QEMU (docs/proofs.md)",
     "no interrupt, NMI, machine check or hotplug comes in the section",
     "SEAMCALL changes RAX, RDX and R8 of a read, and flags, and no other register",
     "no two of the explored states have one 128-bit fingerprint",

@@ -1,7 +1,7 @@
 //! `rig run`
 
 use super::output;
-use crate::run::{self, AtBreach, Options};
+use crate::run::{self, AtBreach, LoggedFunctions, Options};
 use crate::scenario::{self, Ack, Backend, Clock, Engine, Scenario, Shape, Subject, Twin, catalogue};
 use crate::trouble::Trouble;
 use rig_images::Progress;
@@ -91,6 +91,10 @@ pub(super) struct Arguments {
     /// Record no events, for measuring what recording costs; nothing is judged then
     #[arg(long, hide = true)]
     no_events: bool,
+    /// Log each instruction of these functions to this file, with registers and accesses, from when a CPU enters the first one until
+    /// it leaves it: for comparing an interpreter with QEMU. Needs `--clock deterministic`
+    #[arg(long, hide = true, num_args = 2.., value_names = ["FILE", "FUNCTION"])]
+    instructions: Vec<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
@@ -135,7 +139,23 @@ fn options(arguments: &Arguments, scenario: &Scenario) -> Result<Options, Troubl
         cold: arguments.cold,
         at_breach,
         terminal: None,
+        instructions: logged(&arguments.instructions, scenario.clock)?,
     })
+}
+
+/// The functions whose instructions are to be logged. Only where one thread runs all vCPUs does QEMU say what locked instructions
+/// write.
+fn logged(words: &[String], clock: Clock) -> Result<Option<LoggedFunctions>, Trouble> {
+    match words {
+        [file, first, others @ ..] if clock == Clock::Deterministic => {
+            let (file, first, others) = (PathBuf::from(file), first.clone(), others.to_vec());
+            Ok(Some(LoggedFunctions { file, first, others }))
+        }
+        [] => Ok(None),
+        _ => {
+            Err(Trouble::usage("instructions are logged on the deterministic clock only", "add --clock deterministic"))
+        }
+    }
 }
 
 /// Shows the verdict, with `verbose` also how the run was made; its exit code.

@@ -26,7 +26,7 @@ pub use guests::{Counts, EndCause, Guests, Judged, UpdatableGuest, UpdateAttempt
 pub use nested::run_nested;
 pub use prepare::assemble::prepare;
 pub(crate) use prepare::load_modules::needs_own_modules;
-pub use prepare::options::{AtBreach, Options};
+pub use prepare::options::{AtBreach, LoggedFunctions, Options};
 pub use prepare::prepared::Prepared;
 pub use session::{Session, Sessions};
 pub use single::{run, run_anew, run_program};

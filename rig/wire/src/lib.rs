@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod event;
 pub mod exchange;
+pub mod instructions;
 pub mod plan;
 pub mod ring;
 pub mod task;

@@ -69,6 +69,22 @@ pub struct Plan<F> {
     /// What makes QEMU 11.1 quicker, by its own functions; none: another QEMU, which is slower.
     #[serde(default)]
     pub shortcuts: Option<Shortcuts>,
+    /// Single instructions to log; none: none, which is far quicker.
+    #[serde(default)]
+    pub instruction_log: Option<InstructionLog>,
+}
+
+/// Which instructions are logged ([`crate::instructions`]), and where to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstructionLog {
+    /// The file, which is made anew.
+    pub file: PathBuf,
+    /// An LP's instructions are logged from the first one of this function on until it returns: guest virtual address range
+    /// `[start, end)`.
+    pub function: (u64, u64),
+    /// Only the instructions of these ranges are logged; that function's are among them.
+    pub within: Vec<(u64, u64)>,
 }
 
 /// What makes a QEMU quicker of which the emulator knows the inside (11.1).

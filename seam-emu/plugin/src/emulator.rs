@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::identity::Identity;
 use crate::in_flight::InFlight;
+use crate::instruction_log::Log;
 use crate::recorder::Recorder;
 use crate::rewind;
 use crate::root::Root;
@@ -40,6 +41,8 @@ pub(crate) struct Emulator {
     pub(crate) exchange: Option<Exchange>,
     /// Where TDs with machine code run, if the plan has them.
     pub(crate) root: Option<Root>,
+    /// The log of single instructions, if the plan has one.
+    pub(crate) log: Option<Log>,
     /// What each vCPU remembers while its SEAMCALL is in flight.
     in_flight: Vec<Mutex<InFlight>>,
     /// What each vCPU last saw of the watched words.
@@ -72,6 +75,9 @@ pub(crate) enum LoadError {
     /// The firmware does not start with this module image or configuration.
     #[error("the firmware does not start: {0}")]
     Boot(#[from] seam_emu::BootError),
+    /// The log of instructions cannot be made.
+    #[error("cannot make the log of instructions {path}: {source}")]
+    Log { path: PathBuf, source: std::io::Error },
     /// This QEMU lacks what the mode needs.
     #[error("{0}")]
     Qemu(&'static str),
@@ -115,6 +121,10 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
         return Err(LoadError::Qemu(rewind::IMPOSSIBLE));
     }
     let root = root(&plan, vcpus).map_err(LoadError::Qemu)?;
+    let log = plan.instruction_log.clone().map(|wanted| {
+        let path = wanted.file.clone();
+        Log::create(wanted, vcpus).map_err(|source| LoadError::Log { path, source })
+    });
     let identity = Identity::new(plan.deterministic, vcpus).map_err(LoadError::Qemu)?;
     let (firmware, saved) = start(&plan, vcpus)?;
     let holds = Holds::new(plan.schedules.clone(), plan.update_function.is_some());
@@ -130,6 +140,7 @@ pub(crate) fn install(plan_path: &Path, vcpus: usize) -> Result<&'static Emulato
         identity,
         exchange: plan.exchange.is_some().then(Exchange::new),
         root,
+        log: log.transpose()?,
         in_flight: saved.in_flight.into_iter().map(Mutex::new).collect(),
         plan,
     };

@@ -19,6 +19,7 @@ mod ffi;
 mod fixed;
 mod identity;
 mod in_flight;
+mod instruction_log;
 mod memory;
 mod points;
 mod recorder;
@@ -140,6 +141,10 @@ extern "C" fn on_translate(tb: *mut Tb, _userdata: *mut c_void) {
                 site.on_execute(on_seamret, CB_RW_REGS_PC, site.pc);
             }
             continue;
+        }
+        if emulator::get().log.as_ref().is_some_and(|log| log.translates(site.pc, site.bytes())) {
+            site.on_execute(on_logged, CB_R_REGS, site.pc);
+            site.on_access(on_logged_access);
         }
         instrument_watched(&site);
         if let Some(intercept) = decode::classify(site.bytes()) {
@@ -326,12 +331,30 @@ extern "C" fn on_held_instruction(vcpu: c_uint, userdata: *mut c_void, host_pc: 
     }
 }
 
-extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void) {
-    let Some(lp) = vmm(vcpu) else { return };
+extern "C" fn on_logged(vcpu: c_uint, userdata: *mut c_void) {
+    if let (Some(lp), Some(log)) = (vmm(vcpu), &emulator::get().log) {
+        log.instruction(lp, userdata as u64);
+    }
+}
+
+extern "C" fn on_logged_access(vcpu: c_uint, info: u32, vaddr: u64, _userdata: *mut c_void) {
+    if let (Some(lp), Some(log)) = (vmm(vcpu), &emulator::get().log) {
+        log.touched(lp, vaddr, accessed(info));
+    }
+}
+
+/// Whether the access of a callback that is running is a store, how many bytes it has, and its value, if these are at most eight.
+fn accessed(info: u32) -> (bool, u8, u64) {
     // SAFETY: `info` is this callback's own.
     let (store, value) = unsafe { (ffi::qemu_plugin_mem_is_store(info), ffi::qemu_plugin_mem_get_value(info)) };
     let mask = if value.kind >= 3 { u64::MAX } else { (1 << (8 << value.kind)) - 1 };
-    points::after_access(emulator::get(), lp, userdata as u64, vaddr, (store, value.data[0] & mask));
+    (store, 1 << value.kind, value.data[0] & mask)
+}
+
+extern "C" fn on_access(vcpu: c_uint, info: u32, vaddr: u64, userdata: *mut c_void) {
+    let Some(lp) = vmm(vcpu) else { return };
+    let (store, _, value) = accessed(info);
+    points::after_access(emulator::get(), lp, userdata as u64, vaddr, (store, value));
 }
 
 extern "C" fn on_function_enter(vcpu: c_uint, userdata: *mut c_void) {
@@ -368,6 +391,9 @@ extern "C" fn on_function_exit(vcpu: c_uint, userdata: *mut c_void) {
 /// Interrupts are recorded where the judge looks at them. All others would only make the recording large.
 extern "C" fn on_interrupt(vcpu: c_uint, _kind: c_uint, from: u64, to: u64, _userdata: *mut c_void) {
     let Some(lp) = vmm(vcpu) else { return };
+    if let Some(log) = &emulator::get().log {
+        log.interrupted(lp, from);
+    }
     if emulator::get().sight(lp).is_in_update {
         emulator::get().recorder.record(lp as u16, Kind::Interrupt, points::interrupted(from), [from, to, 0, 0]);
     }

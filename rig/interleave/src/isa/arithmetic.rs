@@ -49,7 +49,7 @@ impl<B: Bus> Execution<'_, B> {
                     self.put(1, a)?;
                 }
             }
-            Mnemonic::Cmpxchg => self.compare_exchange(size)?,
+            Mnemonic::Cmpxchg => return self.compare_exchange(size),
             _ => return Ok(false),
         }
         Ok(true)
@@ -61,14 +61,16 @@ impl<B: Bus> Execution<'_, B> {
         Ok(())
     }
 
-    /// The memory operand is written in both cases on a processor; writing what is there changes nothing, as it is locked or the
-    /// CPU's own.
-    fn compare_exchange(&mut self, size: u8) -> Result<(), B::Stop> {
+    /// The first operand is written in both cases by Intel's manual. In memory that changes nothing, as it is locked or the CPU's
+    /// own. A register of 32 bits would lose its upper half, which it does not on processors of AMD's: unknown.
+    fn compare_exchange(&mut self, size: u8) -> Result<bool, B::Stop> {
         let old = self.get(0)?;
         let expected = self.registers.gpr[RAX] & mask(size);
         if expected == old {
             let new = self.get(1)?;
             self.put(0, new)?;
+        } else if size == 4 && !self.is_memory(0) {
+            return Ok(false);
         } else {
             let accumulator = match size {
                 8 => Register::RAX,
@@ -79,6 +81,6 @@ impl<B: Bus> Execution<'_, B> {
             self.set_register(accumulator, old);
         }
         self.registers.set_flags(ARITHMETIC, sub(expected, old, size).1);
-        Ok(())
+        Ok(true)
     }
 }

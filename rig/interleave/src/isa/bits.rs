@@ -44,11 +44,16 @@ impl<B: Bus> Execution<'_, B> {
         let a = self.get(0)?;
         let count = (self.get(1)? & if size == 8 { 63 } else { 31 }) as u32;
         if count == 0 {
-            return Ok(());
+            // No flag changes, but a register of 32 bits loses its upper half.
+            return if self.is_memory(0) { Ok(()) } else { self.put(0, a) };
         }
         let (result, flags) = shift(kind, a, count, size);
         self.put(0, result)?;
         self.registers.set_flags(ARITHMETIC, flags);
+        // The decoder's list of undefined flags does not look at the count.
+        if kind != Shift::Arithmetic && count >= u32::from(size) * 8 {
+            self.registers.undefined |= CF;
+        }
         Ok(())
     }
 

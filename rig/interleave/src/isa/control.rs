@@ -37,13 +37,14 @@ impl<B: Bus> Execution<'_, B> {
         let near = i.op_count() > 0 && i.op0_kind() == OpKind::NearBranch64;
         let next = match i.mnemonic() {
             Mnemonic::Jmp if near => i.near_branch64(),
-            Mnemonic::Jmp if self.size() == 8 => self.get(0)?,
-            Mnemonic::Call => {
+            Mnemonic::Jmp if i.is_jmp_near_indirect() && self.size() == 8 => self.get(0)?,
+            // A far call has another memory operand, and a near one of 16 bits another size.
+            Mnemonic::Call if near || i.is_call_near_indirect() && self.size() == 8 => {
                 let target = if near { i.near_branch64() } else { self.get(0)? };
                 self.push(i.next_ip())?;
                 target
             }
-            Mnemonic::Ret if i.op_count() == 0 => self.pop()?,
+            Mnemonic::Ret if i.op_count() == 0 && self.moves_stack_by(8) => self.pop()?,
             _ if i.is_jcc_short_or_near() && near => {
                 if self.holds() {
                     i.near_branch64()

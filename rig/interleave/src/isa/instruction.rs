@@ -65,6 +65,12 @@ impl<B: Bus> Execution<'_, B> {
 
     /// The address of the memory operand.
     pub(super) fn address(&self) -> u64 {
+        let base = if self.instruction.memory_segment() == Register::GS { self.gs_base } else { 0 };
+        self.offset().wrapping_add(base)
+    }
+
+    /// The same within its segment.
+    pub(super) fn offset(&self) -> u64 {
         let i = self.instruction;
         let mut address = i.memory_displacement64();
         if !i.is_ip_rel_memory_operand() {
@@ -76,7 +82,7 @@ impl<B: Bus> Execution<'_, B> {
                 address = address.wrapping_add(scaled);
             }
         }
-        if i.memory_segment() == Register::GS { address.wrapping_add(self.gs_base) } else { address }
+        address
     }
 
     pub(super) fn access(&self, address: u64, size: u8) -> Access {
@@ -124,6 +130,12 @@ impl<B: Bus> Execution<'_, B> {
             4 => value & 0xffff_ffff,
             size => *whole & !mask(size) | value & mask(size),
         };
+    }
+
+    /// Whether the instruction puts so many bytes on the stack (if negative) or takes them: a prefix makes the same instruction of
+    /// 16 bits.
+    pub(super) fn moves_stack_by(&self, bytes: i32) -> bool {
+        self.instruction.stack_pointer_increment() == bytes
     }
 
     pub(super) fn push(&mut self, value: u64) -> Result<(), B::Stop> {

@@ -14,4 +14,4 @@ mod string;
 
 pub use bus::{Access, Bus, Next};
 pub use registers::{Registers, flag, gpr};
-pub use step::execute;
+pub use step::{decode, execute};

@@ -5,7 +5,7 @@ use super::flags::sign_extend;
 use super::instruction::Execution;
 use super::registers::flag::{AF, CF, IF, OF, PF, SF, ZF};
 use super::registers::gpr::{RAX, RBP, RSP};
-use iced_x86::{ConditionCode, Mnemonic};
+use iced_x86::{Code, ConditionCode, FlowControl, Mnemonic};
 
 impl<B: Bus> Execution<'_, B> {
     /// Returns whether the instruction is one of these.
@@ -29,14 +29,17 @@ impl<B: Bus> Execution<'_, B> {
                 let value = sign_extend(self.get(1)?, self.size_of(1));
                 self.put(0, value)?;
             }
-            Mnemonic::Lea => self.set_register(i.op0_register(), self.address()),
+            Mnemonic::Lea => self.set_register(i.op0_register(), self.offset()),
             Mnemonic::Cdqe => self.registers.gpr[RAX] = sign_extend(self.registers.gpr[RAX], 4),
             Mnemonic::Xchg => {
                 let (a, b) = (self.get(0)?, self.get(1)?);
                 self.put(0, b)?;
                 self.put(1, a)?;
             }
-            _ if i.condition_code() != ConditionCode::None => return self.conditional(),
+            // LOOPE and LOOPNE have a condition, too.
+            _ if i.condition_code() != ConditionCode::None && i.flow_control() == FlowControl::Next => {
+                return self.conditional();
+            }
             _ => return self.stack(),
         }
         Ok(true)
@@ -61,15 +64,15 @@ impl<B: Bus> Execution<'_, B> {
 
     fn stack(&mut self) -> Result<bool, B::Stop> {
         match self.instruction.mnemonic() {
-            Mnemonic::Push if self.size() == 8 => {
+            Mnemonic::Push if self.moves_stack_by(-8) => {
                 let value = self.get(0)?;
                 self.push(value)?;
             }
-            Mnemonic::Pop if self.size() == 8 => {
+            Mnemonic::Pop if self.moves_stack_by(8) => {
                 let value = self.pop()?;
                 self.put(0, value)?;
             }
-            Mnemonic::Leave => {
+            Mnemonic::Leave if self.instruction.code() == Code::Leaveq => {
                 self.registers.gpr[RSP] = self.registers.gpr[RBP];
                 self.registers.gpr[RBP] = self.pop()?;
             }

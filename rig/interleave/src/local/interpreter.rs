@@ -9,8 +9,8 @@ use super::window::Window;
 use crate::contract::{Contract, Contracts, Effect};
 use crate::error::Unprovable;
 use crate::image::{Memory, Source};
-use crate::isa::{Next, execute, flag, gpr};
-use iced_x86::{Decoder, DecoderOptions, Instruction};
+use crate::isa::{self, Next, execute, flag, gpr};
+use iced_x86::Instruction;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -247,7 +247,7 @@ impl<S: Source> Interpreter<S> {
                 Unprovable::Access { what: "no code is known there", at: symbols.name(address), address }.into()
             );
         };
-        let instruction = Decoder::with_ip(64, &bytes, address, DecoderOptions::NONE).decode();
+        let instruction = isa::decode(&bytes, address);
         if instruction.is_invalid() {
             return Err(self.unknown(&instruction).into());
         }

@@ -2,7 +2,7 @@
 
 use super::machine::{CONTROL, MachineParts, RING};
 use super::make::{Made, make};
-use super::options::Options;
+use super::options::{LoggedFunctions, Options};
 use super::plan::{self, PlanFiles};
 use super::prepared::Prepared;
 use super::subject::SubjectParts;
@@ -12,11 +12,11 @@ use crate::machine::sockets::RuntimeDir;
 use crate::run::folder::{CONSOLE, PLAN, RunFolder};
 use crate::run::record::description::RunDescription;
 use crate::scenario::{Clock, Scenario};
-use crate::symbols::Observation;
+use crate::symbols::{Observation, Symbols};
 use crate::trouble::Trouble;
 use rig_images::{Artifact, Images, Progress};
 use rig_judge::verdict::Backend;
-use rig_wire::plan::{Hold, Plan};
+use rig_wire::plan::{Hold, InstructionLog, Plan};
 use seam_emu::Config;
 use std::sync::Arc;
 use std::thread;
@@ -36,6 +36,7 @@ pub fn prepare(scenario: Scenario, options: &Options, progress: &Progress) -> Re
     let runtime = RuntimeDir::create()?;
     let kernel_and_schedules = (made.kernel.release.as_str(), schedules);
     let mut plan = make_plan(&scenario, (&observation, kernel_and_schedules), (&folder, &runtime), options.no_events)?;
+    plan.instruction_log = options.instructions.as_ref().map(|wanted| instruction_log(wanted, &symbols)).transpose()?;
     let artifacts = images.manifest();
     if options.qemu.is_none() && takes_shortcuts(&artifacts) {
         plan.shortcuts = Some(plan::shortcuts(&symbols, scenario.cpus));
@@ -116,4 +117,19 @@ fn make_plan(
     let toml = scenario.to_toml();
     folder.write("scenario.toml", toml)?;
     Ok(plan)
+}
+
+/// Where the functions lie whose instructions are to be logged.
+fn instruction_log(wanted: &LoggedFunctions, symbols: &Symbols) -> Result<InstructionLog, Trouble> {
+    let range = |name: &String| match symbols.ranges(name)[..] {
+        [range] => Ok(range),
+        ref other => {
+            let cause = format!("the kernel has {} functions called {name}", other.len());
+            Err(Trouble::usage(cause, "name functions of the kernel itself, each by its own name"))
+        }
+    };
+    let function = range(&wanted.first)?;
+    let others: Vec<_> = wanted.others.iter().map(range).collect::<Result<_, _>>()?;
+    let within = [vec![function], others].concat();
+    Ok(InstructionLog { file: wanted.file.clone(), function, within })
 }

@@ -20,6 +20,8 @@ pub struct Options {
     pub at_breach: Option<AtBreach>,
     /// A socket to which the machine connects a terminal of the guest; none: it has none.
     pub terminal: Option<PathBuf>,
+    /// Log single instructions.
+    pub instructions: Option<LoggedFunctions>,
 }
 
 /// How long a machine is left stopped for a person.
@@ -27,4 +29,15 @@ pub struct Options {
 pub struct AtBreach {
     /// So long at most; none: until the person ends it.
     pub keep: Option<Duration>,
+}
+
+/// The instructions of which functions are logged, and where to ([`rig_wire::instructions`]).
+#[derive(Clone, Debug)]
+pub struct LoggedFunctions {
+    /// The file.
+    pub file: PathBuf,
+    /// The function with which an LP's log begins and ends.
+    pub first: String,
+    /// The other functions.
+    pub others: Vec<String>,
 }

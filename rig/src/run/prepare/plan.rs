@@ -58,6 +58,7 @@ pub(crate) fn plan(
         preempt_count_offset: observation.preempt_count_offset,
         hardirq_mask: hardirq_mask(release),
         shortcuts: None,
+        instruction_log: None,
     })
 }
 

@@ -51,6 +51,7 @@ impl Bench {
             preempt_count_offset: None,
             hardirq_mask: 0,
             shortcuts: None,
+            instruction_log: None,
         };
         change(&mut plan);
         Self { dir, plan, ring }
