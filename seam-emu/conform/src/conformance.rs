@@ -20,6 +20,7 @@ use thiserror::Error;
 /// FILE is a module that you built from Intel's published source: the ELF file, before its symbols are stripped. Images that
 /// Intel released are refused, because their licence does not allow them to be emulated.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 #[command(name = "seam-conform", version)]
 pub struct Options {
     /// The module's ELF file.
@@ -51,6 +52,9 @@ pub struct Options {
     /// Makes calls of two LPs at the same time, in random orders.
     #[arg(long)]
     pub at_once: bool,
+    /// Does not cut a sequence down: prints what differs and the call, and goes on with the next seed.
+    #[arg(long)]
+    pub whole: bool,
     /// Reads every global metadata field, and nothing else.
     #[arg(long)]
     pub fields: bool,
@@ -187,8 +191,15 @@ impl<'a> Conformance<'a> {
                 writeln!(out, "    {step:x?}")?;
             }
         }
+        if self.options.whole {
+            if let Some(Step::Call { lp, regs }) = found.steps.last() {
+                let name = found.steps.last().and_then(Step::leaf).map_or("?", |leaf| leaf.name());
+                writeln!(out, "    LP {lp}: {name}: {regs:x?}")?;
+            }
+            return Ok(true);
+        }
         let shortest = shrink(&found, || self.subjects().expect("a machine started before"));
-        let [module, next] = self.generations.map(Generation::name);
+        let [module, next] = self.generations;
         writeln!(out, "{}", test_case(&shortest, module, next, self.topology))?;
         Ok(true)
     }

@@ -11,13 +11,13 @@ fn main() -> ExitCode {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            let mut text = format!("seam-conform: {error}");
+            let mut line = format!("seam-conform: {error}");
             let mut cause = std::error::Error::source(&error);
             while let Some(next) = cause {
-                text.push_str(&format!(": {next}"));
+                line = format!("{line}: {next}");
                 cause = next.source();
             }
-            eprintln!("{text}");
+            eprintln!("{line}");
             ExitCode::from(2)
         }
     }

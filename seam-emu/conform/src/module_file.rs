@@ -156,7 +156,7 @@ fn relocations(
             if offset.checked_add(8).is_none_or(|end| end > size) {
                 return Err(ModuleFileError::Outside(offset));
             }
-            found.push(Relocation { offset, addend: entry.r_addend(endian) as u64 });
+            found.push(Relocation { offset, addend: entry.r_addend(endian).cast_unsigned() });
         }
     }
     Ok(found)

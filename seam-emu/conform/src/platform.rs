@@ -54,7 +54,7 @@ impl Topology {
     /// The x2APIC id of an LP.
     pub fn apic_id(self, lp: usize) -> u32 {
         let lp = lp as u32;
-        lp / self.lps_per_package << self.package_shift() | lp % self.lps_per_package
+        ((lp / self.lps_per_package) << self.package_shift()) | (lp % self.lps_per_package)
     }
 
     /// LPs that the x2APIC ids can tell apart: P-SEAMLDR has a VMCS and local data for each.

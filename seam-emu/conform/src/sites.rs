@@ -127,7 +127,8 @@ mod tests {
         let mut image = vec![0; 4096];
         image[0x100..0x100 + code.len()].copy_from_slice(code);
         let end = 0x100 + code.len() as u64;
-        Sites::find(&ModuleFile { image, code: vec![0x100..end], ..ModuleFile::default() })
+        let code = std::iter::once(0x100..end).collect();
+        Sites::find(&ModuleFile { image, code, ..ModuleFile::default() })
     }
 
     fn services(code: &[u8]) -> Vec<(u64, Service)> {

@@ -45,7 +45,7 @@ const CR4: u64 =
     1 << 3 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 13 | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 21 | 1 << 23;
 /// LME, LMA, NXE.
 const EFER: u64 = 0xD00;
-/// SH_STK_EN, ENDBR_EN, NO_TRACK_EN.
+/// Shadow stacks, ENDBR and no-track.
 const S_CET: u64 = 0x15;
 /// Write-back for all but uncached entries.
 const PAT: u64 = 0x0006_0606_0606_0606;

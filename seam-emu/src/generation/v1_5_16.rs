@@ -28,6 +28,8 @@ pub(super) const FIGURES: Figures = Figures {
     rd_direct_only: false,
     versioned: &VERSIONED,
     op_state_in_status: false,
+    // `SEPT_PERMISSIONS_MASK` of `sept_manager.h`: user mode has its own bit; run.
+    sept_permissions: 0x407,
     // Read in that version's source.
     vcpu_state_in_status: true,
 };

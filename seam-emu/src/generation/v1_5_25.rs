@@ -31,6 +31,8 @@ pub(super) const FIGURES: Figures = Figures {
     versioned: &VERSIONED,
     // From 1.5.20 on, read in that version's source.
     op_state_in_status: true,
+    // `SEPT_PERMISSIONS_MASK` of `sept_manager.h`; run.
+    sept_permissions: 0x407,
     // Run.
     vcpu_state_in_status: true,
 };

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// What differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Difference {
     /// A register of a SEAMCALL that returned on both sides.
     Register {

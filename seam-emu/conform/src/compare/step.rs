@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn the_leaf_is_known_whatever_its_version() {
         let call = |rax| Step::Call { lp: 0, regs: Regs { rax, ..Regs::default() } };
-        assert_eq!(call(22 | 1 << 16).leaf(), Some(Leaf::VpInit));
+        assert_eq!(call(0x1_0016).leaf(), Some(Leaf::VpInit));
         assert_eq!(call(999).leaf(), None);
         assert_eq!(Step::Install.leaf(), None);
     }

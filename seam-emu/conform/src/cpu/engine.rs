@@ -2,7 +2,7 @@
 
 use super::memory::SharedMemory;
 use super::registers::{self, CpuRegisters};
-use crate::module_file::ModuleFile;
+use crate::module_file::{ModuleFile, PAGE};
 use crate::services::{Cpu, Lp, Next, Platform};
 use crate::sites::Sites;
 use crate::vmcs::{Vmcs, field};
@@ -10,11 +10,11 @@ use seam_emu::Regs;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use thiserror::Error;
-use unicorn_engine::{Arch, HookType, Mode, RegisterX86, Unicorn, X86CpuModel, uc_error};
+use unicorn_engine::{Arch, HookType, Mode, Permission, RegisterX86, Unicorn, X86CpuModel, uc_error};
 
 /// CR4 bits that the software CPU lacks: VMXE and CET.
 const CR4_ABSENT: u64 = 1 << 13 | 1 << 23;
-/// IA32_EFER.
+/// `IA32_EFER`.
 const EFER: u32 = 0xC000_0080;
 /// EFLAGS with nothing set but the bit that always is.
 const FLAGS_CLEAR: u64 = 2;
@@ -99,9 +99,15 @@ impl Engine {
             stop(cpu, "an instruction that the CPU lacks".to_owned());
             false
         })?;
-        cpu.add_mem_hook(HookType::MEM_INVALID, 1, 0, |cpu, kind, address, _, _| {
-            stop(cpu, format!("{kind:?} at {address:#x}"));
-            false
+        // Where there is no memory the bus gives ones.
+        cpu.add_mem_hook(HookType::MEM_UNMAPPED, 1, 0, |cpu, kind, address, _, _| {
+            let page = address & !(PAGE - 1);
+            let mapped = cpu.mem_map(page, PAGE as usize, Permission::ALL);
+            let filled = mapped.and_then(|()| cpu.mem_write(page, &[0xFF; PAGE as usize]));
+            if filled.is_err() {
+                stop(cpu, format!("{kind:?} at {address:#x}"));
+            }
+            filled.is_ok()
         })?;
         let mut engine = Self { cpu, shared };
         engine.enter_long_mode()?;

@@ -28,16 +28,16 @@ pub fn setup() -> Vec<Step> {
 
 /// The one TDMR.
 fn tdmr() -> TdmrInfo {
-    let size_4k = TDMR_SIZE / 4096 * PAMT_ENTRY_SIZE;
-    let size_2m = (TDMR_SIZE / (2 << 20) * PAMT_ENTRY_SIZE).next_multiple_of(4096);
+    let small = TDMR_SIZE / 4096 * PAMT_ENTRY_SIZE;
+    let large = (TDMR_SIZE / (2 << 20) * PAMT_ENTRY_SIZE).next_multiple_of(4096);
     TdmrInfo {
         base: TDMR,
         size: TDMR_SIZE,
         pamt_4k_base: PAMT,
-        pamt_4k_size: size_4k,
-        pamt_2m_base: PAMT + size_4k,
-        pamt_2m_size: size_2m,
-        pamt_1g_base: PAMT + size_4k + size_2m,
+        pamt_4k_size: small,
+        pamt_2m_base: PAMT + small,
+        pamt_2m_size: large,
+        pamt_1g_base: PAMT + small + large,
         pamt_1g_size: 4096,
         ..TdmrInfo::default()
     }

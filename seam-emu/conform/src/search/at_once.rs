@@ -80,7 +80,9 @@ pub fn search_at_once(module: &mut dyn Concurrent, model: Model, generator: &mut
             // What is no call of an LP is done alone.
             let alone = if matches!(first, Step::Call { .. }) { second } else { first };
             let answer = module.step(&alone);
-            models.iter_mut().for_each(|model| drop(model.step(&alone)));
+            for model in &mut models {
+                model.step(&alone);
+            }
             generator.learn(&alone, &answer);
             continue;
         };

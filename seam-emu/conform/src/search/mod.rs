@@ -5,7 +5,7 @@ mod fields;
 mod report;
 mod shrink;
 
-use crate::compare::{Difference, Step, Subject, compare};
+use crate::compare::{Answer, Difference, Step, Subject, compare};
 use crate::generate::{Generator, setup};
 
 pub use at_once::{Concurrent, Race, Races, search_at_once};
@@ -26,21 +26,26 @@ pub struct Subjects {
 pub struct Finding {
     /// All steps, what a VMM has in memory at first included.
     pub steps: Vec<Step>,
+    /// Steps that the module refused, by their numbers: most likely nothing depends on them.
+    pub refused: Vec<usize>,
     /// What differs after the last one.
     pub difference: Difference,
 }
 
 /// Runs a generated sequence of so many steps. Gives the first difference.
 pub fn search(subjects: &mut Subjects, generator: &mut Generator, calls: usize) -> Option<Finding> {
-    let mut steps = Vec::new();
+    let (mut steps, mut refused) = (Vec::new(), Vec::new());
     let mut setup = setup().into_iter();
     for _ in 0..calls + setup.len() {
         let step = setup.next().unwrap_or_else(|| generator.next_step());
         let (answer, difference) = compare(&mut *subjects.module, &mut *subjects.model, &step);
         generator.learn(&step, &answer);
+        if matches!(&answer, Answer::Returned(after) if after.rax >> 63 != 0) {
+            refused.push(steps.len());
+        }
         steps.push(step);
         if let Some(difference) = difference {
-            return Some(Finding { steps, difference });
+            return Some(Finding { steps, refused, difference });
         }
     }
     None
@@ -57,7 +62,7 @@ pub fn replay(subjects: &mut Subjects, steps: &[Step]) -> Option<(usize, Differe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::{Answer, Model};
+    use crate::compare::Model;
     use crate::platform::Topology;
     use seam_emu::Generation;
     use seam_emu::abi::Leaf;
@@ -123,7 +128,7 @@ mod tests {
             Leaf::MngAddcx,
         ];
         assert_eq!(leaves, needed);
-        let written = test_case(&shortest, "1.5.05", "1.5.05", TOPOLOGY);
+        let written = test_case(&shortest, Generation::V1_5_05, Generation::V1_5_05, TOPOLOGY);
         assert!(written.contains("rax: 0x9") && written.ends_with("}\n"), "{written}");
     }
 

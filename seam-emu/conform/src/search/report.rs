@@ -3,30 +3,34 @@
 use super::Finding;
 use crate::compare::{Answer, Difference, Operands, Step};
 use crate::platform::Topology;
+use seam_emu::abi::Leaf;
+use seam_emu::{Generation, Regs};
 use std::fmt::Write;
 
 /// A test for `seam-emu/tests/gaps`, which fails as long as the model differs.
-pub fn test_case(found: &Finding, module: &str, next: &str, topology: Topology) -> String {
+pub fn test_case(found: &Finding, module: Generation, next: Generation, topology: Topology) -> String {
     let mut text = String::new();
-    let Topology { packages, lps_per_package } = topology;
     let _ = writeln!(text, "// {}", found.difference);
-    let _ = writeln!(text, "// Module {module}, then {next}; {packages} packages of {lps_per_package} LPs.");
-    text.push_str("#[test]\nfn found_by_seam_conform() {\n    let mut m = conformance_machine();\n");
-    let last = found.steps.len() - 1;
-    for (i, step) in found.steps.iter().enumerate() {
+    text.push_str("#[test]\nfn found_by_seam_conform() {\n");
+    let _ = writeln!(text, "    let config = {};", configuration(topology));
+    let _ = writeln!(text, "    let mut m = Machine::with(config, &ImageSpec::of(Generation::{module:?}));");
+    for step in &found.steps {
         match step {
             Step::Put { pa, bytes } => {
                 let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
                 let _ = writeln!(text, "    m.memory.write({pa:#x}, &{:?}).expect(\"RAM\");", &bytes[..used]);
             }
             Step::InitializeTdmr { lp, base } => {
-                let _ = writeln!(text, "    m.initialize_tdmr({lp}, {base:#x});");
+                let regs = Regs { rax: Leaf::SysTdmrInit.number(), rcx: *base, ..Regs::default() };
+                let again = "Answer::Status(Status::SUCCESS)";
+                let call = Operands(&regs);
+                let _ = writeln!(text, "    while m.call({lp}, {call}) == {again} && m.regs.rdx == {base:#x} {{}}");
             }
-            Step::Install => text.push_str("    assert!(m.install_next());\n"),
+            Step::Install => {
+                let image = format!("image(&ImageSpec::of(Generation::{next:?}))");
+                let _ = writeln!(text, "    assert_eq!(m.install(&{image}, 1), Answer::Status(Status::SUCCESS));");
+            }
             Step::Call { lp, regs } => {
-                if i == last {
-                    text.push_str(&expected(&found.difference));
-                }
                 let _ = writeln!(text, "    m.call({lp}, {});{}", Operands(regs), name(step));
             }
         }
@@ -36,17 +40,22 @@ pub fn test_case(found: &Finding, module: &str, next: &str, topology: Topology) 
     text
 }
 
+/// The model's configuration as an expression.
+fn configuration(topology: Topology) -> String {
+    let config = topology.model_config();
+    let lps: Vec<String> = config.lps.iter().map(|lp| format!("{lp:?}")).collect();
+    format!(
+        "Config {{ lps: vec![{}], cpuid_1_eax: {:#x}, seamrr: MemoryRange {{ base: {:#x}, size: {:#x} }}, ..Config::default() }}",
+        lps.join(", "),
+        config.cpuid_1_eax,
+        config.seamrr.base,
+        config.seamrr.size
+    )
+}
+
 /// The leaf's name as a comment.
 fn name(step: &Step) -> String {
     step.leaf().map_or_else(String::new, |leaf| format!(" // {}", leaf.name()))
-}
-
-/// What the last call must come to, said before it.
-fn expected(difference: &Difference) -> String {
-    match difference {
-        Difference::Register { name, model, .. } => format!("    // The model has {name} = {model:#x}.\n"),
-        Difference::Memory { .. } | Difference::Kind { .. } => format!("    // {difference}\n"),
-    }
 }
 
 /// The check behind the last step.

@@ -7,6 +7,12 @@ use crate::compare::Step;
 /// kind at the same leaf.
 pub fn shrink(found: &Finding, mut subjects: impl FnMut() -> Subjects) -> Finding {
     let mut best = found.clone();
+    let last = found.steps.len() - 1;
+    let kept = |at: &usize| *at == last || found.refused.binary_search(at).is_err();
+    let accepted: Vec<Step> = (0..=last).filter(kept).map(|at| found.steps[at].clone()).collect();
+    if let Some(shorter) = shows(&accepted, found, &mut subjects()) {
+        best = shorter;
+    }
     let mut chunk = best.steps.len() / 2;
     while chunk > 0 {
         let mut from = 0;
@@ -29,5 +35,5 @@ fn shows(steps: &[Step], found: &Finding, subjects: &mut Subjects) -> Option<Fin
     let (at, difference) = replay(subjects, steps)?;
     let last = found.steps.last().expect("a difference has a step");
     let same = steps[at].leaf() == last.leaf() && difference.is_like(&found.difference);
-    same.then(|| Finding { steps: steps[..=at].to_vec(), difference })
+    same.then(|| Finding { steps: steps[..=at].to_vec(), refused: Vec::new(), difference })
 }

@@ -5,6 +5,8 @@
 use crate::platform::{ADDRESS_BITS, KEYID_BITS, MKTME_KEYIDS, SEAM_RANGE, TDX_KEYIDS};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// WBINVDP and WBNOINVDP: reads give the number of blocks of the caches, writes name one.
+const WRITE_BACK: [u32; 2] = [0x98, 0x99];
 /// All bits of a VMX capability MSR may be 1, and none must be.
 const ANY_SETTING: u64 = 0xFFFF_FFFF_0000_0000;
 
@@ -12,7 +14,7 @@ const ANY_SETTING: u64 = 0xFFFF_FFFF_0000_0000;
 fn initial() -> [(u32, u64); 37] {
     let bits = |set: &[u32]| set.iter().fold(0u64, |value, bit| value | 1 << bit);
     let keyid_bits = u64::from(KEYID_BITS);
-    let seam_mask = (1u64 << ADDRESS_BITS) - 1 & !(SEAM_RANGE.size - 1);
+    let seam_mask = ((1u64 << ADDRESS_BITS) - 1) & !(SEAM_RANGE.size - 1);
     [
         // IA32_ARCH_CAPABILITIES
         (0x10A, bits(&[0, 1, 3, 5, 6, 8, 10, 11, 12, 13, 14, 15, 21])),
@@ -92,8 +94,11 @@ impl Msrs {
         })
     }
 
-    /// Sets a register.
+    /// Sets a register. Writes that ask for a part of the caches to be written back do so without a trace.
     pub fn write(&mut self, index: u32, value: u64) {
+        if WRITE_BACK.contains(&index) {
+            return;
+        }
         if self.values.insert(index, value).is_none() {
             self.unknown.insert(index);
         }
@@ -122,6 +127,8 @@ mod tests {
     fn unknown_registers_are_told_apart() {
         let mut msrs = Msrs::default();
         msrs.write(0x48, 1);
+        msrs.write(0x98, 2);
+        assert_eq!(msrs.read(0x98), 4, "the number of blocks");
         assert_eq!((msrs.read(0x48), msrs.read(0x10A) & 1), (1, 1));
         assert!(msrs.unknown().is_empty());
         msrs.write(0x777, 5);

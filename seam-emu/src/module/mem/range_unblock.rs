@@ -13,7 +13,7 @@ use crate::module::td::sept::Entry;
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let leaf = Leaf::MemRangeUnblock;
     let target = target(cx, regs, &Ask { leaf, tree: Mode::Exclusive, levels: 0..=u8::MAX })?;
-    check_entry(regs, &target, leaf)?;
+    check_entry(cx, regs, &target, leaf)?;
     let entry = target.walked.entry;
     let blocked_in = cx.world.protected.pamt[&entry.pa].bepoch;
     let td = cx.td(target.tdr);
