@@ -30,6 +30,11 @@ impl FieldId {
         1 << ((self.0 >> 32) & 0b11)
     }
 
+    /// The id without its context code.
+    pub const fn without_context(self) -> u64 {
+        self.0 & !CONTEXT_MASK
+    }
+
     /// All ones, the context code aside.
     pub const fn is_none(self) -> bool {
         self.0 | CONTEXT_MASK == NO_FIELD

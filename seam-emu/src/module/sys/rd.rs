@@ -28,7 +28,8 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     regs.r8 = value(cx, element);
     // Within a run the caller's id counts on, whatever element size it has (`md_get_next_item_with_iterator`).
     let next = element.next(fields);
-    regs.rdx = next.map_or(NO_FIELD, |next| if next.run == element.run { id.0 + 1 } else { next.id().0 });
+    regs.rdx =
+        next.map_or(NO_FIELD, |next| if next.run == element.run { id.without_context() + 1 } else { next.id().0 });
     Ok(())
 }
 

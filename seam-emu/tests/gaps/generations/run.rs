@@ -1,7 +1,7 @@
 //! Differences that `seam-conform` found by running the published source of 1.5.05, 1.5.16 and 1.5.25 beside the model.
 
 use super::{invalid, pending, ready, status};
-use crate::common::td::params;
+use crate::common::td::{SCRIPT_GPA, params};
 use crate::common::{Answer, GLOBAL_KEYID, Machine, call};
 use seam_emu::abi::status::Operand;
 use seam_emu::abi::{Leaf, Status};
@@ -94,8 +94,32 @@ fn f06_the_first_shared_ept_pointer_has_the_tds_keyid() {
 fn f07_the_next_field_of_a_run_has_the_element_size_that_was_asked_for() {
     let mut m = pending(Generation::V1_5_05);
     m.init_lps();
-    for (id, next) in [(4, 5), (0x2_0000_0004, 0x2_0000_0005), (8, 0x0800_0002_0000_0000)] {
+    for (id, next) in
+        [(4, 5), (0x2_0000_0004, 0x2_0000_0005), (8, 0x0800_0002_0000_0000), (0x20_0002_0000_0005, 0x2_0000_0006)]
+    {
         m.ok(0, Regs { rdx: id, ..call(Leaf::SysRd) });
         assert_eq!(m.regs.rdx, next, "{id:#x}");
+    }
+}
+
+#[test]
+fn f08_unblocking_what_was_not_tracked_names_the_entry_from_1_5_05_on() {
+    for (generation, operand) in [(Generation::V1_5_01, 0x92), (Generation::V1_5_05, 1), (Generation::V1_5_25, 1)] {
+        let mut m = ready(generation);
+        let mut td = m.td_initialized(&params(), 0);
+        // Version 0, which all have.
+        let tdvpr = td.page();
+        m.ok(0, Regs { rcx: tdvpr, rdx: td.tdr, ..call(Leaf::VpCreate) });
+        for _ in 1..6 {
+            m.ok(0, Regs { rcx: td.page(), rdx: tdvpr, ..call(Leaf::VpAddcx) });
+        }
+        m.ok(0, Regs { rcx: tdvpr, ..call(Leaf::VpInit) });
+        m.td_tables(&mut td);
+        m.td_load(&mut td, SCRIPT_GPA, &[0; 4096]);
+        m.ok(0, Regs { rcx: td.tdr, ..call(Leaf::MrFinalize) });
+        let page = Regs { rcx: SCRIPT_GPA, rdx: td.tdr, ..Regs::default() };
+        m.ok(0, Regs { rax: Leaf::MemRangeBlock.number(), ..page });
+        let answer = m.call(0, Regs { rax: Leaf::MemRangeUnblock.number(), ..page });
+        assert_eq!(answer, status(0xC000_0B08_0000_0000 | operand), "{generation:?}");
     }
 }
