@@ -30,6 +30,11 @@ impl FieldId {
         1 << ((self.0 >> 32) & 0b11)
     }
 
+    /// The id without its context code.
+    pub const fn without_context(self) -> u64 {
+        self.0 & !CONTEXT_MASK
+    }
+
     /// All ones, the context code aside.
     pub const fn is_none(self) -> bool {
         self.0 | CONTEXT_MASK == NO_FIELD
@@ -54,7 +59,9 @@ pub enum FieldSet {
     Original,
     /// From 1.5.05: `MAX_VCPUS_PER_TD`.
     MaxVcpus,
-    /// In 1.5.25: what tells of dynamic PAMT, of the virtual address width and of event filters.
+    /// From 1.5.16: what tells of the virtual address width and of event filters.
+    EventFilters,
+    /// In 1.5.25: what tells of dynamic PAMT.
     DynamicPamt,
 }
 
@@ -148,8 +155,8 @@ sys_fields! {
     ConfigFlagsFixed0 = 0x9900_0003_0000_0006, 1, 1;
     ConfigFlagsFixed1 = 0x9900_0003_0000_0007, 1, 1;
     MaxVcpusPerTd = 0x9900_0001_0000_0008, 1, 1, MaxVcpus;
-    MinVirtMaxpa = 0x9900_0000_0000_0009, 1, 1, DynamicPamt;
-    MaxEventFilters = 0x9900_0001_0000_000A, 1, 1, DynamicPamt;
+    MinVirtMaxpa = 0x9900_0000_0000_0009, 1, 1, EventFilters;
+    MaxEventFilters = 0x9900_0001_0000_000A, 1, 1, EventFilters;
     CpuidConfigLeaves = 0x9900_0003_0000_0400, 32, 1;
     CpuidConfigValues = 0x9900_0003_0000_0500, 32, 2;
     ArchCapabilitiesConfigMask = 0x9900_0003_0000_0600, 1, 1;
@@ -227,11 +234,11 @@ mod tests {
         assert!(SYS_FIELDS.windows(2).all(|pair| pair[0].first.key() < pair[1].first.key()));
     }
 
-    const SETS: [FieldSet; 3] = [FieldSet::Original, FieldSet::MaxVcpus, FieldSet::DynamicPamt];
+    const SETS: [FieldSet; 4] = [FieldSet::Original, FieldSet::MaxVcpus, FieldSet::EventFilters, FieldSet::DynamicPamt];
 
     #[test]
     fn every_element_is_found_and_followed_by_its_successor() {
-        for (set, elements) in SETS.into_iter().zip([354, 355, 359]) {
+        for (set, elements) in SETS.into_iter().zip([354, 355, 357, 359]) {
             let mut at = Some(Element::FIRST);
             let mut count = 0;
             while let Some(element) = at {
@@ -252,9 +259,9 @@ mod tests {
 
     #[test]
     fn fields_of_later_modules_are_not_found() {
-        for (id, since) in [(0x9900_0001_0000_0008, 1), (0x9100_0000_0000_0013, 2), (0x9900_0001_0000_000A, 2)] {
+        for (id, since) in [(0x9900_0001_0000_0008, 1), (0x9900_0001_0000_000A, 2), (0x9100_0000_0000_0013, 3)] {
             let found = SETS.map(|set| Element::find(FieldId(id), set).is_some());
-            assert_eq!(found, [since < 1, since < 2, since < 3], "{id:#x}");
+            assert_eq!(found, [since < 1, since < 2, since < 3, since < 4], "{id:#x}");
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Figures {
     pub versioned: &'static [Leaf],
     /// The TD's operation state is in the low bits of `OP_STATE_INCORRECT`.
     pub op_state_in_status: bool,
+    /// Permissions of a mapped entry of a secure EPT, as `EPT_*` statuses tell of it.
+    pub sept_permissions: u64,
     /// The vCPU's state is in the low bits of `VCPU_STATE_INCORRECT`.
     pub vcpu_state_in_status: bool,
 }

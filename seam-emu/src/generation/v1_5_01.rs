@@ -26,6 +26,7 @@ pub(super) const FIGURES: Figures = Figures {
     rd_direct_only: true,
     versioned: &VERSIONED,
     op_state_in_status: false,
+    sept_permissions: 0b111,
     vcpu_state_in_status: false,
 };
 

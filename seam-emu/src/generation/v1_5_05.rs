@@ -24,6 +24,8 @@ pub(super) const FIGURES: Figures = Figures {
     rd_direct_only: false,
     versioned: &VERSIONED,
     op_state_in_status: false,
+    // `SEPT_PERMISSIONS_MASK` of `sept_manager.h`; run.
+    sept_permissions: 0b111,
     vcpu_state_in_status: false,
 };
 

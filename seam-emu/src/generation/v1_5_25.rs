@@ -31,6 +31,8 @@ pub(super) const FIGURES: Figures = Figures {
     versioned: &VERSIONED,
     // From 1.5.20 on, read in that version's source.
     op_state_in_status: true,
+    // `SEPT_PERMISSIONS_MASK` of `sept_manager.h`; run.
+    sept_permissions: 0x407,
     // Run.
     vcpu_state_in_status: true,
 };
@@ -48,7 +50,7 @@ const VERSIONED: [Leaf; 9] = [
     Leaf::SysUpdate,
 ];
 
-/// 28 rows in the run; their bits are those of 1.5.28 `cpuid_configurations.c` (unverified).
+/// Source: `cpuid_configurations.c`; run.
 const CPUID_CONFIG: [CpuidBits; 28] = [
     CpuidBits::row(0x1, SUBLEAVES_NONE, [0xFFF_3FFF, 0xFF_0000, 0, 0], [0, 0, 0x3104_4D88, 0xB844_5080]),
     CpuidBits::row(0x4, 0, [0xFFFF_C3FF, 0xFFFF_F000, 0xFFFF_FFFF, 0x7], [0, 0, 0, 0]),

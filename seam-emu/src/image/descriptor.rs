@@ -85,7 +85,8 @@ impl Descriptor {
             features0: figures.features0,
             attributes_fixed0: figures.attributes_fixed0,
             attributes_fixed1: 0,
-            xfam_fixed0: 0x6_02E7,
+            // `TDX_XFAM_FIXED0` of 1.5.05 `td_control_structures.h`; a module tells what the CPU has of it, and here it has all.
+            xfam_fixed0: 0x6_DBE7,
             xfam_fixed1: 0x3,
             config_flags_fixed0: figures.config_flags_fixed0,
             config_flags_fixed1: 0,

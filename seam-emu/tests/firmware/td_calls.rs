@@ -313,7 +313,7 @@ fn fields_that_kvm_uses_can_be_written_and_read() {
         (0x4000, 0, 0x80, 0x80),
         (0x401E, 0, 0x4000_0000, 0x4000_0000),
         (0x4024, 0, 0x1234_5678, 0xFFFF_FFFF),
-        (0x203C, td.tdr + 5 * 4096, 0x12_3000, u64::MAX),
+        (0x203C, td.keyid << 46 | (td.tdr + 5 * 4096), 0x12_3000, u64::MAX),
     ] {
         m.ok(0, rd(field));
         assert_eq!(m.regs.r8, before, "{field:#x}: at first");

@@ -49,22 +49,22 @@ fn target(cx: &mut Context<'_>, regs: &mut Regs, ask: &Ask) -> Result<Target, St
     }
     cx.lock(LockId::SeptTree(tdr), ask.tree, Status::OPERAND_BUSY.operand(Operand::SeptTree))?;
     let walked = cx.td(tdr).sept.walk(gpa, level, root).map_err(|stopped| {
-        (regs.rcx, regs.rdx) = stopped.details();
+        (regs.rcx, regs.rdx) = cx.details(stopped);
         Status::EPT_WALK_FAILED.operand(Operand::Rcx)
     })?;
     let lock = LockId::SeptEntry { tdr, gpa, level };
     cx.lock(lock, Mode::Exclusive, Status::OPERAND_BUSY.operand(Operand::Rcx)).inspect_err(|_| {
-        (regs.rcx, regs.rdx) = walked.details();
+        (regs.rcx, regs.rdx) = cx.details(walked);
     })?;
     Ok(Target { tdr, gpa, walked })
 }
 
 /// Refuses an entry whose state the leaf does not take.
-fn check_entry(regs: &mut Regs, target: &Target, leaf: Leaf) -> Result<(), Status> {
+fn check_entry(cx: &Context<'_>, regs: &mut Regs, target: &Target, leaf: Leaf) -> Result<(), Status> {
     if target.walked.entry.state.allows(leaf) {
         return Ok(());
     }
-    (regs.rcx, regs.rdx) = target.walked.details();
+    (regs.rcx, regs.rdx) = cx.details(target.walked);
     Err(Status::EPT_ENTRY_STATE_INCORRECT.operand(Operand::Rcx))
 }
 
@@ -78,7 +78,7 @@ fn check_untranslated(cx: &mut Context<'_>, regs: &mut Regs, target: &Target, pa
         return Ok(());
     }
     if !target.walked.entry.state.is_blocked() {
-        (regs.rcx, regs.rdx) = target.walked.details();
+        (regs.rcx, regs.rdx) = cx.details(target.walked);
         return Err(Status::GPA_RANGE_NOT_BLOCKED.operand(Operand::Rcx));
     }
     if td.is_tracked(blocked_in) { Ok(()) } else { Err(Status::TLB_TRACKING_NOT_DONE.operand(Operand::Rcx)) }

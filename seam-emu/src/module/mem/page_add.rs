@@ -23,11 +23,11 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
         return Err(Status::OPERAND_INVALID.operand(Operand::Rcx));
     }
     let walked = td.sept.walk(gpa, 0, td.settings.root_level()).map_err(|stopped| {
-        (regs.rcx, regs.rdx) = stopped.details();
+        (regs.rcx, regs.rdx) = cx.details(stopped);
         Status::EPT_WALK_FAILED.operand(Operand::Rcx)
     })?;
     if !walked.entry.state.allows(leaf) {
-        (regs.rcx, regs.rdx) = walked.details();
+        (regs.rcx, regs.rdx) = cx.details(walked);
         return Err(Status::EPT_ENTRY_STATE_INCORRECT.operand(Operand::Rcx));
     }
     let source = cx.shared(regs.r9, PAGE_SIZE, Operand::R9)?;

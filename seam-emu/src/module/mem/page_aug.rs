@@ -13,7 +13,7 @@ use crate::module::td::sept::{Entry, EntryState};
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let leaf = Leaf::MemPageAug;
     let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 0..=1 })?;
-    check_entry(regs, &target, leaf)?;
+    check_entry(cx, regs, &target, leaf)?;
     let level = target.walked.level;
     let page = cx.lock_free_range(regs.r8, Operand::R8, level)?;
     cx.give_range(page, level, PageType::Reg, target.tdr);

@@ -20,7 +20,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let leaf = Leaf::MemPageDemote;
     regs.rdx &= !SPARSE;
     let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 1..=2 })?;
-    check_entry(regs, &target, leaf)?;
+    check_entry(cx, regs, &target, leaf)?;
     let (large, level) = (target.walked.entry, target.walked.level);
     check_untranslated(cx, regs, &target, large.pa)?;
     let table = cx.lock_page(regs.r8, Operand::R8, Mode::Exclusive, PageType::Nda)?;

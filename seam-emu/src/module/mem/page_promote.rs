@@ -22,13 +22,13 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, version: u8, regs: &mut Regs)
         (regs.r9, regs.r10, regs.r11) = (NULL_PA, NULL_PA, NULL_PA);
     }
     let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 1..=2 })?;
-    check_entry(regs, &target, leaf)?;
+    check_entry(cx, regs, &target, leaf)?;
     let table = target.walked.entry.pa;
     let busy = Status::OPERAND_BUSY.operand(Operand::Rcx);
     cx.lock(LockId::Pamt(table), Mode::Exclusive, busy)?;
     check_untranslated(cx, regs, &target, table)?;
     let first = mergeable(cx, &target).map_err(|status| {
-        (regs.rcx, regs.rdx) = target.walked.details();
+        (regs.rcx, regs.rdx) = cx.details(target.walked);
         status.operand(Operand::Rcx)
     })?;
     let level = target.walked.level;

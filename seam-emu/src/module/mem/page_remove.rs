@@ -12,7 +12,7 @@ use crate::module::td::sept::{Entry, EntryState};
 pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let leaf = Leaf::MemPageRemove;
     let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 0..=2 })?;
-    check_entry(regs, &target, leaf)?;
+    check_entry(cx, regs, &target, leaf)?;
     let entry = target.walked.entry;
     let level = target.walked.level;
     // The entry is found without a walk, so those above it are not locked (`pamt_implicit_get_and_lock`).

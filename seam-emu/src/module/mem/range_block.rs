@@ -14,7 +14,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let target = target(cx, regs, &Ask { leaf, tree: Mode::Exclusive, levels: 0..=u8::MAX })?;
     let entry = target.walked.entry;
     if !entry.state.allows(leaf) {
-        (regs.rcx, regs.rdx) = target.walked.details();
+        (regs.rcx, regs.rdx) = cx.details(target.walked);
         let already = entry.state.is_blocked();
         let status = if already { Status::GPA_RANGE_ALREADY_BLOCKED } else { Status::EPT_ENTRY_STATE_INCORRECT };
         return Err(status.operand(Operand::Rcx));

@@ -41,12 +41,16 @@ fn add(cx: &mut Context<'_>, nested: Option<[u64; 3]>, regs: &mut Regs) -> Resul
     let allow_existing = regs.rdx & ALLOW_EXISTING != 0;
     regs.rdx &= !ALLOW_EXISTING;
     let target = target(cx, regs, &Ask { leaf, tree: Mode::Shared, levels: 1..=u8::MAX })?;
-    check_entry(regs, &target, leaf)?;
+    check_entry(cx, regs, &target, leaf)?;
+    // Source: `process_l1_page`.
+    if nested.is_none() && regs.r8 == NULL_PA {
+        return Err(Status::OPERAND_INVALID.operand(Operand::R8));
+    }
     let exists = target.walked.entry.state == EntryState::TableMapped;
     // Version 1 may give no page where a table exists.
     let none_given = nested.is_some() && regs.r8 == NULL_PA;
     if exists != none_given && !(exists && allow_existing) {
-        (regs.rcx, regs.rdx) = target.walked.details();
+        (regs.rcx, regs.rdx) = cx.details(target.walked);
         return Err(Status::EPT_ENTRY_STATE_INCORRECT.operand(Operand::Rcx));
     }
     if exists && nested.is_some() {

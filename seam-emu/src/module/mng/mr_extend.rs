@@ -23,7 +23,7 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     // The walk wants a page that the TD could reach, so nothing but a mapped one is left for the check of the entry's
     // state that follows in the source (`check_and_walk_private_gpa_to_leaf`).
     let page = td.sept.translate(gpa / 4096 * 4096, td.settings.root_level()).map_err(|stopped| {
-        (regs.rcx, regs.rdx) = stopped.details();
+        (regs.rcx, regs.rdx) = cx.details(stopped);
         Status::EPT_ENTRY_NOT_PRESENT.operand(Operand::Rcx)
     })?;
     let mut bytes = [0; CHUNK as usize];

@@ -26,7 +26,10 @@ pub(in crate::module) fn run(cx: &mut Context<'_>, regs: &mut Regs) -> Outcome {
     let fields = cx.module().identity.figures().fields;
     let element = Element::find(id, fields).ok_or(Status::METADATA_FIELD_ID_INCORRECT)?;
     regs.r8 = value(cx, element);
-    regs.rdx = element.next(fields).map_or(NO_FIELD, |next| next.id().0);
+    // Within a run the caller's id counts on, whatever element size it has (`md_get_next_item_with_iterator`).
+    let next = element.next(fields);
+    regs.rdx =
+        next.map_or(NO_FIELD, |next| if next.run == element.run { id.without_context() + 1 } else { next.id().0 });
     Ok(())
 }
 

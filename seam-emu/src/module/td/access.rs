@@ -1,6 +1,7 @@
 //! Checks that TD leaves share: of TDs and vCPUs.
 
 use super::measure::{CONTEXT_VERSION, NO_CONTEXT};
+use super::sept::Walked;
 use super::vcpu::Vcpu;
 use super::{Lifecycle, OpState, Td, ops};
 use crate::abi::status::Operand;
@@ -28,6 +29,12 @@ impl Context<'_> {
     /// The TD of a TDR that was checked.
     pub(crate) fn td(&mut self, tdr: u64) -> &mut Td {
         self.world.protected.tds.get_mut(&tdr).expect("a TDR page holds a TD")
+    }
+
+    /// RCX and RDX that tell about an entry of a secure EPT.
+    pub(crate) fn details(&self, walked: Walked) -> (u64, u64) {
+        let module = self.world.module.as_ref().expect("a module answers");
+        walked.details(module.identity.figures().sept_permissions)
     }
 
     /// Whether the TD's keys, its TDCS and its operation state admit the leaf. With a mode, locks the operation state.

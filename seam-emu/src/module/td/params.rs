@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const DEBUG: u64 = 1;
 const SEPT_VE_DISABLE: u64 = 1 << 28;
 const MIGRATABLE: u64 = 1 << 29;
-const PERFMON: u64 = 1 << 63;
+pub(crate) const PERFMON: u64 = 1 << 63;
 /// Most nested VMs of a TD.
 const MAX_L2_VMS: u8 = 3;
 /// Bits of `IA32_ARCH_CAPABILITIES` that a VMM may configure (`init_virt_ia32_arch_capabilities`).

@@ -118,16 +118,17 @@ pub(crate) struct Walked {
 }
 
 impl Walked {
-    /// RCX and RDX that tell about the entry. Source: `set_arch_septe_details_in_vmm_regs`; the masks in
-    /// `sept_manager.h` hide where a table is.
-    pub(crate) fn details(self) -> (u64, u64) {
+    /// RCX and RDX that tell about the entry; `mapped`: the permissions that one has which is mapped. Source:
+    /// `set_arch_septe_details_in_vmm_regs`; the masks in `sept_manager.h` hide where a table is.
+    pub(crate) fn details(self, mapped: u64) -> (u64, u64) {
         let state = self.entry.state;
         let entry = match state {
             S::Free => 1 << 63,
             _ if state.is_leaf() => self.entry.pa | LEAF,
             _ => 0,
         };
-        (entry | u64::from(state.rwx()), u64::from(self.level) | state.public() << 8)
+        let permissions = if state.rwx() == 0 { 0 } else { mapped };
+        (entry | permissions, u64::from(self.level) | state.public() << 8)
     }
 }
 
@@ -227,7 +228,7 @@ mod tests {
         sept.set(0, 3, Entry { state: S::TableMapped, pa: 0x1000 });
         let stopped = sept.walk(0, 0, 3).expect_err("no level 2 table");
         assert_eq!((stopped.level, stopped.entry.state), (2, S::Free));
-        assert_eq!(stopped.details(), (1 << 63, 2));
+        assert_eq!(stopped.details(7), (1 << 63, 2));
         sept.set(0, 3, Entry { state: S::TableBlocked, pa: 0x1000 });
         assert_eq!(sept.walk(0, 2, 3).expect_err("blocked").level, 3);
     }
@@ -249,7 +250,7 @@ mod tests {
             assert_eq!((state.blocked(), state.unblocked()), (blocked, unblocked), "{state:?}");
             assert_eq!(state.is_blocked(), state == blocked && state != S::Free, "{state:?}");
             let walked = Walked { level: 0, entry: Entry { state, pa: 0x5000 } };
-            assert_eq!(walked.details().1, details, "{state:?}");
+            assert_eq!(walked.details(7).1, details, "{state:?}");
         }
     }
 
@@ -265,8 +266,10 @@ mod tests {
             (S::PendingBlocked, 0x8000_0000_0000_50F0),
         ] {
             let walked = Walked { level: 2, entry: Entry { state, pa: 0x5000 } };
-            let (first, second) = walked.details();
+            let (first, second) = walked.details(7);
             assert_eq!((first, second & 0xFF), (word, 2), "{state:?}");
+            let is_mapped = matches!(state, S::Mapped | S::TableMapped);
+            assert_eq!(walked.details(0x407).0, word | if is_mapped { 0x400 } else { 0 }, "{state:?}");
         }
     }
 

@@ -83,10 +83,12 @@ fn check_id(id: FieldId) -> Outcome {
     if id.is_single_element() { Ok(()) } else { Err(Status::METADATA_FIELD_ID_INCORRECT) }
 }
 
-/// The page that the shared EPT pointer names before the VMM writes it.
+/// The page that the shared EPT pointer names before the VMM writes it, with the TD's KeyID.
 fn zero_page(cx: &mut Context<'_>, tdvpr: u64) -> u64 {
     let tdr = cx.vcpu(tdvpr).tdr;
-    cx.td(tdr).tdcs_pages.get(ZERO_PAGE).copied().unwrap_or(0)
+    let keyid_shift = cx.platform.pa_bits;
+    let td = cx.td(tdr);
+    td.tdcs_pages.get(ZERO_PAGE).map_or(0, |page| page | u64::from(td.keyid) << keyid_shift)
 }
 
 /// A byte like any other.

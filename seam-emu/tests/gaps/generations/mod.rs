@@ -3,6 +3,7 @@
 mod fields;
 mod handoff;
 mod mrtd;
+mod run;
 mod versions;
 
 use crate::common::{Answer, Machine, call, image};
