@@ -47,6 +47,9 @@ impl Prepared {
         if self.cold {
             return Some("asked for");
         }
+        if self.machine.plan.firmware.machine_code {
+            return Some("machine code of trust domains cannot be saved");
+        }
         self.machine.plan.ring.is_none().then_some("without recording, the events of the boot are not known")
     }
 
