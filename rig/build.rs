@@ -1,4 +1,5 @@
-//! The catalogue is built into the rig, and so is the git revision: a change of either makes a new one.
+//! The catalogue is built into the rig, and so are the git revision and the program that runs in trust domains of machine code: a
+//! change of any makes a new one.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +8,8 @@ use std::process::Command;
 const REVISION_CHARS: &str = "--short=12";
 
 /// Where the sources of the rig and of what it carries lie, beside this crate's own.
-const SOURCES: [&str; 8] =
-    ["src", "judge/src", "wire/src", "hw/src", "agent/src", "../images", "../guest-kmod", "../seam-emu"];
+const SOURCES: [&str; 9] =
+    ["src", "guest-td", "judge/src", "wire/src", "hw/src", "agent/src", "../images", "../guest-kmod", "../seam-emu"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -21,7 +22,36 @@ fn main() {
     for path in SOURCES {
         watch(Some(path));
     }
+    build_guest();
     println!("cargo::rustc-env=RIG_REVISION={}", revision().unwrap_or_else(|| "unknown".into()));
+}
+
+/// Builds the program of `guest-td`, which needs neither an operating system nor a library, for the machine that this runs on.
+fn build_guest() {
+    const FLAGS: [&str; 8] = [
+        "panic=abort",
+        "opt-level=2",
+        "relocation-model=static",
+        "no-redzone=yes",
+        "linker=cc",
+        "link-arg=-nostdlib",
+        "link-arg=-static",
+        "link-arg=-Wl,--build-id=none",
+    ];
+    let cargo = |name| std::env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}"));
+    let source = Path::new(&cargo("CARGO_MANIFEST_DIR")).join("guest-td");
+    let mut rustc = Command::new(cargo("RUSTC"));
+    rustc.args(["--edition", "2024", "--crate-name", "guest_td", "--crate-type", "bin", "-D", "warnings"]);
+    rustc.args(FLAGS.iter().flat_map(|flag| ["-C", *flag]));
+    rustc.arg("-C").arg(format!("link-arg=-Wl,-T{}", source.join("link.ld").display()));
+    let [built, kept] = ["guest-td.new", "guest-td.elf"].map(|name| Path::new(&cargo("OUT_DIR")).join(name));
+    rustc.arg("-o").arg(&built).arg(source.join("main.rs"));
+    let output = rustc.output().expect("cargo's compiler starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // The rig is compiled again only if the program is another one.
+    if std::fs::read(&built).ok() != std::fs::read(&kept).ok() {
+        std::fs::rename(&built, &kept).expect("cargo's folder can be written");
+    }
 }
 
 /// The revision, and whether files of it were changed since; none outside a git checkout.

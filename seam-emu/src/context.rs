@@ -84,6 +84,11 @@ impl Context<'_> {
         let _ = self.mem.write(pa, data);
     }
 
+    /// Clears bits of a word of memory, as [`crate::GuestMemory::clear_bits`]. Where there is no RAM the bus returns ones.
+    pub(crate) fn clear_bits(&mut self, pa: u64, bits: u64) -> u64 {
+        self.mem.clear_bits(pa, bits).unwrap_or(u64::MAX)
+    }
+
     /// Writes a structure to memory.
     pub(crate) fn write_as<T: IntoBytes + Immutable>(&mut self, pa: SharedPa, value: &T) {
         self.write(pa.0, value.as_bytes());

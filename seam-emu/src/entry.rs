@@ -1,5 +1,7 @@
 //! A TD's vCPU with machine code, as whoever brings the processor sees it.
 
+use serde::{Deserialize, Serialize};
+
 /// A vCPU that an LP has entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VpEntry {
@@ -34,6 +36,54 @@ pub struct Start {
     pub initial_rcx: u64,
     /// The platform's CPUID leaf 1 EAX.
     pub cpuid_1_eax: u32,
+    /// `IA32_ARCH_CAPABILITIES` as the TD sees it: what its VMM configured (what a module adds from the platform's is
+    /// unverified).
+    pub arch_capabilities: u64,
+}
+
+/// How a vCPU with machine code left to its VMM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TdExit {
+    /// By TDG.VP.VMCALL.
+    pub vmcall: bool,
+    /// By a fault that ends it.
+    pub dead: bool,
+    /// An interrupt waits that its own priority lets it take.
+    pub interrupt_waits: bool,
+    /// Where its registers lie.
+    pub registers: Registers,
+}
+
+/// Where the registers of a vCPU with machine code lie while it does not run: in memory that belongs to SEAM, as its TDVPS would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registers {
+    /// Physical address of all of them.
+    pub pa: u64,
+    /// Their size, bytes; 0: nowhere.
+    pub bytes: u64,
+    /// Physical address of the general-purpose ones, 128 bytes.
+    pub general: u64,
+}
+
+/// How a TDCALL ends that the firmware serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TdcallEnd {
+    /// With a status in RAX. Registers are written.
+    Done,
+    /// The TD leaves by an EPT violation, and makes the same TDCALL when it is entered again.
+    Violation {
+        /// Guest-physical address.
+        gpa: u64,
+        /// What the entries on the way allow, bits 2:0.
+        rwx: u8,
+        /// The exit's extended qualification.
+        details: u64,
+    },
+    /// The TD gets a #VE for this guest-physical address.
+    Ve {
+        /// The address.
+        gpa: u64,
+    },
 }
 
 /// Where an access of a TD leads.

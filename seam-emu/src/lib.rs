@@ -33,7 +33,7 @@ mod world;
 pub use call::{Caller, Completion, Outcome, Regs, Reply};
 pub use config::{Config, ConfigError, KeyHash, LoaderGeneration, LogicalProcessor, MemoryRange};
 pub use durations::Durations;
-pub use entry::{Start, Translation, VpEntry};
+pub use entry::{Registers, Start, TdExit, TdcallEnd, Translation, VpEntry};
 pub use faults::{Corruption, Fault, FaultAction, FaultPoint};
 pub use firmware::{BootError, Firmware};
 pub use generation::Generation;

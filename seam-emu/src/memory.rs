@@ -14,6 +14,18 @@ pub trait GuestMemory {
     fn read(&self, pa: u64, buf: &mut [u8]) -> Result<(), BadAddress>;
     /// Writes `data` at physical address `pa`; on error memory is unspecified.
     fn write(&mut self, pa: u64, data: &[u8]) -> Result<(), BadAddress>;
+
+    /// Clears these bits of the little-endian word at `pa`, a multiple of 8, and gives the word as it was. Memory that a guest's
+    /// processors write at the same time does it in one step, so that nothing of theirs is lost; this does not.
+    fn clear_bits(&mut self, pa: u64, bits: u64) -> Result<u64, BadAddress> {
+        let mut word = [0; 8];
+        self.read(pa, &mut word)?;
+        let before = u64::from_le_bytes(word);
+        if before & bits != 0 {
+            self.write(pa, &(before & !bits).to_le_bytes())?;
+        }
+        Ok(before)
+    }
 }
 
 /// Bytes per page.
@@ -85,6 +97,16 @@ mod tests {
         let mut page = [0xEE; 4096];
         memory.read(2 * PAGE, &mut page).expect("RAM");
         assert_eq!(page, [0; 4096], "never written");
+    }
+
+    #[test]
+    fn bits_are_cleared_and_told() {
+        let mut memory = SparseMemory::new(PAGE);
+        memory.write(8, &0xF0F1_u64.to_le_bytes()).expect("RAM");
+        assert_eq!(memory.clear_bits(8, 0x00F0), Ok(0xF0F1));
+        assert_eq!(memory.clear_bits(8, u64::MAX), Ok(0xF001));
+        assert_eq!(memory.clear_bits(8, 1), Ok(0));
+        assert_eq!(memory.clear_bits(PAGE, 1), Err(BadAddress(PAGE)));
     }
 
     #[test]

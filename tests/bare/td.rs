@@ -144,12 +144,12 @@ fn exits() {
         asm!("push rbx", "cpuid", "mov {0:e}, ebx", "pop rbx", out(reg) ebx, inout("eax") 0x21 => _, inout("ecx") 0 => _, out("edx") _)
     };
     report(10, u64::from(ebx) | count(20) << 32);
-    ve!(11, "push rbx", "cpuid", "pop rbx", inout("eax") 1 => _, inout("ecx") 0 => _, out("edx") _);
+    ve!(11, "push rbx", "cpuid", "pop rbx", inout("eax") 0x4000_0000 => _, inout("ecx") 0 => _, out("edx") _);
     ve!(12, "hlt");
     ve!(13, "out 0x80, al", in("al") 0_u8);
     ve!(14, "in al, dx", in("dx") 0x60_u16, out("al") _);
-    ve!(15, "rdmsr", in("ecx") 0x1A0, out("eax") _, out("edx") _);
-    ve!(16, "wrmsr", in("ecx") 0x48, in("eax") 5, in("edx") 0);
+    ve!(15, "rdmsr", in("ecx") 0x1B, out("eax") _, out("edx") _);
+    ve!(16, "wrmsr", in("ecx") 0x1A0, in("eax") 5, in("edx") 0);
     ve!(17, "wbinvd");
     ve!(18, "monitor", in("rax") TEST_PAGES, in("ecx") 0, in("edx") 0);
     ve!(19, "mwait", in("eax") 0, in("ecx") 0);

@@ -8,44 +8,66 @@ use kvm_bindings::{kvm_create_guest_memfd, kvm_memory_attributes, kvm_userspace_
 use kvm_ioctls::VmFd;
 use memmap2::{MmapMut, MmapRaw};
 use nix::fcntl::{FallocateFlags, fallocate};
+use rig_wire::td::RESET_PAGE;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Guest-physical memory from address 0 on.
+/// Guest-physical memory from address 0 on, and perhaps the page in which machine code begins.
 #[derive(Debug)]
 pub(crate) struct Memory {
     shared: MmapRaw,
     private: OwnedFd,
+    /// Without that page, which follows in both.
     bytes: u64,
+    has_reset_page: bool,
 }
+
+/// A page, bytes.
+const PAGE: u64 = 4096;
 
 impl Memory {
     /// Makes it and gives it to the VM, all of it private.
-    pub(crate) fn new(vm: &VmFd, pages: u64) -> Result<Self, MonitorError> {
-        let bytes = pages.checked_mul(4096).filter(|bytes| *bytes > 0 && *bytes <= 1 << 30);
+    pub(crate) fn new(vm: &VmFd, pages: u64, has_reset_page: bool) -> Result<Self, MonitorError> {
+        let bytes = pages.checked_mul(PAGE).filter(|bytes| *bytes > 0 && *bytes <= 1 << 30);
         let bytes = bytes.ok_or_else(|| MonitorError::plan(format_args!("{pages} pages of memory")))?;
-        let shared = MmapMut::map_anon(bytes as usize).map_err(MonitorError::io("map shared memory"))?.into();
-        let memfd = kvm_create_guest_memfd { size: bytes, ..Default::default() };
+        let size = bytes + if has_reset_page { PAGE } else { 0 };
+        let shared = MmapMut::map_anon(size as usize).map_err(MonitorError::io("map shared memory"))?.into();
+        let memfd = kvm_create_guest_memfd { size, ..Default::default() };
         let memfd = vm.create_guest_memfd(memfd).map_err(MonitorError::refused("KVM_CREATE_GUEST_MEMFD"))?;
         // SAFETY: KVM just made this file descriptor, and nobody else has it.
         let private = unsafe { OwnedFd::from_raw_fd(memfd) };
-        let memory = Self { shared, private, bytes };
-        memory.give(vm, memfd.cast_unsigned())?;
+        let memory = Self { shared, private, bytes, has_reset_page };
+        memory.give(vm, (0, 0, bytes), memfd.cast_unsigned())?;
         memory.convert(vm, 0, bytes, true)?;
+        if has_reset_page {
+            memory.give(vm, (1, RESET_PAGE, PAGE), memfd.cast_unsigned())?;
+            set_private(vm, RESET_PAGE, PAGE, true)?;
+        }
         Ok(memory)
     }
 
-    fn give(&self, vm: &VmFd, memfd: u32) -> Result<(), MonitorError> {
+    /// Gives a slot of it to the VM: number, guest-physical address and size. The first has everything below [`Self::bytes`], the
+    /// second what follows.
+    fn give(&self, vm: &VmFd, (slot, gpa, size): (u32, u64, u64), memfd: u32) -> Result<(), MonitorError> {
+        let offset = if slot == 0 { 0 } else { self.bytes };
         let region = kvm_userspace_memory_region2 {
+            slot,
             flags: MEM_GUEST_MEMFD,
-            memory_size: self.bytes,
-            userspace_addr: self.shared.as_ptr() as u64,
+            guest_phys_addr: gpa,
+            memory_size: size,
+            userspace_addr: self.shared.as_ptr() as u64 + offset,
             guest_memfd: memfd,
+            guest_memfd_offset: offset,
             ..Default::default()
         };
         // SAFETY: the mapping lives as long as this value, which its owner keeps until the VM is gone.
         let result = unsafe { vm.set_user_memory_region2(region) };
         result.map_err(MonitorError::refused("KVM_SET_USER_MEMORY_REGION2"))
+    }
+
+    /// Whether a page of initial memory can lie there.
+    pub(crate) fn has_page(&self, gpa: u64) -> bool {
+        self.holds(gpa, PAGE) || self.has_reset_page && gpa == RESET_PAGE
     }
 
     /// Whether the range lies in this memory, in whole pages.
@@ -56,9 +78,7 @@ impl Memory {
 
     /// Makes a range private or shared. What it held is lost; pages that are private no more go back to the kernel.
     pub(crate) fn convert(&self, vm: &VmFd, gpa: u64, bytes: u64, private: bool) -> Result<(), MonitorError> {
-        let attributes = if private { ATTRIBUTE_PRIVATE } else { 0 };
-        let range = kvm_memory_attributes { address: gpa, size: bytes, attributes, flags: 0 };
-        vm.set_memory_attributes(range).map_err(MonitorError::refused("KVM_SET_MEMORY_ATTRIBUTES"))?;
+        set_private(vm, gpa, bytes, private)?;
         if !private {
             let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
             fallocate(&self.private, flags, gpa.cast_signed(), bytes.cast_signed()).map_err(|errno| {
@@ -79,4 +99,10 @@ impl Memory {
         unsafe { AtomicU64::from_ptr(address) }.store(value, Ordering::SeqCst);
         Ok(())
     }
+}
+
+fn set_private(vm: &VmFd, address: u64, size: u64, private: bool) -> Result<(), MonitorError> {
+    let attributes = if private { ATTRIBUTE_PRIVATE } else { 0 };
+    let range = kvm_memory_attributes { address, size, attributes, flags: 0 };
+    vm.set_memory_attributes(range).map_err(MonitorError::refused("KVM_SET_MEMORY_ATTRIBUTES"))
 }

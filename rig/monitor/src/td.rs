@@ -6,7 +6,7 @@ use crate::error::MonitorError;
 use crate::memory::Memory;
 use kvm_bindings::{CpuId, kvm_cpuid_entry2, kvm_enable_cap};
 use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
-use rig_wire::td::{TdPage, TdPlan};
+use rig_wire::td::{RESET_PAGE, TdPage, TdPlan};
 
 /// Capability that lets KVM keep the local APICs only; TDs need it.
 const SPLIT_IRQCHIP: u32 = 121;
@@ -76,7 +76,8 @@ impl Host {
         reached(Stage::Created)?;
         self.initialize(&vm)?;
         reached(Stage::Initialized)?;
-        let memory = Memory::new(&vm, plan.memory_pages)?;
+        let has_reset_page = plan.pages.iter().any(|page| page.gpa == RESET_PAGE);
+        let memory = Memory::new(&vm, plan.memory_pages, has_reset_page)?;
         let mut td = Td { vcpus: Vec::new(), vm, memory };
         for (index, vcpu) in plan.vcpus.iter().enumerate() {
             td.vcpus.push(self.vcpu(&td.vm, index as u32, vcpu.entry)?);
@@ -161,7 +162,7 @@ impl Td {
     fn add(&self, page: &TdPage) -> Result<(), MonitorError> {
         let first = self.vcpus.first().ok_or_else(|| MonitorError::plan("no vCPU"))?;
         let source = PageBuffer::copy_of(&page.bytes)?;
-        if !self.memory.holds(page.gpa, 4096) {
+        if !self.memory.has_page(page.gpa) {
             return Err(MonitorError::plan(format_args!("a page at {:#x}", page.gpa)));
         }
         let mut region = InitMemRegion { source: source.0.as_ptr() as u64, gpa: page.gpa, pages: 1 };

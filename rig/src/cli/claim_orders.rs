@@ -4,8 +4,8 @@ use crate::claim::ProofResult;
 use crate::prove::SearchThreads;
 use crate::trouble::Trouble;
 use rig_images::{Kernel, Progress};
-use rig_interleave::Request;
 use rig_interleave::image::ElfImage;
+use rig_interleave::{FirmwareModel, Request};
 
 /// Explores every order of the update's section in this kernel.
 pub(super) fn every_order(
@@ -26,7 +26,7 @@ pub(super) fn every_order(
     let step = progress.step(&format!("every order on {cpus} CPUs"), 0);
     let mut show = |at: rig_interleave::search::Progress| step.at(at.states as u64, &format!("{} states", at.states));
     let request = Request { cpus: cpus.into(), failures, ..Request::default() };
-    let report = rig_interleave::prove(image, request, &SearchThreads::new(None), &mut show);
+    let report = rig_interleave::prove(image.into(), FirmwareModel::Small, request, &SearchThreads::new(None), &mut show);
     let report = report
         .map_err(|error| Trouble::environment(format!("the orders cannot be explored: {error}"), error.remedy()))?;
     step.done();

@@ -39,7 +39,7 @@ pub use parse::{from_file, from_text};
 pub use schema::schema;
 pub use shape::{Shape, ShapeWords};
 pub use subject::{Ack, Engine, Subject, Twin};
-pub use tds::Tds;
+pub use tds::{TdGuest, Tds};
 pub use template::commented;
 
 use rig_judge::Invariant;
@@ -362,6 +362,11 @@ impl Scenario {
         } else {
             None
         }
+    }
+
+    /// Whether machine code runs in its trust domains.
+    pub(crate) fn has_machine_code(&self) -> bool {
+        self.tds.as_ref().is_some_and(|tds| tds.guest == TdGuest::Code)
     }
 
     /// Guest memory in MiB: what the scenario says, else enough for a small system and each CPU's share.

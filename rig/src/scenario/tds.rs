@@ -12,6 +12,9 @@ pub struct Tds {
     pub count: u32,
     /// vCPUs of each TD.
     pub vcpus: u32,
+    /// What runs in them.
+    #[serde(skip_serializing_if = "TdGuest::is_script")]
+    pub guest: TdGuest,
     /// Where the vCPUs' threads run.
     pub placement: Placement,
     /// Threads that build, run and destroy TDs in loops during the updates.
@@ -22,6 +25,24 @@ pub struct Tds {
     pub refusals: bool,
     /// Every n-th TD of `churn` and `cycles` is given up half-way through its life, each time elsewhere; 0: none.
     pub abandon_every: u32,
+}
+
+/// What runs in a scenario's trust domains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TdGuest {
+    /// Scripts, which the firmware model interprets.
+    #[default]
+    Script,
+    /// A program of x86 machine code, which does the same and looks at more.
+    Code,
+}
+
+impl TdGuest {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_script(&self) -> bool {
+        *self == Self::Script
+    }
 }
 
 impl Tds {
@@ -44,6 +65,7 @@ impl Tds {
 impl Default for Tds {
     fn default() -> Self {
         let placement = Placement::default();
-        Self { count: 1, vcpus: 1, placement, churn: 0, cycles: 0, refusals: false, abandon_every: 0 }
+        let guest = TdGuest::default();
+        Self { count: 1, vcpus: 1, guest, placement, churn: 0, cycles: 0, refusals: false, abandon_every: 0 }
     }
 }

@@ -1,5 +1,6 @@
 //! Where a vCPU's pages lie in its TD's memory.
 
+use rig_wire::td::{RESET_PAGE, TdPage};
 use sha2::{Digest, Sha512};
 
 /// Pages of each vCPU's part, a power of two.
@@ -21,13 +22,24 @@ impl Layout {
         u64::from(vcpus) * PART_PAGES
     }
 
+    /// Pages of a TD whose program lies behind the parts of all vCPUs that it may have.
+    pub(super) fn pages_with(program: &[TdPage]) -> u64 {
+        let low = program.iter().map(|page| page.gpa / 4096 + 1).filter(|page| *page < RESET_PAGE / 4096);
+        low.max().unwrap_or(0)
+    }
+
     fn page(self, number: u64) -> u64 {
         self.base + number * 4096
     }
 
-    /// Initial page: the script.
+    /// Initial page: the script, or how many rounds machine code makes.
     pub(super) fn script(self) -> u64 {
         self.page(0)
+    }
+
+    /// Initial pages of machine code: its stack.
+    pub(super) fn stack(self) -> [u64; 2] {
+        [6, 7].map(|number| self.page(number))
     }
 
     /// Initial page: what it computes on.

@@ -9,7 +9,11 @@ pub const REPORT_ADDRESS: u64 = 0x1_0000_0000;
 /// Shared address that is no RAM: a write ends the vCPU.
 pub const END_ADDRESS: u64 = REPORT_ADDRESS + 0x1000;
 
-/// A TD to build. Its guest-physical memory is `[0, memory_pages * 4096)`, all private at first.
+/// The page in which machine code of a TD begins, at its last 16 bytes.
+pub const RESET_PAGE: u64 = 0xFFFF_F000;
+
+/// A TD to build. Its guest-physical memory is `[0, memory_pages * 4096)`, all private at first, and [`RESET_PAGE`] if that is
+/// among its pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TdPlan {
     /// Initial private memory, measured.

@@ -113,6 +113,10 @@ impl GuestMemory for Ram {
         }
         Ok(())
     }
+
+    fn clear_bits(&mut self, pa: u64, bits: u64) -> Result<u64, BadAddress> {
+        Ok(self.word64(pa).ok_or(BadAddress(pa))?.fetch_and(!bits, Ordering::SeqCst))
+    }
 }
 
 #[cfg(test)]

@@ -262,7 +262,7 @@ extern "C" fn on_seamret(vcpu: c_uint, userdata: *mut c_void) {
 extern "C" fn on_tdcall(vcpu: c_uint, userdata: *mut c_void) {
     let (emulator, lp) = (emulator::get(), running(vcpu));
     match &emulator.root {
-        Some(root) if root.is_in_td(lp) => resume(root::tdcall(root, lp, userdata as u64)),
+        Some(root) if root.is_in_td(lp) => resume(root::tdcall(emulator, root, lp, userdata as u64)),
         _ => on_unhandled(vcpu, userdata),
     }
 }

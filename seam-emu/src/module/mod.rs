@@ -11,6 +11,7 @@ mod phymem;
 mod protected;
 mod sys;
 pub(crate) mod td;
+pub(crate) mod tdg;
 mod tdmr;
 mod vp;
 
@@ -26,7 +27,7 @@ pub(crate) use lifecycle::SysState;
 pub(crate) use protected::{PageType, PamtEntry, Protected};
 pub(crate) use sys::shutdown::transient as transient_shutdown;
 pub(crate) use tdmr::Tdmr;
-pub(crate) use vp::translate;
+pub(crate) use vp::{is_notification, take_posted, translate};
 
 /// A module in the SEAM range: what it is, and its global data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,10 +64,4 @@ impl Machine {
     pub(crate) fn interrupt(&mut self, number: u32) {
         self.interrupts += u64::from(number);
     }
-
-    /// Whether an interrupt waits for the vCPU: it takes all when it is entered.
-    #[expect(clippy::unused_self, reason = "the vCPU is asked, whatever its answer")]
-    pub(crate) fn interrupt_waits(&self) -> bool {
-        false
-    }
 }

@@ -37,6 +37,11 @@ const PLACE: u64 = 0x1_0000;
 /// Nested page tables, to the end.
 pub const TABLES: Range<u64> = 0x200_0000..SIZE;
 
+/// Where the local APIC's registers appear in the hidden slot, behind hidden memory: a page of 2 MB that begins with them.
+pub const APIC: u64 = SIZE;
+/// Their physical address (SDM volume 3, 12.4.1), which neither QEMU's firmware nor Linux changes.
+pub const APIC_REGISTERS: u64 = 0xFEE0_0000;
+
 /// What an LP needs, by offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LpPlace(u64);
@@ -95,7 +100,7 @@ impl VcpuPlace {
         self.0
     }
 
-    /// Its general-purpose registers, and at [`TD_DRS`] from there DR0 to DR3.
+    /// Its general-purpose registers, at [`TD_DRS`] from there DR0 to DR3, and at [`TD_TSC_AUX`] `TSC_AUX`.
     pub const fn gprs(&self) -> u64 {
         self.0 + 0x1000
     }
@@ -104,10 +109,24 @@ impl VcpuPlace {
     pub const fn xsave(&self) -> u64 {
         self.0 + 0x2000
     }
+
+    /// What the module keeps of it while it does not run ([`crate::vcpu::Vcpu::words`]).
+    pub const fn kept(&self) -> u64 {
+        self.gprs() + 0x800
+    }
+
+    /// All that is the vCPU's.
+    pub const fn all(&self) -> Range<u64> {
+        self.0..self.0 + 0x4000
+    }
 }
 
+/// Bytes at [`VcpuPlace::kept`].
+pub const KEPT_SIZE: usize = 0x800;
 /// Offset of DR0 to DR3 from [`VcpuPlace::gprs`].
 pub const TD_DRS: u64 = 0x80;
+/// Offset of `TSC_AUX` from [`VcpuPlace::gprs`].
+pub const TD_TSC_AUX: u64 = 0xA0;
 /// Bytes of an XSAVE area.
 pub const XSAVE_SIZE: usize = 0x2000;
 
@@ -139,6 +158,10 @@ pub mod context {
     pub const STUB_IDTR: u64 = 0x60;
     /// The VMM's DR0 to DR3, which VMRUN does not switch.
     pub const HOST_DRS: u64 = 0x70;
+    /// The VMM's `TSC_AUX`.
+    pub const HOST_TSC_AUX: u64 = 0x98;
+    /// Linear address of the local APIC's registers, where it is not in x2APIC mode.
+    pub const APIC: u64 = 0xA0;
     /// Not 0 from the stub's CLGI to its last STGI: what executes is a TD's, or the stub's (32 bits).
     pub const IN_TD: u64 = 0x90;
     /// Says in [`VECTOR`] that something interrupted.
@@ -192,7 +215,8 @@ mod tests {
         assert!(LpPlace::of(111).is_some() && VcpuPlace::of(383).is_some());
         assert_eq!(VcpuPlace::of(384), None);
         let vcpu = VcpuPlace::of(0).unwrap();
-        assert!(vcpu.xsave() + XSAVE_SIZE as u64 <= vcpu.0 + PLACE);
+        assert!(vcpu.xsave() + XSAVE_SIZE as u64 <= vcpu.all().end && vcpu.all().end <= vcpu.0 + PLACE);
+        assert!(vcpu.kept() + KEPT_SIZE as u64 <= vcpu.xsave());
     }
 
     #[test]

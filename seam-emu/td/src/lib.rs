@@ -7,6 +7,7 @@
 //! Sources: "APM" is AMD's Architecture Programmer's Manual, volume 2; "SDM" is Intel's Software Developer's Manual, volume 3;
 //! "ABI" is Intel's TDX Module ABI specification.
 
+pub mod apic;
 pub mod event;
 pub mod exit;
 pub mod hidden;

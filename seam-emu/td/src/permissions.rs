@@ -6,16 +6,29 @@ pub const MSRPM_SIZE: usize = 0x2000;
 pub const IOPM_SIZE: usize = 0x3000;
 
 /// MSRs that belong to the TD alone, since VMLOAD and VMSAVE switch them (APM 15.5.2): SYSENTER's three, STAR, LSTAR, CSTAR,
-/// SFMASK, and the bases of FS, GS and the kernel's GS.
-const OWN: [u32; 10] =
-    [0x174, 0x175, 0x176, 0xC000_0081, 0xC000_0082, 0xC000_0083, 0xC000_0084, 0xC000_0100, 0xC000_0101, 0xC000_0102];
+/// SFMASK, and the bases of FS, GS and the kernel's GS. The stub switches the last, `TSC_AUX`.
+const OWN: [u32; 11] = [
+    0x174,
+    0x175,
+    0x176,
+    0xC000_0081,
+    0xC000_0082,
+    0xC000_0083,
+    0xC000_0084,
+    0xC000_0100,
+    0xC000_0101,
+    0xC000_0102,
+    0xC000_0103,
+];
+/// The time-stamp counter, which a TD reads as it is and does not write. TCG reads it as 0 (`helper_rdmsr()`); RDTSC tells it.
+const TIME_STAMP_COUNTER: u32 = 0x10;
 
 /// The map: two bits for each MSR, read and write, set where the access exits.
 pub fn msrpm() -> Vec<u8> {
     let mut map = vec![0xFF; MSRPM_SIZE];
-    for msr in OWN {
+    for (msr, open) in OWN.map(|msr| (msr, 0b11)).into_iter().chain([(TIME_STAMP_COUNTER, 0b01)]) {
         let bit = bit(msr);
-        map[bit / 8] &= !(0b11 << (bit % 8));
+        map[bit / 8] &= !(open << (bit % 8));
     }
     map
 }
@@ -41,11 +54,12 @@ mod tests {
         for msr in OWN {
             assert_eq!(exits(msr), 0, "{msr:#x}");
         }
-        for msr in [0x10, 0x1B, 0x173, 0x177, 0xC000_0080, 0xC000_0103, 0xC001_0114, 0xC001_0117] {
+        assert_eq!(exits(TIME_STAMP_COUNTER), 0b10);
+        for msr in [0x11, 0x1B, 0x173, 0x177, 0xC000_0080, 0xC000_0104, 0xC001_0114, 0xC001_0117] {
             assert_eq!(exits(msr), 0b11, "{msr:#x}");
         }
         let open: u32 = map.iter().map(|byte| byte.count_zeros()).sum();
-        assert_eq!(open, 2 * OWN.len() as u32);
+        assert_eq!(open, 2 * OWN.len() as u32 + 1);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! TDX module `tdh_vp_init.c` for general-purpose registers, XCR0 and DR6; OVMF's reset vector for the mode. The other registers'
 //! values (EFER, PAT, descriptor tables) are unverified.
 
+use crate::apic::V_INTR_MASKING;
 use crate::td::gpr;
-use crate::vcpu::{Vcpu, real_cr4};
+use crate::vcpu::{PAT, Vcpu, real_cr4};
 use crate::vmcb::{self, Segment, SegmentName as S, Vmcb, intercept};
 
 /// CR0: PE, ET, NE.
@@ -36,10 +37,6 @@ const INSTRUCTIONS: u64 = intercept::INTR
     | intercept::MONITOR
     | intercept::MWAIT
     | intercept::XSETBV;
-/// `V_INTR_MASKING`: the guest's RFLAGS.IF does not mask physical interrupts (APM 15.21.1).
-const V_INTR_MASKING: u32 = 1 << 24;
-/// The PAT that every processor starts with (APM 7.8.1).
-const PAT: u64 = 0x0007_0406_0007_0406;
 
 /// Physical addresses that a VMCB names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

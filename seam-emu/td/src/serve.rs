@@ -1,9 +1,10 @@
 //! What follows an exit of a TD: the TD goes on, or its VMM hears of it. Source: TDX module `tdx_td_dispatcher.c`.
 
-mod cpuid;
+pub mod cpuid;
 mod msr;
 pub mod xcr0;
 
+use crate::apic::Vectors;
 use crate::event::Event;
 use crate::exit::{Access, Exit};
 use crate::td::{Leave, Next, Td, gpr};
@@ -18,6 +19,7 @@ const NMI_VECTOR: u8 = 2;
 
 /// Serves an exit.
 pub fn serve(td: &mut Td<'_>) -> Next {
+    td.vcpu.apic.after_exit(&mut td.vmcb);
     // An event whose delivery the exit interrupted is delivered by the next VMRUN (APM 15.20).
     let interrupted = Event::decode(td.vmcb.get(vmcb::EXIT_INTERRUPTION));
     td.vmcb.set(vmcb::EVENT_INJECTION, interrupted.map_or(0, Event::encode));
@@ -51,6 +53,20 @@ pub fn enter(td: &mut Td<'_>, vmm: &[u64; 16]) {
     if let Some(mask) = td.vcpu.vmcall.take() {
         tdcall::vmcall::finish(td, mask, vmm);
     }
+}
+
+/// The TD is about to run: delivers a non-maskable interrupt that waits, unless another event is delivered, and lets it take the
+/// interrupt that comes next.
+pub fn resume(td: &mut Td<'_>, nmi: &mut bool) {
+    if *nmi {
+        *nmi = !inject_nmi(td);
+    }
+    td.vcpu.apic.offer(&mut td.vmcb);
+}
+
+/// Interrupts were posted for the TD, one bit for each vector.
+pub fn posted(td: &mut Td<'_>, vectors: Vectors) {
+    td.vcpu.apic.request(vectors);
 }
 
 /// Registers for the VMM after a pending interrupt was taken with this vector. Source: SDM 26.9.2 for R9, the interruption
@@ -88,7 +104,7 @@ pub fn pending(td: &mut Td<'_>, access: Access) -> Next {
 
 /// Delivers a non-maskable interrupt at the next entry; false if another event is delivered then. That the TD is in a handler of
 /// another one is not known.
-pub fn inject_nmi(td: &mut Td<'_>) -> bool {
+fn inject_nmi(td: &mut Td<'_>) -> bool {
     let is_free = Event::decode(td.vmcb.get(vmcb::EVENT_INJECTION)).is_none();
     if is_free {
         td.inject(Event::NMI);

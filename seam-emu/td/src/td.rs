@@ -45,6 +45,15 @@ pub enum Next {
     Leave(Leave),
     /// An interrupt or NMI is pending: take it, and leave with [`crate::serve::acknowledged`].
     Acknowledge,
+    /// CPUID that the firmware answers: [`crate::serve::cpuid::finish`].
+    Cpuid {
+        /// EAX.
+        leaf: u32,
+        /// ECX.
+        subleaf: u32,
+    },
+    /// A TDCALL that the firmware serves: [`crate::tdcall::finish`] with its status, or leave at the same instruction.
+    Firmware,
     /// The nested page tables lack an entry: fill it and resume, or leave with [`crate::serve::violation`].
     Missing(Access),
     /// Our own mistake, with the exit that cannot be.
@@ -61,6 +70,24 @@ pub struct Leave {
 }
 
 impl Td<'_> {
+    /// What VMRUN looks at, for messages about our own mistakes.
+    pub fn state(&self) -> String {
+        let fields = [
+            ("RIP", vmcb::RIP),
+            ("RFLAGS", vmcb::RFLAGS),
+            ("CR0", vmcb::CR0),
+            ("CR3", vmcb::CR3),
+            ("CR4", vmcb::CR4),
+            ("EFER", vmcb::EFER),
+            ("DR6", vmcb::DR6),
+            ("DR7", vmcb::DR7),
+            ("event", vmcb::EVENT_INJECTION),
+            ("interrupted", vmcb::EXIT_INTERRUPTION),
+            ("details", vmcb::EXIT_INFO_1),
+        ];
+        fields.map(|(name, field)| format!("{name} {:#x}", self.vmcb.get(field))).join(", ")
+    }
+
     /// Goes on behind an instruction of this length.
     pub(crate) fn advance(&mut self, length: u64) {
         let next = self.vmcb.get(vmcb::RIP).wrapping_add(length);

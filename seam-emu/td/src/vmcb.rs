@@ -58,6 +58,8 @@ pub const TSC_OFFSET: Field<u64> = Field::at(0x050);
 pub const ASID: Field<u32> = Field::at(0x058);
 /// `V_TPR`, `V_IRQ`, `V_INTR_PRIO`, `V_INTR_MASKING` and the like.
 pub const VIRTUAL_INTERRUPT: Field<u32> = Field::at(0x060);
+/// Vector of the virtual interrupt.
+pub const VIRTUAL_INTERRUPT_VECTOR: Field<u32> = Field::at(0x064);
 /// Bit 0: the guest is in an interrupt shadow.
 pub const INTERRUPT_SHADOW: Field<u64> = Field::at(0x068);
 /// Why the guest left.
@@ -248,7 +250,9 @@ mod tests {
             assert_eq!(page, wanted, "{offset:#x}");
             assert_eq!(Vmcb::new(&mut page).get(field), 0x1122_3344_5566_7788);
         }
-        for (field, offset) in [(EXCEPTION_INTERCEPTS, 0x08), (ASID, 0x58), (VIRTUAL_INTERRUPT, 0x60)] {
+        for (field, offset) in
+            [(EXCEPTION_INTERCEPTS, 0x08), (ASID, 0x58), (VIRTUAL_INTERRUPT, 0x60), (VIRTUAL_INTERRUPT_VECTOR, 0x64)]
+        {
             let mut page = [0; SIZE];
             Vmcb::new(&mut page).set(field, 0xA1B2_C3D4);
             assert_eq!((page[offset], page[offset + 3], page[offset + 4]), (0xD4, 0xA1, 0));

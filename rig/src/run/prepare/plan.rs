@@ -99,6 +99,7 @@ fn firmware(scenario: &Scenario) -> Result<Config, Trouble> {
         physical_address_bits: PHYSICAL_ADDRESS_BITS,
         faults: scenario.faults.iter().map(FaultSpec::to_fault).collect(),
         durations: scenario.platform.durations.clone(),
+        machine_code: scenario.has_machine_code(),
         tdx_keyids: scenario.platform.tdx_keyids.unwrap_or(default.tdx_keyids),
         ..default
     };

@@ -65,6 +65,9 @@ impl Prepared {
         if self.machine.spec.terminal.is_some() {
             return Some("a snapshot has no terminal");
         }
+        if self.machine.plan.firmware.machine_code {
+            return Some("machine code of trust domains cannot be saved");
+        }
         self.machine.plan.ring.is_none().then_some("without recording, the events of the boot are not known")
     }
 

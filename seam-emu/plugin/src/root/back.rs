@@ -6,6 +6,8 @@ use super::{Root, Run};
 use crate::emulator::Emulator;
 use crate::registers::{self, Reg};
 use crate::seamcall;
+use seam_emu::{Registers, TdExit};
+use seam_td::hidden::KEPT_SIZE;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The stub is done: brings the VMM back behind its SEAMCALL, with what it gets. Returns the address to go on at.
@@ -21,13 +23,28 @@ pub(super) fn back(emulator: &Emulator, root: &Root, lp: usize) -> Option<u64> {
     let rbp = if rbp_passes { guest.td_rbp(root.hidden()) } else { vmm.rbp };
     registers::write(Reg::Rbp, rbp);
     root.machine().phys_bits.restore(lp, vmm.phys_bits);
-    let (vmcall, dead) = (guest.vcpu.vmcall.is_some(), guest.vcpu.dead);
+    let exit = TdExit {
+        vmcall: guest.vcpu.vmcall.is_some(),
+        dead: guest.vcpu.dead,
+        interrupt_waits: guest.vcpu.apic.interrupt_waits(),
+        registers: guest.keep(root.hidden()),
+    };
     root.guests.put(guest);
-    let completion = emulator.firmware().leave_td(lp, vmcall, dead);
+    let completion = emulator.firmware().leave_td(lp, exit);
     seamcall::returned(emulator, lp, vmm.pc, vmm.flight, (vmm.before, after, completion))
 }
 
 impl Guest {
+    /// Lays what the module keeps beside the registers. Returns where all of it lies.
+    fn keep(&self, hidden: &Hidden) -> Registers {
+        let bytes: Vec<u8> = self.vcpu.words().into_iter().flat_map(u64::to_le_bytes).collect();
+        assert!(bytes.len() <= KEPT_SIZE, "a vCPU has a few MSRs of its own");
+        hidden.write(self.place.kept(), &bytes);
+        let all = self.place.all();
+        let pa = hidden.physical + all.start;
+        Registers { pa, bytes: all.end - all.start, general: hidden.physical + self.place.gprs() }
+    }
+
     fn td_rbp(&self, hidden: &Hidden) -> u64 {
         hidden.word(self.place.gprs() + 5 * 8).load(Relaxed)
     }

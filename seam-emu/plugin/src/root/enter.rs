@@ -57,9 +57,9 @@ pub(crate) fn enter(root: &Root, lp: usize, pc: u64, (before, flight): (Regs, In
     let hidden = root.hidden();
     let mut td = guest.td(hidden);
     serve::enter(&mut td, &by_number(&before, vmm.rbp, vmm.rsp));
-    if guest.nmi {
-        guest.nmi = !serve::inject_nmi(&mut guest.td(hidden));
-    }
+    let mut nmi = guest.nmi;
+    serve::resume(&mut guest.td(hidden), &mut nmi);
+    guest.nmi = nmi;
     let place = layout::place(lp);
     let base = linear(root.levels());
     let at = place.context();
@@ -67,7 +67,7 @@ pub(crate) fn enter(root: &Root, lp: usize, pc: u64, (before, flight): (Regs, In
         (context::VMCB, hidden.physical + guest.place.vmcb()),
         (context::GPRS, base + guest.place.gprs()),
         (context::TD_XSAVE, base + guest.place.xsave()),
-        (context::TD_XCR0, guest.xcr0),
+        (context::TD_XCR0, guest.vcpu.xcr0),
     ] {
         hidden.word(at + field).store(value, Relaxed);
     }

@@ -12,9 +12,6 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What XCR0 is after TDH.VP.INIT: x87 (TDX module `tdh_vp_init.c`).
-const INITIAL_XCR0: u64 = 1;
-
 /// A TD's vCPU that runs machine code.
 #[derive(Debug)]
 pub(super) struct Guest {
@@ -25,7 +22,6 @@ pub(super) struct Guest {
     pub(super) place: VcpuPlace,
     /// What the module keeps.
     pub(super) vcpu: Vcpu,
-    pub(super) xcr0: u64,
     /// A non-maskable interrupt waits for it.
     pub(super) nmi: bool,
 }
@@ -167,13 +163,13 @@ impl Inner {
             max_vcpus: start.max_vcpus,
             index: start.index,
             cpuid_1_eax: start.cpuid_1_eax,
+            arch_capabilities: start.arch_capabilities,
         };
         let mut guest = Guest {
             tdvpr: entry.tdvpr,
             tdr: entry.tdr,
             place: place.expect("hidden memory has room for the vCPUs of all TDs"),
             vcpu: Vcpu::new(about),
-            xcr0: INITIAL_XCR0,
             nmi: false,
         };
         hidden.clear_page(guest.place.gprs());
@@ -246,6 +242,7 @@ mod tests {
             index: 0,
             initial_rcx: 0xABCD,
             cpuid_1_eax: 0,
+            arch_capabilities: 0,
         }),
     };
     const AGAIN: VpEntry = VpEntry { start: None, ..FIRST };
@@ -306,7 +303,6 @@ mod tests {
         let (hidden, mut inner) = (for_tests(), Inner::default());
         let root = inner.refresh(&hidden, &FIRST, 4, 0).unwrap();
         let mut guest = inner.begin(&hidden, &FIRST, &FIRST.start.unwrap(), root);
-        assert_eq!(guest.xcr0, INITIAL_XCR0);
         let td = guest.td(&hidden);
         assert_eq!((td.vmcb.get(vmcb::RIP), td.vmcb.get(vmcb::NESTED_CR3)), (0xFFFF_FFF0, root));
         assert_eq!((td.gprs[1], td.gprs[3]), (0xABCD, 48));

@@ -1,16 +1,21 @@
 //! Instructions of a TD that are served before they would exit.
 
 use super::{Root, Run};
+use crate::emulator::Emulator;
+use crate::memory::Physical;
 use crate::registers::{self, GPR, Reg};
+use seam_emu::TdcallEnd;
 use seam_td::tdcall;
-use seam_td::vcpu::real_cr4;
+use seam_td::vcpu::{Vcpu, real_cr4};
+
+/// Bytes of TDCALL.
+const LENGTH: u64 = 4;
 
 /// TDCALL at this address: answers what needs no VMM. None: it raises #UD, which exits.
 ///
 /// Whether the TD executes 64-bit code is known from its last exit: one that has gone to 32-bit code at the most privileged
 /// level since then, and executes TDCALL there, is answered where hardware raises #UD.
-pub(crate) fn tdcall(root: &Root, lp: usize, pc: u64) -> Option<u64> {
-    const LENGTH: u64 = 4;
+pub(crate) fn tdcall(emulator: &Emulator, root: &Root, lp: usize, pc: u64) -> Option<u64> {
     let mut run = root.run(lp);
     let run = run.as_mut()?;
     let rax = registers::read(Reg::Rax);
@@ -19,6 +24,9 @@ pub(crate) fn tdcall(root: &Root, lp: usize, pc: u64) -> Option<u64> {
     if !tdcall::is_answered_at_once(rax) || !is_most_privileged || !td.vmcb.is_in_64_bit_mode() {
         td.vcpu.tdcall_at = Some(pc);
         return None;
+    }
+    if tdcall::is_firmwares(rax) {
+        return firmwares(emulator, lp, td.vcpu, pc);
     }
     let before = tdcall::USED_AT_ONCE.map(|number| registers::read(GPR[number]));
     for (number, value) in tdcall::USED_AT_ONCE.into_iter().zip(before) {
@@ -32,6 +40,22 @@ pub(crate) fn tdcall(root: &Root, lp: usize, pc: u64) -> Option<u64> {
     }
     registers::write(Reg::Rax, status);
     Some(pc + LENGTH)
+}
+
+/// Has the firmware serve it. Where the TD must leave, the instruction raises #UD, and the exit asks again.
+fn firmwares(emulator: &Emulator, lp: usize, vcpu: &mut Vcpu, pc: u64) -> Option<u64> {
+    let before = registers::operands();
+    let mut after = before;
+    match emulator.firmware().tdcall(lp, &mut Physical, &mut after) {
+        TdcallEnd::Done => {
+            registers::write_operands(&before, &after);
+            Some(pc + LENGTH)
+        }
+        TdcallEnd::Violation { .. } | TdcallEnd::Ve { .. } => {
+            vcpu.tdcall_at = Some(pc);
+            None
+        }
+    }
 }
 
 /// `mov %cr4, r64` of a TD, by its shadow.

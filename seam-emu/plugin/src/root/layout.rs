@@ -11,6 +11,8 @@ const TABLE: u64 = 0b11;
 /// The same for a page of 2 MB, accessed and dirty already.
 const LARGE_PAGE: u64 = 0b1110_0011;
 const LARGE_PAGE_SIZE: u64 = 2 << 20;
+/// PCD and PWT.
+const UNCACHED: u64 = 0b1_1000;
 /// Gates of an interrupt table.
 const VECTORS: u64 = 256;
 
@@ -29,6 +31,8 @@ pub(super) fn fill(hidden: &Hidden, levels: u8, selector: u16, lps: usize) {
     for page in 0..map::SIZE / LARGE_PAGE_SIZE {
         hidden.word(map::PD + page * 8).store(entry(page * LARGE_PAGE_SIZE, LARGE_PAGE), Relaxed);
     }
+    let apic = map::APIC / LARGE_PAGE_SIZE;
+    hidden.word(map::PD + apic * 8).store(map::APIC_REGISTERS | LARGE_PAGE | UNCACHED, Relaxed);
     hidden.write(map::MSRPM, &msrpm());
     hidden.write(map::IOPM, &[0xFF; IOPM_SIZE]);
     for lp in 0..lps {
@@ -47,6 +51,7 @@ fn fill_context(hidden: &Hidden, base: u64, place: LpPlace) {
         (context::HOST_VMCB, hidden.physical + place.host_vmcb()),
         (context::HOST_SAVE, hidden.physical + place.host_save()),
         (context::HOST_XSAVE, base + place.xsave()),
+        (context::APIC, base + map::APIC),
     ] {
         hidden.word(at + field).store(value, Relaxed);
     }
@@ -97,6 +102,7 @@ mod tests {
                 let pa = walk(&hidden, cr3, levels.into(), linear(levels) + offset);
                 assert_eq!(pa, hidden.physical + offset, "{levels} levels");
             }
+            assert_eq!(walk(&hidden, cr3, levels.into(), linear(levels) + map::SIZE + 0xB0), 0xFEE0_00B0);
             assert_eq!(hidden.word(place(1).top_table() + 8).load(Relaxed), 0x67);
         }
     }

@@ -15,7 +15,7 @@ use std::mem::transmute;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-const SYMBOLS: [&CStr; 11] = [
+const SYMBOLS: [&CStr; 14] = [
     c"bql_locked",
     c"bql_lock_impl",
     c"bql_unlock",
@@ -27,6 +27,10 @@ const SYMBOLS: [&CStr; 11] = [
     c"object_property_find",
     c"object_property_get_uint",
     c"cpu_clear_ignne",
+    // What takes posted interrupts (`memory.rs`).
+    c"address_space_memory",
+    c"address_space_map",
+    c"address_space_unmap",
 ];
 /// Bytes for a `MemoryRegion`, which has fewer than 300.
 const MEMORY_REGION: usize = 8192;
@@ -64,7 +68,7 @@ unsafe impl Sync for Qemu {}
 impl Qemu {
     /// Finds all of them.
     pub(super) fn find() -> Result<Self, &'static str> {
-        let [locked, lock, unlock, system, ram, add, pointer, cpu, find, uint, ignne] =
+        let [locked, lock, unlock, system, ram, add, pointer, cpu, find, uint, ignne, ..] =
             exported::find(SYMBOLS).ok_or("this QEMU does not export what machine code in TDs needs")?;
         // SAFETY: functions of these names have these types in QEMU 11.1.
         unsafe {

@@ -5,17 +5,25 @@
 
 #![allow(unsafe_code, reason = "labels of assembly are foreign variables")]
 
-use seam_td::hidden::{PAGE, TD_DRS, context};
+use seam_td::hidden::{PAGE, TD_DRS, TD_TSC_AUX, context};
 use std::arch::global_asm;
 
 /// MSR with the physical address of the page where VMRUN saves the host's state (APM 15.30.4).
 const VM_HSAVE_PA: u32 = 0xC001_0117;
+/// MSR that RDTSCP and RDPID tell, which neither VMRUN nor VMLOAD switches.
+const TSC_AUX: u32 = 0xC000_0103;
+/// MSR that tells the local APIC's mode, and its bit for x2APIC mode; the register that ends an interrupt, by its offset and by
+/// its MSR (SDM volume 3, 12.4.4 and 12.12.1).
+const APIC_BASE: u32 = 0x1B;
+const X2APIC_MODE: u32 = 1 << 10;
+const EOI: u32 = 0xB0;
+const X2APIC_EOI: u32 = 0x80B;
 
 // Numbers of general-purpose registers in an encoding, times 8, are their offsets from where the context's GPRS leads.
 global_asm!(
     ".pushsection .rodata.seam_stub, \"a\"",
     // The labels, for all of this crate and for nothing else.
-    ".irp label, start, enter, set_xcr0, run, exit, acknowledge, acknowledged, leave, back, gate, end",
+    ".irp label, start, enter, set_xcr0, run, exit, acknowledge, acknowledged, dismiss, leave, back, gate, end",
     ".globl seam_stub_\\label",
     ".hidden seam_stub_\\label",
     ".endr",
@@ -68,6 +76,13 @@ global_asm!(
     "mov dr2, rcx",
     "mov rcx, [rax + {TD_DRS} + 24]",
     "mov dr3, rcx",
+    "mov esi, [rax + {TD_TSC_AUX}]",
+    "mov ecx, {TSC_AUX}",
+    "rdmsr",
+    "mov [rbx + {HOST_TSC_AUX}], eax",
+    "mov eax, esi",
+    "xor edx, edx",
+    "wrmsr",
     "mov rax, [rbx + {VMCB}]",
     "vmload rax", // the counterpart of VMSAVE
     // ---- The TD's XCR0, which it may have set.
@@ -139,6 +154,21 @@ global_asm!(
     "seam_stub_acknowledged:",
     ".byte 0x66, 0x0f, 0x01, 0xcd", // the plugin's: which was it?
     "hlt",
+    // ---- What was taken told of posted interrupts: the local APIC is told that it was served, and the TD goes on.
+    "seam_stub_dismiss:",
+    "mov ecx, {APIC_BASE}",
+    "rdmsr",
+    "test eax, {X2APIC_MODE}",
+    "jnz 2f",
+    "mov rax, [rbx + {APIC}]",
+    "mov dword ptr [rax + {EOI}], 0",
+    "jmp seam_stub_run",
+    "2:",
+    "mov ecx, {X2APIC_EOI}",
+    "xor eax, eax",
+    "xor edx, edx",
+    "wrmsr",
+    "jmp seam_stub_run",
     // ---- The TD's state is saved, the VMM's is loaded.
     "seam_stub_leave:",
     "mov rax, [rbx + {VMCB}]",
@@ -160,6 +190,13 @@ global_asm!(
     "mov [rax + {TD_DRS} + 16], rcx",
     "mov rcx, dr3",
     "mov [rax + {TD_DRS} + 24], rcx",
+    "mov rsi, rax",
+    "mov ecx, {TSC_AUX}",
+    "rdmsr",
+    "mov [rsi + {TD_TSC_AUX}], eax",
+    "mov eax, [rbx + {HOST_TSC_AUX}]",
+    "xor edx, edx",
+    "wrmsr",
     "xor ecx, ecx",
     "mov eax, [rbx + {HOST_XCR0}]",
     "mov edx, [rbx + {HOST_XCR0} + 4]",
@@ -208,6 +245,14 @@ global_asm!(
     HOST_IDTR = const context::HOST_IDTR,
     STUB_IDTR = const context::STUB_IDTR,
     TD_DRS = const TD_DRS,
+    TD_TSC_AUX = const TD_TSC_AUX,
+    HOST_TSC_AUX = const context::HOST_TSC_AUX,
+    TSC_AUX = const TSC_AUX,
+    APIC = const context::APIC,
+    APIC_BASE = const APIC_BASE,
+    X2APIC_MODE = const X2APIC_MODE,
+    X2APIC_EOI = const X2APIC_EOI,
+    EOI = const EOI,
     SWITCHED = const seam_td::serve::xcr0::SWITCHED,
     VM_HSAVE_PA = const VM_HSAVE_PA,
 );
@@ -220,6 +265,7 @@ unsafe extern "C" {
     static seam_stub_exit: u8;
     static seam_stub_acknowledge: u8;
     static seam_stub_acknowledged: u8;
+    static seam_stub_dismiss: u8;
     static seam_stub_leave: u8;
     static seam_stub_back: u8;
     static seam_stub_gate: u8;
@@ -241,6 +287,8 @@ pub(super) enum Place {
     Acknowledge,
     /// SEAMRET behind that.
     SiteAcknowledged,
+    /// Ends a notification at the local APIC, and runs the TD.
+    Dismiss,
     /// Switches to the VMM.
     Leave,
     /// SEAMRET behind that.
@@ -259,6 +307,7 @@ impl Place {
             Self::SiteExit => &raw const seam_stub_exit,
             Self::Acknowledge => &raw const seam_stub_acknowledge,
             Self::SiteAcknowledged => &raw const seam_stub_acknowledged,
+            Self::Dismiss => &raw const seam_stub_dismiss,
             Self::Leave => &raw const seam_stub_leave,
             Self::SiteBack => &raw const seam_stub_back,
             Self::Gate => &raw const seam_stub_gate,
@@ -321,6 +370,7 @@ mod tests {
             Place::SiteExit,
             Place::Acknowledge,
             Place::SiteAcknowledged,
+            Place::Dismiss,
             Place::Leave,
             Place::SiteBack,
             Place::Gate,

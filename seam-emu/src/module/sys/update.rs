@@ -79,6 +79,10 @@ fn corrupt(cx: &mut Context<'_>, corruption: Corruption) {
         Corruption::ForgetRegisters => {
             if let Some(vcpu) = cx.world.protected.vcpus.values_mut().find(|vcpu| vcpu.tdr == tdr) {
                 vcpu.machine = crate::script::Machine::default();
+                let registers = vcpu.registers;
+                if registers.bytes > 0 {
+                    cx.write(registers.general, &[0; 128]);
+                }
             }
         }
         Corruption::DropKeyid => {

@@ -258,16 +258,37 @@ pub(crate) fn element(rows: &[[u32; 6]], traits: &Traits, code: u32) -> Result<u
     }
     let leaf = (code >> 9) & 0x7F | (code >> 16 & 1) << 31;
     let subleaf = if code & 0x100 != 0 { NONE } else { (code >> 1) & 0x7F };
-    let faults =
-        |&(row, first, last): &(u32, u32, u32)| row == leaf && (first == NONE || (first..=last).contains(&subleaf));
-    if FAULTING.iter().any(faults) {
+    if is_faulting(leaf, subleaf) {
         return Err(Status::METADATA_FIELD_NOT_READABLE);
     }
-    // A row without subleaves answers for all of them.
-    let found = look_up(rows, traits, leaf, subleaf).or_else(|| look_up(rows, traits, leaf, NONE));
-    let mut values = found.ok_or(Status::METADATA_FIELD_ID_INCORRECT)?;
-    let (monitor, la57) = other_rows(rows, traits);
-    follow(leaf, &mut values, monitor, la57);
+    let values = row(rows, traits, leaf, subleaf).ok_or(Status::METADATA_FIELD_ID_INCORRECT)?;
     let pair = if code & 1 == 0 { [values[0], values[1]] } else { [values[2], values[3]] };
     Ok(u64::from(pair[0]) | u64::from(pair[1]) << 32)
+}
+
+/// Whether a TD that asks for this gets a #VE although the module has the row.
+fn is_faulting(leaf: u32, subleaf: u32) -> bool {
+    let faults =
+        |&(row, first, last): &(u32, u32, u32)| row == leaf && (first == NONE || (first..=last).contains(&subleaf));
+    FAULTING.iter().any(faults)
+}
+
+/// A row as it is in the end. One without subleaves answers for all of them.
+fn row(rows: &[[u32; 6]], traits: &Traits, leaf: u32, subleaf: u32) -> Option<Values> {
+    let found = look_up(rows, traits, leaf, subleaf).or_else(|| look_up(rows, traits, leaf, NONE));
+    let mut values = found?;
+    let (monitor, la57) = other_rows(rows, traits);
+    follow(leaf, &mut values, monitor, la57);
+    Some(values)
+}
+
+/// What the module answers to a TD's CPUID, but for what depends on the vCPU; none: #VE. Source: TDX module `td_cpuid.c`.
+pub(crate) fn answer(rows: &[[u32; 6]], traits: &Traits, leaf: u32, subleaf: u32) -> Option<Values> {
+    const LAST_BASIC: u32 = ROWS[0].2[0];
+    const FIRST_EXTENDED: u32 = 0x8000_0000;
+    const LAST_EXTENDED: u32 = 0x8000_0008;
+    const HYPERVISORS: std::ops::RangeInclusive<u32> = 0x4000_0000..=0x4FFF_FFFF;
+    let beyond = leaf > LAST_EXTENDED || (leaf > LAST_BASIC && leaf < FIRST_EXTENDED);
+    let leaf = if beyond && !HYPERVISORS.contains(&leaf) { LAST_BASIC } else { leaf };
+    if is_faulting(leaf, subleaf) { None } else { row(rows, traits, leaf, subleaf) }
 }

@@ -11,7 +11,7 @@ pub(crate) fn all(protected: &Protected, mem: &dyn GuestMemory) -> Vec<(u64, Dig
     protected.tds.keys().map(|tdr| (*tdr, of(protected, *tdr, mem))).collect()
 }
 
-/// SHA-384 over a TD's KeyID, settings, measurements, secure EPT, vCPUs and the contents of its private pages. What
+/// SHA-384 over a TD's KeyID, settings, measurements, secure EPT, vCPUs with their registers and the contents of its private pages. What
 /// belongs to the host's use of it is left out: TLB epochs and which LP a vCPU is associated with.
 pub(crate) fn of(protected: &Protected, tdr: u64, mem: &dyn GuestMemory) -> Digest {
     let td = &protected.tds[&tdr];
@@ -21,19 +21,25 @@ pub(crate) fn of(protected: &Protected, tdr: u64, mem: &dyn GuestMemory) -> Dige
     for (tdvpr, vcpu) in protected.vcpus.iter().filter(|(_, vcpu)| vcpu.tdr == tdr) {
         put(&mut hash, &(tdvpr, &vcpu.pages, (vcpu.ready, vcpu.disabled), vcpu.index, vcpu.apic_id));
         put(&mut hash, &(vcpu.after_vmcall, vcpu.pend_nmi, &vcpu.vmcs, &vcpu.machine));
+        memory(&mut hash, mem, vcpu.registers.pa, vcpu.registers.bytes);
     }
     for (level, gpa, entry) in td.sept.pages() {
         put(&mut hash, &gpa);
-        for pa in (entry.pa..entry.pa + span(level)).step_by(4096) {
-            let mut page = [0; 4096];
-            // A page outside RAM reads as ones, as the bus gives it.
-            if mem.read(pa, &mut page).is_err() {
-                page.fill(0xFF);
-            }
-            hash.update(page);
-        }
+        memory(&mut hash, mem, entry.pa, span(level));
     }
     hash.finalize().into()
+}
+
+/// Hashes whole pages of memory.
+fn memory(hash: &mut Sha384, mem: &dyn GuestMemory, pa: u64, bytes: u64) {
+    for pa in (pa..pa + bytes).step_by(4096) {
+        let mut page = [0; 4096];
+        // A page outside RAM reads as ones, as the bus gives it.
+        if mem.read(pa, &mut page).is_err() {
+            page.fill(0xFF);
+        }
+        hash.update(page);
+    }
 }
 
 /// Hashes a value by its serialised form.

@@ -3,7 +3,10 @@
 use crate::abi::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::digest::generic_array::GenericArray;
+use sha2::{Digest as _, Sha384};
 
+/// Registers of run-time measurements (`NUM_RTMRS`).
+pub(crate) const RTMRS: usize = 4;
 /// Bytes of a block.
 const BLOCK: usize = 128;
 /// The version of the hash context that modules make who know of one. Source: TDX module 1.5.28
@@ -31,12 +34,14 @@ pub(crate) struct Measurement {
     /// Result; zero until finalised.
     #[serde(with = "hex::serde")]
     pub(crate) mrtd: Digest,
+    /// Registers of run-time measurements, in words as they lie in memory.
+    rtmr: [[u64; 6]; RTMRS],
 }
 
 impl Measurement {
     /// Nothing measured.
     pub(crate) fn new() -> Self {
-        Self { state: INITIAL, blocks: 0, mrtd: [0; 48] }
+        Self { state: INITIAL, blocks: 0, mrtd: [0; 48], rtmr: [[0; 6]; RTMRS] }
     }
 
     /// Measures that a leaf was called for a guest-physical address: the name at byte 0, the address at byte 16.
@@ -56,6 +61,19 @@ impl Measurement {
         }
     }
 
+    /// Extends a register by a digest.
+    pub(crate) fn extend_rtmr(&mut self, number: usize, data: &Digest) {
+        let digest = Sha384::new().chain_update(bytes(&self.rtmr[number])).chain_update(data).finalize();
+        for (word, bytes) in self.rtmr[number].iter_mut().zip(digest.chunks_exact(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+        }
+    }
+
+    /// The register that has this word of all of them.
+    pub(crate) fn rtmr(&self, word: u32) -> Digest {
+        bytes(&self.rtmr[word as usize / 6])
+    }
+
     /// Ends the hash.
     pub(crate) fn finalize(&mut self) {
         let bits = u128::from(self.blocks) * BLOCK as u128 * 8;
@@ -69,10 +87,13 @@ impl Measurement {
     }
 }
 
+fn bytes(words: &[u64; 6]) -> Digest {
+    std::array::from_fn(|at| words[at / 8].to_le_bytes()[at % 8])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha2::Digest as _;
 
     #[test]
     fn it_is_sha384() {
@@ -80,7 +101,7 @@ mod tests {
         let message: Vec<u8> = (0..=255).collect();
         measured.extend(&message);
         measured.finalize();
-        assert_eq!(measured.mrtd.as_slice(), sha2::Sha384::digest(&message).as_slice());
+        assert_eq!(measured.mrtd.as_slice(), Sha384::digest(&message).as_slice());
     }
 
     #[test]

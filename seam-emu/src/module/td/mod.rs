@@ -41,6 +41,8 @@ pub(crate) struct Td {
     /// taken away. No two TDs ever have the same.
     pub(crate) translations: u64,
     pub(crate) measurement: Measurement,
+    /// What the TD wants to be told of (`NOTIFY_ENABLES`).
+    pub(crate) notify_enables: u64,
     /// Version of the measurement's context (`mrtd_context_version`).
     pub(crate) mrtd_context: u16,
 }
@@ -80,6 +82,7 @@ impl Td {
             sept: Sept::default(),
             translations: 0,
             measurement: Measurement::new(),
+            notify_enables: 0,
             mrtd_context: measure::NO_CONTEXT,
         }
     }

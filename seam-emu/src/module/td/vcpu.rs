@@ -1,12 +1,14 @@
 //! A TD's virtual CPU: its TDVPS.
 
 use super::zero_step::ZeroStep;
+use crate::entry::Registers;
 use crate::script::Machine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A vCPU. Source: TDX module `tdx_tdvps.h`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as in the source")]
 pub(crate) struct Vcpu {
     /// The TD's TDR, by physical address.
     pub(crate) tdr: u64,
@@ -24,6 +26,11 @@ pub(crate) struct Vcpu {
     pub(crate) epoch: u64,
     /// The last exit was a TDVMCALL, whose outputs the next entry passes in.
     pub(crate) after_vmcall: bool,
+    /// An interrupt waits that the vCPU would take if it were not in the way of others (RVI > PPR). A script takes all when it
+    /// is entered.
+    pub(crate) interrupt_waits: bool,
+    /// Where the registers of a vCPU lie that runs machine code.
+    pub(crate) registers: Registers,
     /// `PEND_NMI`: a non-maskable interrupt waits unless this is 0.
     pub(crate) pend_nmi: u8,
     /// TD VMCS fields that the VMM wrote, by encoding.
@@ -58,6 +65,8 @@ impl Vcpu {
             lp: None,
             epoch: 0,
             after_vmcall: false,
+            interrupt_waits: false,
+            registers: Registers::default(),
             pend_nmi: 0,
             vmcs: BTreeMap::new(),
             zero_step: ZeroStep::default(),

@@ -4,7 +4,6 @@
 //! a script, every other runs code.
 
 use super::private::Private;
-use super::vmcs;
 use crate::context::Context;
 use crate::entry::{Start, Translation, VpEntry};
 use crate::module::td::vcpu::Engine;
@@ -45,15 +44,14 @@ pub(super) fn enter(cx: &mut Context<'_>, tdvpr: u64, tdr: u64) -> VpEntry {
         index,
         initial_rcx,
         cpuid_1_eax,
+        arch_capabilities: td.settings.arch_capabilities,
     };
     VpEntry { tdvpr, tdr, vcpus: td.vcpus, translations: td.translations, nmi, start: is_first.then_some(start) }
 }
 
 /// Where an access of the vCPU leads. A page that the VMM shares for reading alone is not writable.
 pub(crate) fn translate(cx: &mut Context<'_>, tdvpr: u64, gpa: u64, write: bool) -> Translation {
-    let vcpu = cx.vcpu(tdvpr);
-    let (tdr, shared_ept) = (vcpu.tdr, vcpu.vmcs.get(&vmcs::SHARED_EPT_POINTER).copied());
-    let mut memory = Private { cx, tdr, shared_ept };
+    let mut memory = Private::of(cx, tdvpr);
     let refused = match memory.translate(gpa, true) {
         Ok(pa) => return Translation::Page { pa: pa & !0xFFF, writable: true },
         Err(refused) if write => refused,

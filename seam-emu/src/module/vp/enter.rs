@@ -100,7 +100,7 @@ fn run_script(cx: &mut Context<'_>, tdvpr: u64, tdr: u64, regs: &Regs) -> Exit {
     let vcpu = cx.vcpu(tdvpr);
     let shared_ept = vcpu.vmcs.get(&vmcs::SHARED_EPT_POINTER).copied();
     let mut machine = vcpu.machine.clone();
-    machine.interrupt(interrupts);
+    machine.interrupt(interrupts.map(u64::count_ones).iter().sum());
     if std::mem::replace(&mut vcpu.after_vmcall, false) {
         machine.finish_vmcall([regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15]);
     }

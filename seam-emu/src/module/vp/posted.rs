@@ -1,38 +1,36 @@
 //! Posted interrupts: how a VMM interrupts a TD. Source: SDM volume 3, 30.6.
 //!
-//! The processor takes the requests atomically. Memory is reached by plain reads and writes here, so only bytes with a
-//! request are written: requests of vectors that share a byte (`vector / 8`) may be lost if they come at the same moment.
+//! Requests are taken in one step each ([`crate::GuestMemory::clear_bits`]), as the processor does.
 
-use super::vmcs::{DESCRIPTOR_ADDRESS, PIN_BASED_CONTROLS, PROCESS_POSTED};
+use super::vmcs::{DESCRIPTOR_ADDRESS, NOTIFICATION_VECTOR, PIN_BASED_CONTROLS, PROCESS_POSTED};
 use crate::context::Context;
 
 /// Bytes of the descriptor: 32 of requests, then the control word, whose bit 0 tells of outstanding requests.
 const SIZE: u64 = 64;
 const CONTROL: u64 = 32;
-const OUTSTANDING: u8 = 1;
+const OUTSTANDING: u64 = 1;
 
-/// Takes what was posted for the vCPU: how many interrupts.
-pub(super) fn take(cx: &mut Context<'_>, tdvpr: u64) -> u32 {
-    let vmcs = &cx.vcpu(tdvpr).vmcs;
-    let field = |encoding| vmcs.get(&encoding).copied().unwrap_or(0);
-    let (controls, address) = (field(PIN_BASED_CONTROLS), field(DESCRIPTOR_ADDRESS));
+/// Takes what was posted for the vCPU: one bit for each vector.
+pub(crate) fn take(cx: &mut Context<'_>, tdvpr: u64) -> [u64; 4] {
+    let (controls, address) = (field(cx, tdvpr, PIN_BASED_CONTROLS), field(cx, tdvpr, DESCRIPTOR_ADDRESS));
     if controls & PROCESS_POSTED == 0 || !address.is_multiple_of(SIZE) {
-        return 0;
+        return [0; 4];
     }
-    let Some(descriptor) = cx.platform.shared_pa(address, SIZE) else { return 0 };
-    let mut control = [0];
-    cx.read(descriptor.0 + CONTROL, &mut control);
-    if control[0] & OUTSTANDING == 0 {
-        return 0;
-    }
+    let Some(descriptor) = cx.platform.shared_pa(address, SIZE) else { return [0; 4] };
     // The bit goes first: a request that comes later sets it again, at the worst for nothing.
-    cx.write(descriptor.0 + CONTROL, &[control[0] & !OUTSTANDING]);
-    let mut requests = [0; CONTROL as usize];
-    cx.read(descriptor.0, &mut requests);
-    let mut taken = 0;
-    for (offset, byte) in requests.iter().enumerate().filter(|(_, byte)| **byte != 0) {
-        cx.write(descriptor.0 + offset as u64, &[0]);
-        taken += byte.count_ones();
+    if cx.clear_bits(descriptor.0 + CONTROL, OUTSTANDING) & OUTSTANDING == 0 {
+        return [0; 4];
     }
-    taken
+    std::array::from_fn(|word| cx.clear_bits(descriptor.0 + word as u64 * 8, u64::MAX))
+}
+
+/// Whether a physical interrupt with this vector tells the vCPU that something was posted.
+pub(crate) fn is_notification(cx: &mut Context<'_>, tdvpr: u64, vector: u8) -> bool {
+    field(cx, tdvpr, PIN_BASED_CONTROLS) & PROCESS_POSTED != 0
+        && field(cx, tdvpr, NOTIFICATION_VECTOR) == u64::from(vector)
+}
+
+/// A field of its VMCS that the VMM wrote, or 0.
+fn field(cx: &mut Context<'_>, tdvpr: u64, encoding: u32) -> u64 {
+    cx.vcpu(tdvpr).vmcs.get(&encoding).copied().unwrap_or(0)
 }

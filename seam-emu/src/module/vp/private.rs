@@ -1,6 +1,6 @@
 //! A TD's memory as its vCPUs reach it.
 
-use super::shared_ept;
+use super::{shared_ept, vmcs};
 use crate::abi::Status;
 use crate::abi::status::Operand;
 use crate::context::Context;
@@ -14,7 +14,7 @@ pub(super) const EEQ_ACCEPT: u64 = 1;
 const EEQ_PENDING: u64 = 6;
 
 /// A TD's memory as a vCPU reaches it.
-pub(super) struct Private<'a, 'b> {
+pub(in crate::module) struct Private<'a, 'b> {
     pub(super) cx: &'a mut Context<'b>,
     pub(super) tdr: u64,
     /// What the VMM wrote into `SHARED_EPT_POINTER`, if it did.
@@ -23,6 +23,15 @@ pub(super) struct Private<'a, 'b> {
 
 /// A violation without more to tell.
 const PLAIN: Reach = Reach::Violation { rwx: 0, details: 0 };
+
+impl<'a, 'b> Private<'a, 'b> {
+    /// As this vCPU reaches it.
+    pub(in crate::module) fn of(cx: &'a mut Context<'b>, tdvpr: u64) -> Self {
+        let vcpu = cx.vcpu(tdvpr);
+        let (tdr, shared_ept) = (vcpu.tdr, vcpu.vmcs.get(&vmcs::SHARED_EPT_POINTER).copied());
+        Self { cx, tdr, shared_ept }
+    }
+}
 
 impl Private<'_, '_> {
     /// The physical address that an access reaches.

@@ -113,7 +113,7 @@ fn value(vcpu: &Vcpu, id: FieldId, zero_page: u64) -> Result<u64, Status> {
         (CLASS_MANAGEMENT, NUM_TDVPS_PAGES) => Ok(vcpu.pages.len() as u64),
         (CLASS_MANAGEMENT, VCPU_EPOCH) => Ok(vcpu.epoch),
         (CLASS_MANAGEMENT, PEND_NMI) => Ok(vcpu.pend_nmi.into()),
-        (CLASS_OTHER_GUEST, STATE_DETAILS) => Ok(vcpu.machine.interrupt_waits().into()),
+        (CLASS_OTHER_GUEST, STATE_DETAILS) => Ok(vcpu.interrupt_waits.into()),
         _ => Err(Status::METADATA_FIELD_ID_INCORRECT),
     }
 }

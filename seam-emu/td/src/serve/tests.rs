@@ -1,8 +1,19 @@
+mod msr;
+
 use super::*;
 use crate::vcpu::{About, Vcpu};
 use crate::vmcb::{SIZE, Segment, SegmentName, Vmcb};
 
-const ABOUT: About = About { gpaw: 48, attributes: 1 << 28, xfam: 7, vcpus: 2, max_vcpus: 4, index: 1, cpuid_1_eax: 0 };
+const ABOUT: About = About {
+    gpaw: 48,
+    attributes: 1 << 28,
+    xfam: 7,
+    vcpus: 2,
+    max_vcpus: 4,
+    index: 1,
+    cpuid_1_eax: 0,
+    arch_capabilities: 1 << 19,
+};
 
 /// A vCPU in 64-bit mode at 0x1000.
 struct Machine {
@@ -54,7 +65,6 @@ impl Machine {
 #[test]
 fn what_the_module_does_not_virtualise_raises_ve() {
     for (code, info, reason, qualification, length) in [
-        (0x72, [0, 0], 10, 0, 2),
         (0x78, [0, 0], 12, 0, 1),
         (0x7B, [0x03F8_0010, 0x1001], 30, 0x03F8_0000, 1),
         (0x7C, [0, 0], 31, 0, 2),
@@ -113,12 +123,46 @@ fn a_td_learns_about_itself() {
 }
 
 #[test]
-fn leaves_that_are_not_there_and_versions_are_refused() {
-    for rax in [2, 4, 5, 6, 0xFFFF, 1 << 16 | 1, 1 << 63] {
+fn versions_are_refused() {
+    for rax in [1 << 16, 1 << 16 | 1, 2 << 16 | 5, 1 << 63] {
         let mut machine = Machine::new();
         assert_eq!(machine.tdcall(rax), Next::Resume);
         assert_eq!(machine.get(vmcb::RAX), 0xC000_0100_0000_0000, "{rax:#x}");
     }
+}
+
+#[test]
+fn the_firmware_serves_what_needs_more_than_registers() {
+    for leaf in [2, 4, 6, 7, 8, 9, 10, 11, 12, 0xFFFF] {
+        assert!(tdcall::is_firmwares(leaf) && tdcall::is_answered_at_once(leaf));
+        let mut machine = Machine::new();
+        assert_eq!(machine.tdcall(leaf), Next::Firmware);
+        assert_eq!((machine.get(vmcb::RIP), machine.get(vmcb::RAX)), (0x1000, leaf), "nothing has happened yet");
+        tdcall::finish(&mut machine.td(), 0xB0A);
+        assert_eq!((machine.get(vmcb::RIP), machine.get(vmcb::RAX)), (0x1004, 0xB0A));
+    }
+    assert!([0, 1, 3, 5].into_iter().all(|leaf| !tdcall::is_firmwares(leaf)));
+}
+
+#[test]
+fn a_td_may_wish_that_cpuid_raises_ve() {
+    for (wish, cpl, event) in
+        [(0, 0, None), (1, 0, Some(Event::VE)), (1, 3, None), (2, 0, None), (2, 3, Some(Event::VE))]
+    {
+        let mut machine = Machine::new();
+        machine.gprs[gpr::RCX] = wish;
+        machine.tdcall(5);
+        assert_eq!(machine.get(vmcb::RAX), 0);
+        machine.gprs[gpr::RCX] = 0;
+        machine.td().vmcb.set(vmcb::RAX, 0x21);
+        machine.td().vmcb.set(vmcb::CPL, cpl);
+        let next = machine.exit(0x72, [0, 0]);
+        assert_eq!((next == Next::Resume, machine.injected()), (event.is_some(), event), "{wish} {cpl}");
+    }
+    let mut machine = Machine::new();
+    machine.gprs[gpr::RCX] = 4;
+    machine.tdcall(5);
+    assert_eq!(machine.get(vmcb::RAX), 0xC000_0100_0000_0001);
 }
 
 #[test]
@@ -149,30 +193,44 @@ fn a_vmcall_cannot_pass_what_is_not_the_tds() {
     }
 }
 
-#[test]
-fn cpuid_tells_a_td_what_it_is() {
-    let mut machine = Machine::new();
-    machine.td().vmcb.set(vmcb::RAX, 0x21);
-    assert_eq!(machine.exit(0x72, [0, 0]), Next::Resume);
-    let mut name = Vec::new();
-    for number in [gpr::RBX, gpr::RDX, gpr::RCX] {
-        name.extend((machine.gprs[number] as u32).to_le_bytes());
-    }
-    assert_eq!((name.as_slice(), machine.get(vmcb::RAX), machine.get(vmcb::RIP)), (&b"IntelTDX    "[..], 0, 0x1002));
+/// What a TD gets where the firmware has these values.
+fn cpuid(machine: &mut Machine, leaf: u32, subleaf: u32, values: Option<[u32; 4]>) -> (Next, [u64; 4]) {
+    machine.td().vmcb.set(vmcb::RAX, leaf.into());
+    machine.gprs[gpr::RCX] = subleaf.into();
+    assert_eq!(machine.exit(0x72, [0, 0]), Next::Cpuid { leaf, subleaf });
+    let next = cpuid::finish(&mut machine.td(), (leaf, subleaf), values);
+    (next, [machine.get(vmcb::RAX), machine.gprs[gpr::RBX], machine.gprs[gpr::RCX], machine.gprs[gpr::RDX]])
 }
 
 #[test]
-fn efer_hides_svm_and_keeps_long_mode() {
+fn cpuid_has_the_firmwares_values() {
     let mut machine = Machine::new();
-    machine.gprs[gpr::RCX] = 0xC000_0080;
-    machine.exit(0x7C, [0, 0]);
-    assert_eq!((machine.get(vmcb::RAX), machine.gprs[gpr::RDX]), (0xD00, 0));
-    machine.td().vmcb.set(vmcb::RAX, 1);
-    machine.exit(0x7C, [1, 0]);
-    assert_eq!((machine.get(vmcb::EFER), machine.get(vmcb::RIP)), (0x1501, 0x1004));
-    machine.td().vmcb.set(vmcb::RAX, 1 << 12);
-    machine.exit(0x7C, [1, 0]);
-    assert_eq!((machine.injected(), machine.get(vmcb::EFER)), (Some(Event::GP), 0x1501), "SVME is not the TD's");
+    let name = [0, 0x6574_6E49, 0x2020_2020, 0x5844_546C];
+    assert_eq!(cpuid(&mut machine, 0x21, 0, Some(name)), (Next::Resume, name.map(u64::from)));
+    assert_eq!(machine.get(vmcb::RIP), 0x1002);
+    assert_eq!(cpuid(&mut machine, 0x4000_0000, 0, None).0, Next::Resume);
+    assert_eq!((machine.injected(), machine.get(vmcb::RIP)), (Some(Event::VE), 0x1002));
+    machine.tdcall(3);
+    assert_eq!((machine.gprs[gpr::RCX], machine.gprs[gpr::R10]), (10, 2));
+}
+
+#[test]
+fn cpuid_depends_on_the_vcpu_and_promises_what_is_executed() {
+    const ALL: Option<[u32; 4]> = Some([u32::MAX; 4]);
+    let mut machine = Machine::new();
+    let [_, ebx, ecx, _] = cpuid(&mut machine, 1, 0, ALL).1;
+    assert_eq!((ebx >> 24, ecx >> 27 & 1, ecx >> 17 & 1), (1, 0, 0), "number, OSXSAVE, PCID");
+    machine.vcpu.cr4 |= 1 << 18 | 1 << 22;
+    assert_eq!(cpuid(&mut machine, 1, 0, ALL).1[2] >> 27 & 1, 1);
+    let [_, ebx, ecx, _] = cpuid(&mut machine, 7, 0, ALL).1;
+    assert_eq!((ebx >> 10 & 1, ebx >> 16 & 1, ecx >> 4 & 1), (0, 0, 1), "INVPCID, AVX-512, OSPKE");
+    assert_eq!(cpuid(&mut machine, 0xD, 0, ALL).1[..3], [7, 0x240, 0x340]);
+    machine.vcpu.xcr0 = 7;
+    assert_eq!(cpuid(&mut machine, 0xD, 1, ALL).1[..3], [0b101, 0x340, 0]);
+    assert_eq!(cpuid(&mut machine, 0xD, 2, Some([0x100, 0x240, 0, 0])).1[..2], [0x100, 0x240]);
+    assert_eq!(cpuid(&mut machine, 0xD, 64, ALL).1, [0; 4]);
+    assert_eq!(cpuid(&mut machine, 0x8000_0001, 0, ALL).1[3] >> 11 & 1, 1, "SYSCALL in 64-bit mode");
+    assert_eq!(cpuid(&mut machine, 0x1D, 1, ALL).1, [0; 4]);
 }
 
 #[test]
@@ -239,7 +297,7 @@ fn instructions_of_svm_do_not_exist_and_impossible_exits_are_ours() {
 fn what_needs_no_vmm_is_answered_before_it_exits() {
     assert!(!tdcall::is_answered_at_once(0) && !tdcall::is_answered_at_once(1 << 16), "TDG.VP.VMCALL, of any version");
     let mut machine = Machine::new();
-    for leaf in [1, 3, 99] {
+    for leaf in [1, 3, 5] {
         assert!(tdcall::is_answered_at_once(leaf));
         let status = tdcall::answer(&mut machine.td(), leaf);
         assert_eq!(machine.tdcall(leaf), Next::Resume);
@@ -251,7 +309,7 @@ fn what_needs_no_vmm_is_answered_before_it_exits() {
 
 #[test]
 fn what_is_answered_at_once_uses_the_registers_that_it_names() {
-    for leaf in [1, 2, 3, 4, 0xFFFF, 1 << 16 | 1] {
+    for leaf in [1, 3, 5, 1 << 16 | 1] {
         let [one, other] = [3, 0x5555].map(|fill| {
             let mut machine = Machine::new();
             machine.vcpu.ve = Some(VeInfo::of(reason::HLT, 1));
@@ -282,7 +340,9 @@ fn an_access_to_a_pending_page_raises_ve() {
 #[test]
 fn an_nmi_waits_for_another_event() {
     let mut machine = Machine::new();
-    assert!(inject_nmi(&mut machine.td()));
-    assert_eq!(machine.injected(), Some(Event::NMI));
-    assert!(!inject_nmi(&mut machine.td()), "one is delivered already");
+    let (mut first, mut second) = (true, true);
+    resume(&mut machine.td(), &mut first);
+    assert_eq!((machine.injected(), first), (Some(Event::NMI), false));
+    resume(&mut machine.td(), &mut second);
+    assert!(second, "one is delivered already");
 }

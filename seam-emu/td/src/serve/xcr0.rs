@@ -19,5 +19,11 @@ pub(super) fn serve(td: &mut Td<'_>) -> Next {
         return td.inject(Event::GP);
     }
     td.advance(LENGTH);
+    td.vcpu.xcr0 = wanted;
     Next::ResumeWith(wanted)
+}
+
+/// Bytes of the area that XSAVE needs for these components (SDM volume 1, 13.4: the legacy area and the header, then AVX's).
+pub(super) const fn area(xcr0: u64) -> u32 {
+    if xcr0 & AVX != 0 { 0x340 } else { 0x240 }
 }

@@ -1,5 +1,6 @@
 //! TDCALL: leaves of the TDX module for its TDs, one file each. Source: ABI, chapter on guest-side interface functions.
 
+mod cpuidve_set;
 mod status;
 mod ve_info_get;
 pub mod vmcall;
@@ -21,7 +22,18 @@ pub fn is_answered_at_once(rax: u64) -> bool {
     rax & LEAF != vmcall::LEAF
 }
 
-/// Answers a TDCALL of [`is_answered_at_once`] before it exits. RAX and RIP, which only an exit writes to the VMCB, are the
+/// Whether the firmware serves a TDCALL with this RAX, and refuses those that do not exist.
+pub fn is_firmwares(rax: u64) -> bool {
+    !matches!(rax & LEAF, vmcall::LEAF | 1 | 3 | 5)
+}
+
+/// The firmware has served a TDCALL of [`is_firmwares`].
+pub fn finish(td: &mut Td<'_>, status: u64) {
+    td.advance(LENGTH);
+    td.vmcb.set(vmcb::RAX, status);
+}
+
+/// Answers a TDCALL of [`is_answered_at_once`] that is not the firmware's before it exits. RAX and RIP, which only an exit writes to the VMCB, are the
 /// caller's: RAX is that of the instruction, and the answer's is returned.
 pub fn answer(td: &mut Td<'_>, rax: u64) -> u64 {
     td.vmcb.set(vmcb::RAX, rax);
@@ -30,9 +42,12 @@ pub fn answer(td: &mut Td<'_>, rax: u64) -> u64 {
     td.vmcb.get(vmcb::RAX)
 }
 
-/// Runs the leaf that RAX names. Leaves that are not modelled are refused as ones that do not exist.
+/// Runs the leaf that RAX names.
 pub(crate) fn run(td: &mut Td<'_>) -> Next {
     let rax = td.vmcb.get(vmcb::RAX);
+    if is_firmwares(rax) {
+        return Next::Firmware;
+    }
     td.advance(LENGTH);
     let status = match rax & LEAF {
         _ if rax & !LEAF != 0 => status::OPERAND_INVALID_RAX,
@@ -42,7 +57,8 @@ pub(crate) fn run(td: &mut Td<'_>) -> Next {
         },
         1 => vp_info::run(td),
         3 => ve_info_get::run(td),
-        _ => status::OPERAND_INVALID_RAX,
+        5 => cpuidve_set::run(td),
+        other => unreachable!("leaf {other} is the firmware's"),
     };
     td.vmcb.set(vmcb::RAX, status);
     Next::Resume
