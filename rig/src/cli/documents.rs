@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Documents, from the root of the repository.
 const TOP: [&str; 4] = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"];
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
@@ -38,19 +38,19 @@ fn split(text: &str) -> (Vec<String>, String) {
 }
 
 /// The words of a command of the rig that a line of a shell has, as the command line of `rig`.
-fn rig_words(line: &str) -> Option<Vec<String>> {
+pub(super) fn rig_words(line: &str) -> Option<Vec<String>> {
     let after = |marker: &str| line.split_once(marker).map(|(_, rest)| rest);
     let (first, rest) = match after("cargo rig ") {
         Some(rest) => (vec!["rig"], rest),
         None => (vec!["rig", "hw"], after("rig-hw ")?),
     };
-    let end = rest.find(['|', '>', ';', '&']).unwrap_or(rest.len());
+    let end = rest.find(['|', '>', ';', '&', '`']).unwrap_or(rest.len());
     let words = rest[..end].split_whitespace().map(|word| word.trim_matches(['"', '\'']));
     Some(first.into_iter().chain(words).map(str::to_owned).collect())
 }
 
 /// What is wrong with the subcommand and the flags of a command, of which the rest may be left out.
-fn unknown(words: &[String]) -> Option<String> {
+pub(super) fn unknown(words: &[String]) -> Option<String> {
     let mut command = Arguments::command();
     command.build();
     let mut words = words.iter().skip(1).peekable();

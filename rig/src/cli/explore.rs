@@ -1,6 +1,7 @@
 //! `rig explore` and `rig soak`
 
 use super::output;
+use super::shard::shard;
 use super::target::MachineFlags;
 use crate::explore::evidence::RESULTS;
 use crate::explore::explorer::{self, End, ExploreRequest};
@@ -119,7 +120,7 @@ fn go(
     word: &str,
 ) -> Result<u8, Trouble> {
     let progress = Progress::stderr();
-    let shard = shard(how)?;
+    let shard = shard(how.shard)?;
     let (scenario, holds) = how.target.apply(super::run::scenario_of(scenario)?)?;
     if !holds.is_empty() {
         let help = "leave the holds out, or run the scenario as it is with `rig run`";
@@ -234,15 +235,6 @@ fn cut_short(end: &End) -> Option<(String, &'static str)> {
             "no schedule is to blame; look at its folder in guests/, or run the scenario with `cargo rig run`",
         )),
     }
-}
-
-fn shard(how: &How) -> Result<Shard, Trouble> {
-    if let Some(shard) = how.shard {
-        return Ok(shard);
-    }
-    let shard = Shard::from_environment(|name| std::env::var(name).ok());
-    let help = "set the variables as the help shows, or name the part with --shard";
-    Ok(shard.map_err(|cause| Trouble::usage(cause, help))?.unwrap_or(Shard::WHOLE))
 }
 
 /// The same command uses the same folder, so that it goes on.

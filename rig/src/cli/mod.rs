@@ -30,12 +30,15 @@ mod run;
 mod scenario;
 mod series;
 mod series_flags;
+mod shard;
 mod shell;
 mod show;
 mod shrink;
 mod suite;
 mod target;
 mod tdx_host;
+#[cfg(test)]
+mod test_systems;
 
 use crate::trouble::{Exit, Trouble};
 use clap::{Parser, Subcommand};

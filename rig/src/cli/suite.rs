@@ -1,6 +1,8 @@
 //! `rig suite`
 
 use super::output;
+use super::shard::shard;
+use crate::explore::shard::Shard;
 use crate::run::Interrupts;
 use crate::scenario::{Scenario, Shape, Subject, Tag, catalogue};
 use crate::suite::{self, Ran, Room, SUITE, SuiteRecord};
@@ -18,7 +20,13 @@ Examples:
   cargo rig suite                              all scenarios that take seconds
   cargo rig suite 'td-kvm*' cpu-offline        those of these names, whatever their tags
   cargo rig suite --tag full --out suite       index.html in it has all runs
-  cargo rig suite --failed suite               what failed in that one, was not judged, or not run, again";
+  cargo rig suite --failed suite               what failed in that one, was not judged, or not run, again
+  cargo rig suite --tag full --shard 2/8       the third of eight machines
+  cargo rig suite --kernel ~/build             your own kernel's build tree
+
+In a Kubernetes indexed Job (with RIG_SHARD_COUNT set) and in a Slurm array the shard is taken from the environment.
+Exit codes: 0 every scenario passed, has its known defect or was skipped, 1 one failed, 2 usage, 5 the rig or this machine
+failed in one.";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -39,6 +47,9 @@ pub(super) struct Arguments {
     /// What some of its scenarios need and the rig has not, as for `rig run`; they are skipped without it
     #[arg(long = "client", value_name = "PATH")]
     clients: Vec<PathBuf>,
+    /// This machine's part, such as 0/4 [default: from the cluster's variables, else all]
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Machines at once [default: one for each four cores of the host, within half of its available memory]
     #[arg(long, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
@@ -52,7 +63,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
     let (scenarios, mut record) = chosen(arguments)?;
-    let proofs = proofs(arguments, record.kernel.is_some())?;
+    let shard = shard(arguments.shard)?;
+    let scenarios = part(scenarios, shard)?;
+    let proofs = if shard.index == 0 { proofs(arguments, record.kernel.is_some())? } else { Vec::new() };
     if scenarios.is_empty() && proofs.is_empty() {
         output::text_line("nothing is left to run: all scenarios of that suite ended as they should");
         return Ok(Exit::Passed as u8);
@@ -101,7 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Trouble> {
 }
 
 /// The proofs, which are about the rig's own kernel: one about another kernel may end without a verdict. Patterns of names
-/// choose scenarios only.
+/// choose scenarios only. Of several machines the first one makes them.
 fn proofs(arguments: &Arguments, has_own_kernel: bool) -> Result<Vec<(&'static str, Request)>, Trouble> {
     if has_own_kernel || !arguments.names.is_empty() {
         return Ok(Vec::new());
@@ -153,6 +166,16 @@ fn write_reports(folder: &Path, arguments: &Arguments, record: &SuiteRecord, exi
     write(folder, INDEX, &suite::index(record, exit, folder))?;
     let text = serde_json::to_string_pretty(record).expect("a record is plain data");
     write(folder, SUITE, &(text + "\n"))
+}
+
+/// The scenarios that belong to this machine, dealt out one by one, so that the parts cost about the same.
+fn part(scenarios: Vec<Scenario>, shard: Shard) -> Result<Vec<Scenario>, Trouble> {
+    let number = scenarios.len() as u64;
+    if shard.count > number.max(1) {
+        let cause = format!("there are {} shards for {number} scenarios, so that some would have none", shard.count);
+        return Err(Trouble::usage(cause, format!("take {number} shards or fewer")));
+    }
+    Ok((0..).zip(scenarios).filter(|(at, _)| shard.has(*at)).map(|(_, scenario)| scenario).collect())
 }
 
 /// What the host has room for, with as many machines as asked for.
@@ -222,5 +245,16 @@ mod tests {
         assert!(scenarios.iter().all(|scenario| scenario.kernel == record.kernel), "{scenarios:?}");
         assert_eq!((again.kernel, again.scenarios.len()), (record.kernel, 0));
         assert!(Line::try_parse_from(line.iter().copied().chain(["--tag", "full"])).is_err());
+    }
+
+    #[test]
+    fn each_scenario_belongs_to_one_shard_and_none_is_left_without() {
+        let whole = catalogue::suite(Tag::Quick);
+        let of = |index, count| part(whole.clone(), Shard { index, count });
+        let mut dealt: Vec<Scenario> = (0..5).flat_map(|index| of(index, 5).unwrap()).collect();
+        dealt.sort_by_key(|scenario| whole.iter().position(|other| other == scenario));
+        assert_eq!(dealt, whole);
+        assert_eq!(of(0, 1).unwrap(), whole);
+        assert!(of(0, whole.len() as u64 + 1).unwrap_err().cause.contains("some would have none"));
     }
 }
