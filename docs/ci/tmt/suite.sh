@@ -4,7 +4,9 @@
 # Runs a suite of the rig and writes tmt's custom results: one for each scenario, and "/" for the suite as a whole.
 # SEAMRIG is the rig's checkout, RIG_TAG the suite, RIG_ARGUMENTS more arguments, such as --kernel /path/to/build.
 
-# tmt leaves out what a login shell adds to PATH.
+# tmt passes neither HOME nor what a login shell adds to PATH.
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d : -f 6)}
+export HOME
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 cd "${SEAMRIG:?name the checkout of the rig}" || exit 1
 suite=$TMT_TEST_DATA/suite
