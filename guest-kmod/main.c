@@ -45,11 +45,12 @@ static const char * const engine_names[] = {
 	[ENGINE_STOP_MACHINE]	= "stop_machine",
 	[ENGINE_RWLOCK]		= "rwlock",
 	[ENGINE_KICK]		= "kick",
+	[ENGINE_NOTIFIER]	= "notifier",
 };
 
 static char *engine = "stop_machine";
 module_param(engine, charp, 0444);
-MODULE_PARM_DESC(engine, "How all CPUs are brought in: stop_machine; for demonstration also rwlock, kick (stop_machine)");
+MODULE_PARM_DESC(engine, "How all CPUs are brought in: stop_machine; for demonstration also rwlock, kick, notifier (stop_machine)");
 
 static enum ack_kind ack_kind;
 static enum engine engine_kind;
@@ -216,7 +217,7 @@ static int __init update_check(void)
 
 	ret = match_string(engine_names, ARRAY_SIZE(engine_names), engine);
 	if (ret < 0) {
-		pr_err("engine=%s: it is stop_machine, rwlock or kick\n", engine);
+		pr_err("engine=%s: it is stop_machine, rwlock, kick or notifier\n", engine);
 		return -EINVAL;
 	}
 	engine_kind = ret;

@@ -96,6 +96,7 @@ enum engine {
 	ENGINE_STOP_MACHINE,
 	ENGINE_RWLOCK,		/* a demonstration, not for use */
 	ENGINE_KICK,		/* a demonstration, not for use */
+	ENGINE_NOTIFIER,	/* a demonstration, not for use */
 };
 
 /*

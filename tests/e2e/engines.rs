@@ -3,8 +3,8 @@
 use rig_tests::{Rig, take_host};
 use serde_json::{Value, json};
 
-/// Only machines under load show that the lock of one engine cannot direct a CPU, that the lock of the other keeps only
-/// guests out, and that `stop_machine` has neither fault.
+/// Only machines under load show that the lock of one engine cannot direct a CPU, that the two others keep only those out who
+/// take part, and that `stop_machine` has neither fault.
 #[test]
 fn only_stop_machine_meets_all_requirements() {
     let _host = take_host();
@@ -20,5 +20,7 @@ fn only_stop_machine_meets_all_requirements() {
     assert_eq!(of("engine-rwlock")[..4], ["held", "held", "not-applicable", "broken"], "{comparison:#}");
     assert_eq!(of("engine-kick")[..3], ["held", "held", "broken"], "{comparison:#}");
     assert_eq!(of("engine-kick-guests")[2..], ["held"; 3], "{comparison:#}");
+    assert_eq!(of("engine-notifier")[..3], ["held", "held", "broken"], "{comparison:#}");
+    assert_eq!(of("engine-notifier-guests")[2..], ["held"; 3], "{comparison:#}");
     assert_eq!(comparison["exit_code"], json!(0));
 }

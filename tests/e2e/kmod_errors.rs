@@ -14,7 +14,7 @@ fn passes(scenario: &str) -> Value {
 /// Only a kernel shows what insmod gets and what is written to the log.
 #[rstest]
 #[case::ack("module_parameters = \"ack=mutex\"", "ack=mutex: it is lock or atomic")]
-#[case::engine("module_parameters = \"engine=turbo\"", "engine=turbo: it is stop_machine, rwlock or kick")]
+#[case::engine("module_parameters = \"engine=turbo\"", "engine=turbo: it is stop_machine, rwlock, kick or notifier")]
 #[case::twin(
     "twin = \"lost-ack\"\nmodule_parameters = \"twin=none\"",
     "twin=none: no such twin, see the parameter table"

@@ -93,6 +93,13 @@ impl SubjectNames {
             ..Self::in_tree()
         }
     }
+
+    /// The engine `notifier` of `guest-kmod/engine.c`: CPUs are called for each step. None of them stays in a function from the
+    /// first step to the last, and no word says which step it is, so its SEAMCALLs are all that is judged.
+    pub fn kmod_by_calls() -> Self {
+        let none = String::new;
+        Self { install_function: none(), state: none(), num_ack: none(), num_failed: none(), ..Self::kmod(true) }
+    }
 }
 
 /// What the load beside the updates must have shown by the end of the run.

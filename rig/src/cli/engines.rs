@@ -11,8 +11,15 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// The scenarios, which differ in the engine and, the last one, in the load.
-const SCENARIOS: [&str; 4] = ["engine-stop-machine", "engine-rwlock", "engine-kick", "engine-kick-guests"];
+/// The scenarios, which differ in the engine and, those with `guests`, in the load.
+const SCENARIOS: [&str; 6] = [
+    "engine-stop-machine",
+    "engine-rwlock",
+    "engine-kick",
+    "engine-kick-guests",
+    "engine-notifier",
+    "engine-notifier-guests",
+];
 
 /// The requirements on an update, with the invariant that judges each.
 const REQUIREMENTS: [(&str, &str, Invariant); 5] = [

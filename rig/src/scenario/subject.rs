@@ -35,6 +35,8 @@ pub enum Engine {
     Rwlock,
     /// A lock on entries to guests, and a kick of all that are in guests: a demonstration
     Kick,
+    /// Users of SEAMCALL are told before and after, and each step is a call to all CPUs: a demonstration
+    Notifier,
 }
 
 impl Engine {
@@ -44,6 +46,7 @@ impl Engine {
             Self::StopMachine => "stop_machine",
             Self::Rwlock => "rwlock",
             Self::Kick => "kick",
+            Self::Notifier => "notifier",
         }
     }
 }

@@ -3,16 +3,20 @@
 use super::holds;
 use crate::machine::command::{CPUID_1_EAX, PHYSICAL_ADDRESS_BITS};
 use crate::machine::memory;
-use crate::scenario::{Ack, Clock, FaultSpec, Scenario, Subject};
+use crate::scenario::{Ack, Clock, Engine, FaultSpec, Scenario, Subject};
 use crate::symbols::{Observation, Symbols};
 use crate::trouble::Trouble;
-use rig_judge::{Setup, SubjectNames};
+use rig_judge::{Invariant, Setup, SubjectNames};
 use rig_wire::plan::{Hold, PLAN_VERSION, PhysicalRange, Plan, Shortcuts, hardirq_mask};
 use seam_emu::Config;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Guest time without progress inside the update that counts as a hang, nanoseconds: some 50 million instructions.
 const STALL_NS: u64 = 100_000_000;
+
+/// Why some is not seen of an engine that only calls CPUs.
+const NO_STATE: &str = "the engine `notifier` keeps no state in memory: its steps are judged by their SEAMCALLs";
 
 /// Files that a plan names.
 #[derive(Clone, Debug)]
@@ -121,14 +125,25 @@ pub(crate) fn setup(scenario: &Scenario, observation: &Observation) -> Setup {
         functions: observation.functions.clone(),
         expected_console: scenario.expect.allowed_lines(),
         load: scenario.load_demands(),
-        unobservable: observation.unobservable.clone(),
+        unobservable: if calls_cpus(scenario) { stateless() } else { observation.unobservable.clone() },
         ..Setup::new(lps, names)
     }
+}
+
+/// Whether the update's engine keeps no state in memory.
+fn calls_cpus(scenario: &Scenario) -> bool {
+    scenario.engine == Some(Engine::Notifier)
+}
+
+/// What no word in memory shows of such an engine.
+fn stateless() -> BTreeMap<Invariant, String> {
+    [Invariant::Lockstep, Invariant::StopOnFailure].into_iter().map(|invariant| (invariant, NO_STATE.to_owned())).collect()
 }
 
 fn names(scenario: &Scenario, observation: &Observation) -> SubjectNames {
     match scenario.subject {
         Subject::InTree => observation.names.clone(),
+        Subject::Kmod if calls_cpus(scenario) => SubjectNames::kmod_by_calls(),
         Subject::Kmod => SubjectNames::kmod(scenario.ack != Some(Ack::Atomic)),
     }
 }
