@@ -19,6 +19,7 @@ mod kmod;
 mod kmod_errors;
 mod kvm_backend;
 mod kvm_td;
+mod own_kernels;
 mod prove;
 mod prove_mutants;
 mod prove_reductions;
