@@ -27,7 +27,7 @@ fn gdb_prints_the_words_of_the_update_that_broke_an_invariant() {
         println!("skipped: there is no gdb here (Debian has it: apt install gdb)");
         return;
     }
-    let (_machine, rig, kernel) = (take_host(), Rig::default(), busted());
+    let (_host, rig, kernel) = (take_host(), Rig::default(), busted());
     let words = ["run", "--kernel", &kernel, "--out", "run", "--stop-at-breach", "--keep-s", "300"];
     let mut child = rig.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the rig starts");
     let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();

@@ -1,7 +1,7 @@
 //! The ways in which people bring kernels: each works, or a sentence names the cause and the remedy.
 
 use rig_images::{Fragment, Images, Kernel, KernelRequest, Progress, SourceEdit};
-use rig_tests::{Finished, Rig, one_machine};
+use rig_tests::{Finished, Rig, take_host};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -167,7 +167,7 @@ fn virtme_ng(images: &Images, folder: &Path) -> [(String, String, bool); 2] {
 #[test]
 #[ignore = "builds three kernels; needs a kernel builder's programs, xz, and virtme-configkernel (PyPI: virtme-ng)"]
 fn each_way_to_bring_a_kernel_works_or_has_a_sentence() {
-    let _machine = one_machine();
+    let _host = take_host();
     let images = Images::open(Progress::stderr()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let letters = std::env::var("RIG_WAYS").unwrap_or_else(|_| "abcdefgh".into());

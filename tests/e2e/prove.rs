@@ -8,7 +8,7 @@ use rig_interleave::report::{Report, Verdict};
 use rig_interleave::rules::Rule;
 use rig_interleave::search::OneByOne;
 use rig_interleave::{MemoryModel, Request, Unprovable};
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, take_host};
 use rstest::rstest;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -192,7 +192,7 @@ fn rules_have_the_judges_names() {
 
 #[test]
 fn a_proof_is_one_command() {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let out = rig.path("certificate.json");
     let answer = rig.go(&["prove", "--cpus", "2", "--json", "--out", out.to_str().unwrap()]).json(0);
@@ -230,7 +230,7 @@ fn a_refuted_kernel_is_a_failure() {
 #[case::the_update_module_with_a_lock(&["--cpus", "2", "--subject", "kmod", "--ack", "lock"])]
 #[case::the_update_module_with_atomic_counters(&["--cpus", "3", "--subject", "kmod", "--ack", "atomic", "--failures", "1"])]
 fn a_machine_holds(#[case] arguments: &[&str]) {
-    let _machine = one_machine();
+    let _host = take_host();
     let rig = Rig::default();
     let answer = rig.go(&[&["prove", "--json"][..], arguments].concat()).json(0);
     let report = &answer["report"];

@@ -4,7 +4,7 @@
 
 use crate::busted_kernel::{literal, tree};
 use rig_images::SourceEdit;
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, take_host};
 use serde_json::Value;
 use std::path::Path;
 
@@ -88,8 +88,8 @@ fn refuted(mutant: Mutant) -> String {
     assert_eq!(verdict["verdict"], "failed", "{name}: {verdict:#}");
     assert_eq!(verdict["invariants"][&rule], "broken", "{name}: {verdict:#}");
     // The same order on the kernel as it is.
-    let without_kernel: String =
-        text.lines().filter(|line| !line.starts_with("kernel = ")).map(|l| format!("{l}\n")).collect();
+    let own: Vec<&str> = text.lines().filter(|line| !line.starts_with("kernel = ")).collect();
+    let without_kernel = own.join("\n") + "\n";
     assert_ne!(text, without_kernel);
     let verdict = replay(&rig.file("unmodified.toml", without_kernel)).json(0);
     assert_eq!(verdict["verdict"], "passed", "{name}: {verdict:#}");
@@ -102,7 +102,7 @@ fn refuted(mutant: Mutant) -> String {
 #[test]
 #[ignore = "builds four kernels and runs each twice; the table of docs/proofs.md"]
 fn errors_that_depend_on_the_order_are_refuted_and_replayed() {
-    let _machine = one_machine();
+    let _host = take_host();
     println!(
         "| error | CPUs | rule | operations | states seen | the judge | holds | `rig run` of the scenario | the same on the rig's kernel |"
     );

@@ -26,7 +26,7 @@ fn renamed(mut edits: Vec<SourceEdit>) -> String {
 /// gives the whole judgement back.
 #[test]
 fn a_kernel_with_other_names_is_judged_by_what_can_be_seen() {
-    let (_machine, rig, kernel) = (take_host(), Rig::default(), renamed(Vec::new()));
+    let (_host, rig, kernel) = (take_host(), Rig::default(), renamed(Vec::new()));
     let verdict = rig.go(&["run", "--kernel", &kernel, "--json"]).json(0);
     for name in
         ["participation", "lead-only", "update-only", "interrupts-off", "serial-loader", "progress", "stable-cpus"]

@@ -54,7 +54,7 @@ fn a_shell_on_a_terminal_has_a_terminal_of_the_guest() {
         println!("skipped: there is no script here (Debian has it: apt install bsdutils)");
         return;
     }
-    let (_machine, rig) = (take_host(), Rig::default());
+    let (_host, rig) = (take_host(), Rig::default());
     let line = format!("{} shell --out run", binary().display());
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).current_dir(rig.path("")).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -33,6 +33,7 @@ says otherwise, 2 usage, 5 there is no verdict: something that the proof does no
 memory.";
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
     /// CPUs, 1 to 8; from 5 on more memory is needed than most machines have, unless --lock and --symmetry make it less
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]

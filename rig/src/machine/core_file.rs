@@ -44,7 +44,7 @@ pub struct CoreCpu {
     pub cr4: u64,
 }
 
-/// `struct QEMUCPUState` of QEMU's target/i386/arch_dump.c, version 1: two numbers of 4 bytes, RAX, RBX, RCX, RDX, RSI, RDI,
+/// `struct QEMUCPUState` of QEMU's `target/i386/arch_dump.c`, version 1: two numbers of 4 bytes, RAX, RBX, RCX, RDX, RSI, RDI,
 /// RSP, RBP, R8 to R15, RIP, RFLAGS, ten segments of 24 bytes (CS, DS, ES, FS, GS, ...) with the base last, CR0 to CR4.
 const QEMU_NOTE: &[u8] = b"QEMU";
 const VERSION: u32 = 1;

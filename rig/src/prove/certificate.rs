@@ -49,7 +49,7 @@ pub(crate) fn differences(certificate: &Certificate, report: &Report) -> Vec<Str
     all.dedup();
     let of_machine = certificate.request.state == InitialState::Machine;
     let is_compared =
-        |key: &str| !NOT_COMPARED.contains(&key) && !(of_machine && NOT_COMPARED_OF_MACHINES.contains(&key));
+        |key: &str| !(NOT_COMPARED.contains(&key) || of_machine && NOT_COMPARED_OF_MACHINES.contains(&key));
     let differs = |key: &&String| is_compared(key) && certificate.says.get(*key) != made.get(*key);
     let short = |value: Option<&Value>| match value {
         None => "nothing".to_owned(),

@@ -42,7 +42,7 @@ pub(crate) struct CapturedMachine {
 /// Makes the updates of the scenario, of which all but the last must fail, and stops the machine in the last one, where every
 /// CPU is about to enter `function`. The run folder is removed.
 pub(crate) fn capture(prepared: Prepared, function: &str, progress: &Progress) -> Result<CapturedMachine, Trouble> {
-    let prepared = prepared.as_bare_metal();
+    let prepared = prepared.on_bare_metal();
     let in_kernel = prepared.subject().symbols.address(function);
     let cpus = prepared.machine().spec.cpus;
     // Only addresses that the plan names are watched, besides all of the subject's module.

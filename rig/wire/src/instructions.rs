@@ -89,7 +89,9 @@ mod tests {
             Logged::Interrupted { lp: 0, from: 9 },
         ];
         let mut log = Vec::new();
-        all.iter().for_each(|one| one.write(&mut log).unwrap());
+        for one in &all {
+            one.write(&mut log).unwrap();
+        }
         let mut rest = log.as_slice();
         let read: Vec<Logged> = std::iter::from_fn(|| Logged::read(&mut rest).unwrap()).collect();
         assert_eq!(read, all);

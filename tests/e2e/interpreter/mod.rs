@@ -5,15 +5,14 @@
 mod erring;
 mod replay;
 
-use crate::prove::{kernel, vmlinux};
+use crate::prove::{kernel, prove, vmlinux};
 use erring::Erring;
 use replay::{Counts, Replay};
 use rig::symbols::Symbols;
 use rig_interleave::Request;
 use rig_interleave::image::Source;
 use rig_interleave::kernel::Entry;
-use rig_interleave::search::OneByOne;
-use rig_tests::{Rig, one_machine};
+use rig_tests::{Rig, take_host};
 use rig_wire::instructions::Logged;
 use std::fs::File;
 use std::io::BufReader;
@@ -26,7 +25,7 @@ const FIRST: &str = "multi_cpu_stop";
 /// one name, and is left out.
 fn functions() -> Vec<String> {
     let request = Request { cpus: 2, failures: true, entry: Entry::StopMachine, ..Request::default() };
-    let report = rig_interleave::prove(kernel(), request, &OneByOne, &mut |_| {}).expect("there is a verdict");
+    let report = prove(kernel(), request).expect("there is a verdict");
     let bytes = std::fs::read(vmlinux()).expect("vmlinux is read");
     let symbols = Symbols::from_vmlinux(&bytes).expect("it is an ELF file");
     let names = report.coverage.into_iter().map(|row| row.function);
@@ -69,7 +68,7 @@ fn expect_alike(counts: &Counts) {
 
 #[test]
 fn an_update_is_executed_as_qemu_executes_it() {
-    let _machine = one_machine();
+    let _host = take_host();
     let (rig, functions) = (Rig::default(), functions());
     let scenario = rig.file("scenario.toml", "name = \"instructions\"\ncpus = 4\n");
     let log = log(&rig, scenario.to_str().unwrap(), &functions);
@@ -101,7 +100,7 @@ const MOST_RUNS: u32 = 20;
 #[test]
 #[ignore = "some minutes of updates: run it after a change of the interpreter"]
 fn a_million_instructions_are_executed_as_qemu_executes_them() {
-    let _machine = one_machine();
+    let _host = take_host();
     let functions = functions();
     let mut all = Counts::default();
     let mut one = |scenario: &str| {

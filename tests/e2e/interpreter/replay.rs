@@ -2,7 +2,7 @@
 //!
 //! QEMU 11.1 computes arithmetic flags when they are used, and shows plugins none of them but the interrupt flag. So the flags are
 //! those of the interpreter's own results, from one instruction to the next, and are compared where they have an effect: in jumps,
-//! SETcc, CMOVcc and PUSHF.
+//! `SETcc`, `CMOVcc` and PUSHF.
 
 use super::erring::Erring;
 use iced_x86::{Instruction, Mnemonic};
@@ -166,7 +166,9 @@ impl Replay {
                     if jump.is_some_and(|jump| [jump.next_ip(), jump.near_branch64()].contains(&after.rip)) {
                         registers.rip = after.rip;
                     }
-                    RESULTS.iter().for_each(|result| registers.gpr[*result] = after.gpr[*result]);
+                    for result in RESULTS {
+                        registers.gpr[result] = after.gpr[result];
+                    }
                 }
                 registers.undefined = flag::ARITHMETIC;
             }
@@ -189,16 +191,13 @@ impl Replay {
         let is_logged = self.ranges.iter().any(|range| range.contains(&registers.rip));
         let expected = next.or(after.map(|after| after.rip));
         let follows = after.filter(|after| is_logged || registers.rip == after.rip);
-        match follows {
-            Some(after) => {
-                self.counts.compared += 1;
-                wrong = wrong.or_else(|| difference(&registers, after));
-            }
-            None => {
-                self.counts.left += 1;
-                let leads_elsewhere = expected.is_some_and(|expected| expected != registers.rip) && is_logged;
-                wrong = wrong.or(leads_elsewhere.then(|| format!("it goes on at {:#x}", registers.rip)));
-            }
+        if let Some(after) = follows {
+            self.counts.compared += 1;
+            wrong = wrong.or_else(|| difference(&registers, after));
+        } else {
+            self.counts.left += 1;
+            let leads_elsewhere = expected.is_some_and(|expected| expected != registers.rip) && is_logged;
+            wrong = wrong.or(leads_elsewhere.then(|| format!("it goes on at {:#x}", registers.rip)));
         }
         if let Some(wrong) = wrong.filter(|_| self.counts.differences.len() < MOST) {
             self.counts.differences.push(format!("{form} at {:#x}: {wrong}", begun.before.rip));

@@ -37,13 +37,19 @@ fn segment(file: &mut Vec<u8>, flags: u32, place: [u64; 5]) {
 }
 
 fn half<const N: usize>(file: &mut Vec<u8>, values: [u16; N]) {
-    values.into_iter().for_each(|value| file.extend(value.to_le_bytes()));
+    for value in values {
+        file.extend(value.to_le_bytes());
+    }
 }
 
 fn word<const N: usize>(file: &mut Vec<u8>, values: [u32; N]) {
-    values.into_iter().for_each(|value| file.extend(value.to_le_bytes()));
+    for value in values {
+        file.extend(value.to_le_bytes());
+    }
 }
 
 fn wide<const N: usize>(file: &mut Vec<u8>, values: [u64; N]) {
-    values.into_iter().for_each(|value| file.extend(value.to_le_bytes()));
+    for value in values {
+        file.extend(value.to_le_bytes());
+    }
 }

@@ -137,7 +137,10 @@ fn calls_cpus(scenario: &Scenario) -> bool {
 
 /// What no word in memory shows of such an engine.
 fn stateless() -> BTreeMap<Invariant, String> {
-    [Invariant::Lockstep, Invariant::StopOnFailure].into_iter().map(|invariant| (invariant, NO_STATE.to_owned())).collect()
+    [Invariant::Lockstep, Invariant::StopOnFailure]
+        .into_iter()
+        .map(|invariant| (invariant, NO_STATE.to_owned()))
+        .collect()
 }
 
 fn names(scenario: &Scenario, observation: &Observation) -> SubjectNames {

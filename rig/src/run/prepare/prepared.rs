@@ -78,7 +78,7 @@ impl Prepared {
     }
 
     /// On a processor that does not say that it is a virtual one.
-    pub(crate) fn as_bare_metal(mut self) -> Self {
+    pub(crate) fn on_bare_metal(mut self) -> Self {
         if self.machine.spec.processor == Processor::TdxHost {
             self.machine.spec.processor = Processor::BareTdxHost;
         }

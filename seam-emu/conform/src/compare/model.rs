@@ -1,13 +1,14 @@
 //! The model as a subject.
 
 use super::answer::Answer;
-use super::step::{Step, initialize_tdmr};
+use super::initialize_tdmr;
+use super::step::Step;
 use super::subject::Subject;
 use crate::platform::Topology;
 use seam_emu::abi::seamldr::InstallParams;
 use seam_emu::abi::{Leaf, Status};
 use seam_emu::image::ImageSpec;
-use seam_emu::{Caller, Firmware, Generation, GuestMemory, Outcome, Regs, Reply, SparseMemory, image};
+use seam_emu::{Caller, Firmware, Generation, GuestMemory, Outcome, Regs, Reply, SparseMemory, TdExit, image};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Where INSTALL's operands and the image lie, beyond what sequences use.
@@ -51,7 +52,7 @@ impl Model {
             Reply::Done(completion) if completion.outcome == Outcome::Return => Answer::Returned(regs),
             Reply::Done(completion) => Answer::Refused(format!("{:?}", completion.outcome)),
             Reply::Enter(_) => {
-                self.firmware.leave_td(lp, false, false);
+                self.firmware.leave_td(lp, TdExit::default());
                 Answer::Entered
             }
             Reply::Wait { .. } => return None,
