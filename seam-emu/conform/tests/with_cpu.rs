@@ -6,6 +6,7 @@
 use std::process::Command;
 
 #[test]
+#[ignore = "needs cmake and a C compiler, and compiles the software CPU"]
 fn the_machine_runs_a_module() {
     if cfg!(feature = "cpu") {
         // Then `tests/machine` runs beside this test.
