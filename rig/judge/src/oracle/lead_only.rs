@@ -31,7 +31,10 @@ impl Rule for LeadOnly {
         }
         match event.what {
             What::CallEnter(leaf @ (Leaf::SHUTDOWN | Leaf::UPDATE)) => self.lead_call(past, event, lp, leaf),
-            What::CallEnter(leaf @ Leaf::SYS_RD) if lp != past.setup.lead && is_lead_step(past, lp) => {
+            // Where the section's function is not recorded nobody knows whether a read belongs to a step.
+            What::CallEnter(leaf @ Leaf::SYS_RD)
+                if lp != past.setup.lead && is_lead_step(past, lp) && past.decoder.follows(Place::Install) =>
+            {
                 Some(on_another(past, event, lp, leaf, past.step_of(lp)))
             }
             What::CallExit(leaf, status) if status.is_retried() => {

@@ -81,6 +81,15 @@ fn an_update_ends_with_the_leads_last_call() {
     assert_eq!(broken(&run.judge().0), BTreeSet::new());
 }
 
+/// By SEAMCALLs alone a read of another CPU during SHUTDOWN is no step of the update that the wrong CPU makes.
+#[test]
+fn without_the_sections_function_a_foreign_read_is_no_step() {
+    let mut run = Synthetic::plain(4, 1).seamcalls_only();
+    let (shuts_down, _) = last_call(&run, 0, Leaf::SHUTDOWN);
+    insert(&mut run, shuts_down + 1, call(2, Leaf::SYS_RD, 0));
+    assert_eq!(broken(&run.judge().0), BTreeSet::from([Invariant::UpdateOnly]));
+}
+
 /// The module runs while a CPU is inside P-SEAMLDR, and the other way round, outside updates.
 #[test]
 fn the_module_and_the_loader_may_overlap() {
