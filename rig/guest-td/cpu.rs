@@ -1,24 +1,8 @@
 //! Instructions that Rust has no words for. Those that the TDX module does not virtualise raise #VE, and `traps.rs` has the VMM
 //! serve them.
 
+pub use crate::privileged::{outb, rdmsr, wrmsr};
 use core::arch::asm;
-
-pub fn outb(port: u16, value: u8) {
-    // SAFETY: no device writes to the TD's private memory.
-    unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nostack)) };
-}
-
-pub fn rdmsr(msr: u32) -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: reads a register; a fault ends the TD.
-    unsafe { asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high, options(nostack)) };
-    u64::from(high) << 32 | u64::from(low)
-}
-
-pub fn wrmsr(msr: u32, value: u64) {
-    // SAFETY: the callers keep to values with which the program goes on.
-    unsafe { asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack)) };
-}
 
 /// EAX, EBX, ECX and EDX of a leaf.
 pub fn cpuid(leaf: u32) -> [u32; 4] {

@@ -11,6 +11,7 @@ mod calls;
 mod checks;
 mod cpu;
 mod memory;
+mod privileged;
 mod sha384;
 mod traps;
 

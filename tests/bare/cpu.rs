@@ -1,5 +1,6 @@
 //! Instructions that Rust has no words for, and the local APIC.
 
+pub use crate::privileged::{outb, rdmsr, wrmsr};
 use core::arch::asm;
 
 /// Reads a word of memory, which is all the program's own.
@@ -38,31 +39,14 @@ register!(read_cr4, write_cr4, "cr4");
 register!(read_dr0, write_dr0, "dr0");
 register!(read_dr3, write_dr3, "dr3");
 
-pub fn rdmsr(msr: u32) -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: an MSR that exists, or a handler that skips the instruction.
-    unsafe { asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high, options(nostack)) };
-    u64::from(high) << 32 | u64::from(low)
-}
-
-pub fn wrmsr(msr: u32, value: u64) {
-    // SAFETY: as above, and a value with which the program goes on.
-    unsafe { asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack)) };
-}
-
 pub fn rdtsc() -> u64 {
     // SAFETY: every processor here has the counter.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-pub fn outb(port: u16, value: u8) {
-    // SAFETY: no device here writes to memory by it.
-    unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nostack)) };
-}
-
 pub fn inb(port: u16) -> u8 {
     let value;
-    // SAFETY: as above.
+    // SAFETY: no device here writes to memory by it.
     unsafe { asm!("in al, dx", in("dx") port, out("al") value, options(nostack)) };
     value
 }

@@ -12,6 +12,8 @@ mod call;
 mod cpu;
 mod firmware;
 mod memory;
+#[path = "../../rig/guest-td/privileged.rs"]
+mod privileged;
 mod serial;
 mod td;
 mod traps;

@@ -2,6 +2,7 @@
 
 use crate::scenario::Scenario;
 use crate::trouble::Trouble;
+use wildmatch::WildMatchPattern;
 
 /// The scenarios whose names match one of the patterns, in which `*` stands for anything; all if there are no patterns. A pattern
 /// that no name matches is a mistake.
@@ -14,17 +15,9 @@ pub fn named_so(scenarios: Vec<Scenario>, patterns: &[String]) -> Result<Vec<Sce
     Ok(scenarios.into_iter().filter(|scenario| patterns.is_empty() || is_chosen(scenario)).collect())
 }
 
-/// Whether a name is a pattern's beginning, then its middle parts in their order, then its end.
+/// Whether a name is the pattern, in which `*` stands for anything and nothing else has a meaning of its own: no name has a NUL.
 fn matches(pattern: &str, name: &str) -> bool {
-    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(begin) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let end = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some(at) = name.find(part) else { return false };
-        name = &name[at + part.len()..];
-    }
-    name.ends_with(end)
+    WildMatchPattern::<'*', '\0'>::new(pattern).matches(name)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Interpreters with an error, made of the real one: it takes one instruction for another, or forgets a part of the result.
 
-use iced_x86::{Code, Instruction, Mnemonic, OpKind};
+use super::renamed::renamed;
+use iced_x86::{Instruction, Mnemonic, OpKind};
 use rig_interleave::isa::{Registers, flag, gpr};
 
 /// An error.
@@ -32,19 +33,13 @@ impl Erring {
     ];
 
     /// The instruction that is executed in place of this one.
-    pub(super) fn taken_for(self, mut instruction: Instruction) -> Instruction {
+    pub(super) fn taken_for(self, instruction: Instruction) -> Instruction {
         let (from, to) = match self {
             Self::SumIsADifference => ("Add_", "Sub_"),
             Self::JumpIfNotEqual => ("Je_", "Jne_"),
             _ => return instruction,
         };
-        let name = format!("{:?}", instruction.code());
-        if let Some(operands) = name.strip_prefix(from) {
-            let other = format!("{to}{operands}");
-            let code = Code::values().find(|code| format!("{code:?}") == other);
-            instruction.set_code(code.expect("both have the same forms"));
-        }
-        instruction
+        renamed(instruction, from, to)
     }
 
     /// Changes a right result to what the erring interpreter would have.

@@ -3,6 +3,8 @@
 //! processor.
 
 mod erring;
+#[path = "../../../rig/interleave/tests/forms/renamed.rs"]
+mod renamed;
 mod replay;
 
 use crate::prove::{kernel, prove, vmlinux};

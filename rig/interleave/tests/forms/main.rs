@@ -15,6 +15,7 @@ mod operands;
 mod planted;
 mod processor;
 mod program;
+mod renamed;
 mod values;
 
 use compare::difference;

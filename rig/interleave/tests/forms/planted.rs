@@ -2,7 +2,8 @@
 //! the result.
 
 use super::case::Case;
-use iced_x86::{Code, Instruction, Mnemonic, OpKind};
+use super::renamed::renamed;
+use iced_x86::{Instruction, Mnemonic, OpKind};
 use rig_interleave::isa::{Registers, flag, gpr};
 
 /// An error.
@@ -37,7 +38,7 @@ impl Planted {
     ];
 
     /// The instruction that is executed in place of this one.
-    pub(super) fn taken_for(self, mut instruction: Instruction) -> Instruction {
+    pub(super) fn taken_for(self, instruction: Instruction) -> Instruction {
         let (from, to) = match self {
             Self::ShiftLosesTheSign => ("Sar_", "Shr_"),
             Self::ExtensionLosesTheSign => ("Movsx_", "Movzx_"),
@@ -45,13 +46,7 @@ impl Planted {
             Self::BitIsCleared => ("Bts_", "Btr_"),
             _ => return instruction,
         };
-        let name = format!("{:?}", instruction.code());
-        if let Some(operands) = name.strip_prefix(from) {
-            let other = format!("{to}{operands}");
-            let code = Code::values().find(|code| format!("{code:?}") == other);
-            instruction.set_code(code.expect("both have the same forms"));
-        }
-        instruction
+        renamed(instruction, from, to)
     }
 
     /// Changes a right result to what the erring interpreter would have.
